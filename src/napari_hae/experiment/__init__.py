@@ -1,0 +1,1 @@
+"""The experiment: ask, measure, tell; the record; the human."""

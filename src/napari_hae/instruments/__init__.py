@@ -1,0 +1,1 @@
+"""Instruments: how to measure."""

@@ -1,0 +1,235 @@
+"""What an instrument is: its protocol, its capabilities and its errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from napari_hae.types import BeamState, EnergyAxis, ProbePosition, ScanImage, Spectrum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pydantic import BaseModel
+
+
+class InstrumentError(Exception):
+    """An instrument could not do what it was asked; the text says what and why."""
+
+
+class NotConnected(InstrumentError):
+    """The instrument was used before `connect` or after `disconnect`."""
+
+
+class Unsupported(InstrumentError):
+    """The instrument has no such detector, image shape or function."""
+
+
+class OutOfRange(InstrumentError):
+    """A value lies outside what the instrument allows; nothing is ever clipped."""
+
+
+class Busy(InstrumentError):
+    """Another acquisition is under way."""
+
+
+class AcquisitionTimeout(InstrumentError):
+    """The instrument did not deliver in time."""
+
+
+class Aborted(InstrumentError):
+    """The acquisition was ended by `abort`."""
+
+
+class ForbiddenPosition(InstrumentError):
+    """The position lies in a forbidden zone or outside the region of interest."""
+
+
+class DoseExceeded(InstrumentError):
+    """The exposure would exceed the dose budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Allowed values, both ends included."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrumDetector:
+    """A spectroscopy detector.
+
+    Attributes
+    ----------
+    energy
+        Its energy axis as far as it is known before a measurement.
+    suggested_band_ev
+        The band that a new experiment starts with; None where the first spectra decide.
+    """
+
+    name: str
+    energy: EnergyAxis
+    suggested_band_ev: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a connected instrument can do.
+
+    Attributes
+    ----------
+    survey_detectors
+        Names of the imaging detectors, the usual one first.
+    spectrum_detectors
+        The spectroscopy detectors, the usual one first.
+    survey_shape
+        The shape `(rows, columns)` to ask for when the user asked for none.
+    smallest_survey_shape, largest_survey_shape
+        The limits of a survey image's shape; equal where there is no choice.
+    dwell_time_s, exposure_s
+        The allowed intervals.
+    fov_nm
+        Field of view `(height, width)` in nm.
+    current_pa
+        Beam current; None where it is unknown.
+    blanker_can_be_read
+        Whether `status().beam` was read back from the instrument.
+    """
+
+    survey_detectors: tuple[str, ...]
+    spectrum_detectors: tuple[SpectrumDetector, ...]
+    survey_shape: tuple[int, int]
+    smallest_survey_shape: tuple[int, int]
+    largest_survey_shape: tuple[int, int]
+    dwell_time_s: Interval
+    exposure_s: Interval
+    fov_nm: tuple[float, float]
+    current_pa: float | None
+    blanker_can_be_read: bool
+
+    def spectrum_detector(self, name: str = "") -> SpectrumDetector:
+        """The spectroscopy detector of that name, or the usual one.
+
+        Raises
+        ------
+        Unsupported
+            If there is none of that name.
+        """
+        for detector in self.spectrum_detectors:
+            if name in ("", detector.name):
+                return detector
+        known = ", ".join(detector.name for detector in self.spectrum_detectors)
+        raise Unsupported(
+            f"there is no spectrum detector {name!r}; this instrument has: {known}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of an instrument at one moment.
+
+    `position` is where the beam was last placed; None before that.
+    """
+
+    connected: bool
+    beam: BeamState
+    position: ProbePosition | None
+    busy: bool = False
+
+
+@runtime_checkable
+class Instrument(Protocol):
+    """A microscope: a beam that can be placed and blanked, an imaging and a spectroscopy side.
+
+    An implementation is a class whose constructor takes one pydantic model, its
+    `settings_type`; it is registered in the entry-point group `napari_hae.instruments`.
+    One thread uses an instrument at a time, except for `abort`, `blank` and `status`, which
+    any thread may call at any time. Values are never clipped: what cannot be done as asked
+    raises an `InstrumentError`.
+    """
+
+    title: ClassVar[str]
+    """The name that people see."""
+    settings_type: ClassVar[type[BaseModel]]
+
+    def connect(self) -> None:
+        """Connect, with the beam blanked afterwards; a second call does nothing."""
+
+    def disconnect(self) -> None:
+        """Blank the beam and let go of the instrument; a second call does nothing."""
+
+    def capabilities(self) -> Capabilities:
+        """What it can do. Raises `NotConnected`."""
+
+    def status(self) -> Status:
+        """The state now; never raises for an instrument that is not connected."""
+
+    def acquire_survey(
+        self, detectors: Sequence[str], shape: tuple[int, int], dwell_time_s: float
+    ) -> ScanImage:
+        """Scan the whole field of view; the beam is blanked before and after.
+
+        Raises `NotConnected`, `Unsupported` (detector or shape), `OutOfRange` (dwell
+        time), `Busy`, `Aborted`, `AcquisitionTimeout`.
+        """
+
+    def place_beam(self, position: ProbePosition) -> None:
+        """Put the beam at a position without unblanking it.
+
+        Raises `NotConnected`, `OutOfRange` (not finite or outside 0..1), `Busy`.
+        """
+
+    def acquire_spectrum(self, detector: str, exposure_s: float) -> Spectrum:
+        """Take a spectrum where the beam is; with the beam blanked it holds no signal.
+
+        Raises `NotConnected`, `Unsupported`, `OutOfRange` (exposure, or no position
+        placed yet), `Busy`, `Aborted`, `AcquisitionTimeout`.
+        """
+
+    def acquire_spectra(
+        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
+    ) -> Iterator[Spectrum]:
+        """Take a spectrum at each position, in order, one per item of the iterator.
+
+        The next position is drawn from `positions` only when the beam is about to go
+        there, so that the caller can still refuse it. The beam is unblanked for
+        each exposure only and is blanked whenever the iterator hands over a spectrum
+        or is closed.
+        """
+
+    def blank(self) -> None:
+        """Keep the electrons off the sample. Raises `NotConnected`."""
+
+    def unblank(self) -> None:
+        """Let the electrons reach the sample. Raises `NotConnected`."""
+
+    def abort(self) -> None:
+        """Blank at once, then end what is running, which raises `Aborted`.
+
+        May be called from any thread and any number of times. It holds until the next
+        `place_beam`, `acquire_survey` or `acquire_spectra`, so that an abort between placing
+        and acquiring is not lost.
+        """
+
+
+def check_position(position: ProbePosition) -> None:
+    """Raise `OutOfRange` unless the position is finite and inside the field of view."""
+    if not position.is_inside:
+        raise OutOfRange(
+            f"the probe position {position} is not inside the field of view: "
+            "x and y must be numbers from 0 to 1"
+        )
+
+
+def check_interval(name: str, value: float, allowed: Interval, unit: str) -> None:
+    """Raise `OutOfRange` unless `value` is in the interval; NaN never is."""
+    if value not in allowed:
+        raise OutOfRange(
+            f"{name} of {value:g} {unit} is not allowed: "
+            f"from {allowed.low:g} to {allowed.high:g} {unit}"
+        )

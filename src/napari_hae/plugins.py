@@ -1,0 +1,66 @@
+"""Finds instruments, scalarizers and acquisition functions by entry point.
+
+The built-in ones are registered in the same way as those of other packages. A broken
+plugin is reported by name and skipped.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+INSTRUMENTS = "napari_hae.instruments"
+SCALARIZERS = "napari_hae.scalarizers"
+ACQUISITION_FUNCTIONS = "napari_hae.acquisition_functions"
+
+
+class UnknownPlugin(ValueError):
+    """No plugin of that name is installed, or it cannot be loaded."""
+
+
+@cache
+def _found(group: str) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def names(group: str) -> tuple[str, ...]:
+    """The names registered in an entry-point group, in the order found."""
+    return tuple(_found(group))
+
+
+def load(group: str, name: str) -> Any:
+    """The object registered under `name`.
+
+    Raises
+    ------
+    UnknownPlugin
+        If there is none of that name, or importing it fails; the text says which
+        names exist, or what the import said.
+    """
+    entry = _found(group).get(name)
+    if entry is None:
+        known = ", ".join(names(group)) or "none"
+        raise UnknownPlugin(f"there is no {name!r} in {group}; installed: {known}")
+    try:
+        return entry.load()
+    # A third party's import may fail in any way; its name must reach the user.
+    except Exception as error:
+        raise UnknownPlugin(
+            f"the plugin {name!r} of {group} ({entry.value}) cannot be loaded: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def load_all(group: str) -> dict[str, Any]:
+    """All plugins of a group that load; the others are logged by name and skipped."""
+    loaded: dict[str, Any] = {}
+    for name in names(group):
+        try:
+            loaded[name] = load(group, name)
+        except UnknownPlugin as error:
+            logger.warning("%s", error)
+    return loaded

@@ -1,0 +1,228 @@
+"""Value types that every part of the package speaks.
+
+All are immutable. Arrays are indexed `[row, column]`; probe positions are fractions
+`(x, y)` of the field of view with the origin at its top left corner. Units stand in
+the field names.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ELEMENTARY_CHARGE_C = 1.602176634e-19
+
+
+def dose_electrons(current_pa: float, exposure_s: float) -> float:
+    """Electrons that a beam of `current_pa` delivers in `exposure_s`."""
+    return current_pa * 1e-12 * exposure_s / ELEMENTARY_CHARGE_C
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePosition:
+    """Where the beam is: fractions of the field of view, origin top left.
+
+    Any float is allowed here; instruments and the gate refuse what is not finite or
+    lies outside 0..1.
+    """
+
+    x: float
+    y: float
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the position is finite and inside the field of view."""
+        finite = math.isfinite(self.x) and math.isfinite(self.y)
+        return finite and 0 <= self.x <= 1 and 0 <= self.y <= 1
+
+    def __str__(self) -> str:
+        return f"(x={self.x:.4f}, y={self.y:.4f})"
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyAxis:
+    """A linear energy axis: channel `i` is at `offset_ev + i * dispersion_ev`."""
+
+    offset_ev: float
+    dispersion_ev: float
+    size: int
+
+    @property
+    def energies_ev(self) -> NDArray[np.float64]:
+        """The energy of every channel, shape `(size,)`, in eV."""
+        return self.offset_ev + self.dispersion_ev * np.arange(self.size)
+
+    @property
+    def last_ev(self) -> float:
+        """The energy of the last channel in eV."""
+        return self.offset_ev + self.dispersion_ev * (self.size - 1)
+
+    def channels(self, low_ev: float, high_ev: float) -> slice:
+        """The channels with `low_ev <= energy <= high_ev`; may be an empty slice."""
+        tolerance = 1e-9
+        first = math.ceil((low_ev - self.offset_ev) / self.dispersion_ev - tolerance)
+        last = math.floor((high_ev - self.offset_ev) / self.dispersion_ev + tolerance)
+        start = min(max(first, 0), self.size)
+        return slice(start, min(max(last + 1, start), self.size))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScanImage:
+    """An image scanned over the whole field of view, one plane per detector.
+
+    Attributes
+    ----------
+    data
+        Shape `(detectors, rows, columns)`, float32, in the detector's own counts.
+    detectors
+        One name per plane.
+    fov_nm
+        Field of view `(height, width)` in nm, outer edge to outer edge of the pixels.
+    dwell_time_s
+        Dwell time per pixel in s.
+    """
+
+    data: NDArray[np.float32]
+    detectors: tuple[str, ...]
+    fov_nm: tuple[float, float]
+    dwell_time_s: float
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 3 or len(self.data) != len(self.detectors):
+            raise ValueError(
+                f"a scan image needs data (detectors, rows, columns) with one plane per "
+                f"detector; got shape {self.data.shape} for {list(self.detectors)}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(rows, columns)`."""
+        return int(self.data.shape[1]), int(self.data.shape[2])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectrum:
+    """One spectrum taken at one probe position.
+
+    Attributes
+    ----------
+    counts
+        Shape `(channels,)`, float32.
+    energy
+        The axis of the channels.
+    dose_e
+        Electrons delivered during the exposure; NaN where the current is unknown.
+    """
+
+    counts: NDArray[np.float32]
+    energy: EnergyAxis
+    detector: str
+    position: ProbePosition
+    exposure_s: float
+    dose_e: float
+
+
+class BeamState(StrEnum):
+    """Whether electrons reach the sample."""
+
+    BLANKED = "blanked"
+    ON = "on"
+    UNVERIFIED = "unverified"
+    """The instrument took the command to blank and cannot be asked whether it did."""
+
+
+class ChosenBy(StrEnum):
+    """Who chose a position."""
+
+    INITIAL = "initial design"
+    AGENT = "agent"
+    HUMAN = "human"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A position that the agent wants to measure next, and why.
+
+    `mean` and `std` are the posterior's for the target, in the target's own units, before
+    the measurement (NaN while the initial design is measured); `value` is what the
+    acquisition function gave; `best` the best target known (NaN where none is).
+    """
+
+    step: int
+    row: int
+    column: int
+    position: ProbePosition
+    mean: float
+    std: float
+    value: float
+    best: float
+    chosen_by: ChosenBy
+    known: int
+    """How many measurements the agent knew of when it chose."""
+
+    @property
+    def reason(self) -> str:
+        """One line for the window: why here."""
+        if self.chosen_by is ChosenBy.INITIAL:
+            return "initial design: a first look at the sample"
+        if self.chosen_by is ChosenBy.HUMAN:
+            return "chosen by you"
+        if not math.isfinite(self.mean):
+            return "chosen without a prediction"
+        text = f"predicted {self.mean:.3g} ± {self.std:.2g}"
+        if math.isfinite(self.best):
+            text += f", best so far {self.best:.3g}"
+        return text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """One measured spectrum with what is known about it.
+
+    `target` is NaN, and `usable` False, where the scalarizer found no value in the
+    spectrum; such a measurement is kept in the record and left out of training.
+    """
+
+    proposal: Proposal
+    spectrum: Spectrum
+    target: float
+    x_nm: float
+    y_nm: float
+
+    @property
+    def step(self) -> int:
+        """The number of the step that took it, from 0."""
+        return self.proposal.step
+
+    @property
+    def usable(self) -> bool:
+        """Whether the target is a number that the agent may learn from."""
+        return math.isfinite(self.target)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionMaps:
+    """What the agent predicts for every pixel of the survey image.
+
+    Attributes
+    ----------
+    known
+        How many measurements the prediction rests on.
+    mean, std
+        Posterior mean and standard deviation in the target's own units, shape
+        `(rows, columns)`, float32.
+    acquisition
+        Value of the acquisition function, same shape; NaN where nothing may be measured.
+    """
+
+    known: int
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    acquisition: NDArray[np.float32]
