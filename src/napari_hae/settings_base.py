@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 class Settings(BaseModel):
     """A frozen pydantic model whose fields are both the form and the provenance.
 
-    Every field has a `title` (the label in the form, with its unit) and a `description` (the
-    tooltip: effect, unit, default and, for a method, its source).
+    Every field has a `title` (the label in the form, with its unit) and a `description`
+    (the tooltip: effect, unit, default and, for a method, its source).
     """
 
     model_config = ConfigDict(

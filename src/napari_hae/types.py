@@ -57,7 +57,7 @@ class EnergyAxis:
     @property
     def energies_ev(self) -> NDArray[np.float64]:
         """The energy of every channel, shape `(size,)`, in eV."""
-        return self.offset_ev + self.dispersion_ev * np.arange(self.size)
+        return self.offset_ev + self.dispersion_ev * np.arange(self.size, dtype=float)
 
     @property
     def last_ev(self) -> float:
@@ -97,8 +97,8 @@ class ScanImage:
     def __post_init__(self) -> None:
         if self.data.ndim != 3 or len(self.data) != len(self.detectors):
             raise ValueError(
-                f"a scan image needs data (detectors, rows, columns) with one plane per "
-                f"detector; got shape {self.data.shape} for {list(self.detectors)}"
+                "a scan image needs data (detectors, rows, columns) with one plane "
+                f"per detector; got shape {self.data.shape} for {list(self.detectors)}"
             )
 
     @property
@@ -150,9 +150,9 @@ class ChosenBy(StrEnum):
 class Proposal:
     """A position that the agent wants to measure next, and why.
 
-    `mean` and `std` are the posterior's for the target, in the target's own units, before
-    the measurement (NaN while the initial design is measured); `value` is what the
-    acquisition function gave; `best` the best target known (NaN where none is).
+    `mean` and `std` are the posterior's for the target, in the target's own units,
+    before the measurement (NaN while the initial design is measured); `value` is what
+    the acquisition function gave; `best` the best target known (NaN where none is).
     """
 
     step: int
@@ -219,7 +219,8 @@ class PredictionMaps:
         Posterior mean and standard deviation in the target's own units, shape
         `(rows, columns)`, float32.
     acquisition
-        Value of the acquisition function, same shape; NaN where nothing may be measured.
+        Value of the acquisition function, same shape; NaN where nothing may be
+        measured.
     """
 
     known: int

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from napari_hae.types import BeamState, EnergyAxis, ProbePosition, ScanImage, Spectrum
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic import BaseModel
+
+    from napari_hae.types import (
+        BeamState,
+        EnergyAxis,
+        ProbePosition,
+        ScanImage,
+        Spectrum,
+    )
 
 
 class InstrumentError(Exception):
@@ -144,13 +150,13 @@ class Status:
 
 @runtime_checkable
 class Instrument(Protocol):
-    """A microscope: a beam that can be placed and blanked, an imaging and a spectroscopy side.
+    """A microscope: a beam to place and blank, an imaging and a spectroscopy side.
 
     An implementation is a class whose constructor takes one pydantic model, its
     `settings_type`; it is registered in the entry-point group `napari_hae.instruments`.
-    One thread uses an instrument at a time, except for `abort`, `blank` and `status`, which
-    any thread may call at any time. Values are never clipped: what cannot be done as asked
-    raises an `InstrumentError`.
+    One thread uses an instrument at a time, except for `abort`, `blank` and `status`,
+    which any thread may call at any time. Values are never clipped: what cannot be done
+    as asked raises an `InstrumentError`.
     """
 
     title: ClassVar[str]
@@ -212,8 +218,8 @@ class Instrument(Protocol):
         """Blank at once, then end what is running, which raises `Aborted`.
 
         May be called from any thread and any number of times. It holds until the next
-        `place_beam`, `acquire_survey` or `acquire_spectra`, so that an abort between placing
-        and acquiring is not lost.
+        `place_beam`, `acquire_survey` or `acquire_spectra`, so that an abort between
+        placing and acquiring is not lost.
         """
 
 
