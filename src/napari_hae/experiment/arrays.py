@@ -1,0 +1,115 @@
+"""The arrays of a run in a Zarr store: survey images, spectra, predicted maps.
+
+Spectra lie in `spectra`, one row and one chunk per measurement; survey images in
+`survey/N`, maps in `maps/STEP` as `(mean, std, acquisition)`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from napari_hae.experiment.journal import sync_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_hae.types import PredictionMaps
+
+# Chunks that are not written take no space: rows are claimed in blocks so that the
+# array's metadata is seldom rewritten.
+_ROWS = 1024
+
+
+class RunArrays:
+    """Reads and writes the arrays of one run; what was written is on disk.
+
+    Parameters
+    ----------
+    path
+        The Zarr store, a directory.
+    """
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self._path = path
+        self._group = zarr.open_group(path, mode="a" if writable else "r")
+
+    def write_survey(self, index: int, data: NDArray[np.float32]) -> None:
+        """Store a survey image, shape `(detectors, rows, columns)`."""
+        self._write(f"survey/{index}", data)
+
+    def survey(self, index: int) -> NDArray[np.float32]:
+        """A stored survey image."""
+        return self._read(f"survey/{index}")
+
+    def write_maps(self, maps: PredictionMaps, step: int) -> None:
+        """Store the maps that were known before `step`."""
+        self._write(f"maps/{step}", np.stack([maps.mean, maps.std, maps.acquisition]))
+
+    def maps(self, step: int) -> NDArray[np.float32]:
+        """Stored maps, shape `(3, rows, columns)`: mean, std, acquisition function."""
+        return self._read(f"maps/{step}")
+
+    def write_spectrum(self, row: int, counts: NDArray[np.float32]) -> None:
+        """Store the spectrum of one measurement, shape `(channels,)`.
+
+        Raises
+        ------
+        ValueError
+            If the number of channels differs from the run's other spectra.
+        """
+        spectra = self._spectra(len(counts))
+        if len(counts) != spectra.shape[1]:
+            raise ValueError(
+                f"a spectrum of {len(counts)} channels does not belong to a run of "
+                f"{spectra.shape[1]} channels"
+            )
+        if row >= spectra.shape[0]:
+            spectra.resize(((row // _ROWS + 1) * _ROWS, spectra.shape[1]))
+        spectra[row] = counts
+        _sync(self._path / "spectra" / "c" / str(row))
+
+    def spectrum(self, row: int) -> NDArray[np.float32]:
+        """A stored spectrum; all NaN where none was stored."""
+        stored: Any = self._group["spectra"]
+        return np.asarray(stored[row], dtype=np.float32)
+
+    def _spectra(self, channels: int) -> Any:
+        if "spectra" not in self._group:
+            self._group.create_array(
+                "spectra",
+                shape=(_ROWS, channels),
+                chunks=(1, channels),
+                dtype="float32",
+                fill_value=np.nan,
+            )
+            _sync(self._path / "spectra")
+        return self._group["spectra"]
+
+    def _write(self, name: str, data: NDArray[np.float32]) -> None:
+        self._group.create_array(
+            name, data=np.asarray(data, np.float32), overwrite=True
+        )
+        _sync(self._path / name)
+
+    def _read(self, name: str) -> NDArray[np.float32]:
+        stored: Any = self._group[name]
+        return np.asarray(stored[:], dtype=np.float32)
+
+
+def _sync(folder: Path) -> None:
+    """Wait until all that lies in a folder, and its name, is on disk."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            sync_directory(path)
+            continue
+        # Windows syncs only what is open for writing.
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())
+    for parent in (folder.parent, folder.parent.parent):
+        sync_directory(parent)

@@ -1,0 +1,40 @@
+"""Which positions may be chosen: the pixels of the survey image that regions allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_hae.experiment.regions import Regions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_hae.coordinates import FieldFrame
+    from napari_hae.types import ProbePosition
+
+
+@dataclass(frozen=True)
+class AllowedField:
+    """Regions on one field of view: the mask for the agent, the rule for the gate.
+
+    Both answers come from the same regions, so that a pixel that the mask allows is
+    never refused at the gate unless a region was painted in between.
+    """
+
+    frame: FieldFrame
+    regions: Regions = field(default_factory=Regions)
+
+    @property
+    def restricts(self) -> bool:
+        """Whether any part of the field is closed to the beam."""
+        return self.regions.restricts
+
+    def refusal(self, position: ProbePosition) -> str | None:
+        """Why the beam may not be there, in words; None where it may."""
+        return self.regions.allows(*self.frame.nm(position))
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Shape `(rows, columns)`, True where the beam may be."""
+        return self.regions.mask(self.frame)

@@ -1,0 +1,136 @@
+"""What a human has ordered: the thread-safe half of the runner that listeners touch."""
+
+from __future__ import annotations
+
+import threading
+from enum import StrEnum
+from typing import Any
+
+
+class Order(StrEnum):
+    """What the experiment's thread is to do at a step's boundary."""
+
+    GO = "go"
+    STOP = "stop"
+    CHANGE = "change"
+
+
+class Verdict(StrEnum):
+    """A human's answer to a proposal."""
+
+    APPROVED = "approved"
+    VETOED = "vetoed"
+
+
+class Controls:
+    """Orders on their way from any thread to the experiment's thread.
+
+    Parameters
+    ----------
+    paused
+        Begin paused.
+    """
+
+    def __init__(self, *, paused: bool = False) -> None:
+        self._changed = threading.Condition()
+        self._paused = paused
+        self._steps_allowed = 0
+        self._stopping = False
+        self._verdict: Verdict | None = None
+        self._changes: dict[str, Any] = {}
+
+    def pause(self) -> None:
+        """Pause at the next boundary."""
+        with self._changed:
+            self._paused, self._steps_allowed = True, 0
+            self._changed.notify_all()
+
+    def resume(self) -> None:
+        """Go on."""
+        with self._changed:
+            self._paused = False
+            self._changed.notify_all()
+
+    def step(self) -> None:
+        """Take one step, and pause again."""
+        with self._changed:
+            self._paused = True
+            self._steps_allowed += 1
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End the run at the next boundary; cannot be taken back."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def answer(self, verdict: Verdict) -> None:
+        """Answer the proposal that waits for approval."""
+        with self._changed:
+            self._verdict = verdict
+            self._changed.notify_all()
+
+    def change(self, name: str, value: Any) -> None:
+        """Replace something at the next boundary; a later value wins."""
+        with self._changed:
+            self._changes[name] = value
+            self._changed.notify_all()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a pause is ordered."""
+        return self._paused
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stop is ordered."""
+        return self._stopping
+
+    def take_changes(self) -> dict[str, Any]:
+        """What was ordered since the last call, by name."""
+        with self._changed:
+            changes, self._changes = self._changes, {}
+            return changes
+
+    def order(self) -> Order | None:
+        """What to do now; None while there is nothing but to wait."""
+        with self._changed:
+            return self._order()
+
+    def wait_for_order(self) -> None:
+        """Block until there is something to do."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._stopping
+                    or self._changes
+                    or not self._paused
+                    or self._steps_allowed
+                )
+            )
+
+    def forget_verdict(self) -> None:
+        """Drop an answer that came before its question."""
+        with self._changed:
+            self._verdict = None
+
+    def wait_for_verdict(self) -> Verdict | None:
+        """Block until the proposal is answered; None if something else comes first."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._verdict or self._stopping or self._changes
+            )
+            verdict, self._verdict = self._verdict, None
+            return verdict
+
+    def _order(self) -> Order | None:
+        if self._stopping:
+            return Order.STOP
+        if self._changes:
+            return Order.CHANGE
+        if not self._paused:
+            return Order.GO
+        if self._steps_allowed:
+            self._steps_allowed -= 1
+            return Order.GO
+        return None

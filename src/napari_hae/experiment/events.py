@@ -1,0 +1,78 @@
+"""What a run tells its listeners, and the words for its states."""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from psygnal import EmitLoopError, Signal
+
+from napari_hae.experiment.regions import Regions
+from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.types import Measurement, Proposal, ScanImage
+
+if TYPE_CHECKING:
+    from psygnal import SignalInstance
+
+logger = logging.getLogger(__name__)
+
+
+class RunState(StrEnum):
+    """What a run is doing."""
+
+    IDLE = "idle"
+    INITIALISING = "initialising"
+    RUNNING = "running"
+    WAITING = "waiting for approval"
+    PAUSED = "paused"
+    FINISHING = "finishing"
+
+
+class FinishReason(StrEnum):
+    """Why a run ended."""
+
+    COMPLETED = "completed"
+    """A limit of the budget was reached."""
+    STOPPED = "stopped"
+    """Somebody stopped or aborted it."""
+    EXHAUSTED = "exhausted"
+    """Every allowed position was measured."""
+    FAILED = "failed"
+    """An error ended it."""
+
+
+class RunEvents:
+    """The signals of a run, emitted on the experiment's thread.
+
+    A listener that raises is logged; it never stops a run.
+    """
+
+    state_changed = Signal(RunState)
+    """Emits `(state)` when the run does something else."""
+    survey_acquired = Signal(ScanImage)
+    """Emits `(image)` when the survey image that the run rests on is stored."""
+    proposed = Signal(Proposal)
+    """Emits `(proposal)` before it is measured or offered for approval."""
+    refused = Signal(Proposal, str)
+    """Emits `(proposal, reason)` when a proposal was vetoed or refused by the gate."""
+    measured = Signal(Measurement)
+    """Emits `(measurement)` when it is on disk."""
+    retargeted = Signal(tuple)
+    """Emits `(targets)`, of all measurements in order, after a change of scalarizer."""
+    settings_changed = Signal(int, ExperimentSettings)
+    """Emits `(step, settings)` when changed settings take effect."""
+    regions_changed = Signal(int, Regions)
+    """Emits `(step, regions)` when the agent's mask follows new regions."""
+    warned = Signal(str)
+    """Emits `(text)`: one sentence that says what is the matter."""
+    finished = Signal(FinishReason, str)
+    """Emits `(reason, text)`, always, as the last one; the text may be empty."""
+
+
+def emit(signal: SignalInstance, *arguments: Any) -> None:
+    """Emit a signal; a listener that raises is logged."""
+    try:
+        signal.emit(*arguments)
+    except EmitLoopError:
+        logger.exception("a listener of %r failed", signal.name)

@@ -1,0 +1,101 @@
+"""A stored run as a HyperSpy signal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hae.experiment.stored import NotARecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hae.experiment.stored import StoredRun
+
+
+def to_hyperspy(run: StoredRun) -> Any:
+    """The spectra of a run as a `hyperspy.signals.Signal1D`.
+
+    The navigation axis counts the measurements in order, the signal axis is in eV.
+    `metadata.napari_hae` holds, per measurement, arrays `step`, `row`, `column`,
+    `x_nm`, `y_nm`, `target`, `predicted_mean`, `predicted_std`, `exposure_s`, `dose_e`,
+    `chosen_by`, and `survey_image`, `survey_detectors`, `fov_nm`, `settings`,
+    `instrument`.
+
+    Raises
+    ------
+    NotARecord
+        If the run has no measurement.
+    """
+    import hyperspy.api as hs
+
+    if not run.measurements:
+        raise NotARecord(f"{run.path} holds no measurement that could be exported")
+    energy = run.measurements[0].spectrum.energy
+    signal = hs.signals.Signal1D(
+        np.stack([m.spectrum.counts for m in run.measurements]),
+        axes=[
+            {
+                "name": "measurement",
+                "size": len(run.measurements),
+                "navigate": True,
+            },
+            {
+                "name": "Energy loss",
+                "units": "eV",
+                "offset": energy.offset_ev,
+                "scale": energy.dispersion_ev,
+                "size": energy.size,
+                "navigate": False,
+            },
+        ],
+    )
+    signal.metadata.General.title = run.path.stem
+    signal.metadata.Signal.quantity = "Intensity (counts)"
+    signal.metadata.add_node("napari_hae")
+    signal.metadata.napari_hae.add_dictionary(_metadata(run))
+    return signal
+
+
+def export_hspy(run: StoredRun, path: Path) -> None:
+    """Write a run as a .hspy file that HyperSpy opens.
+
+    Raises
+    ------
+    ValueError
+        If the path does not end in .hspy or exists already.
+    NotARecord
+        If the run has no measurement.
+    """
+    if path.suffix != ".hspy":
+        raise ValueError(f"{path} does not end in .hspy, the format that is written")
+    if path.exists():
+        raise ValueError(f"{path} exists already; choose another name")
+    to_hyperspy(run).save(path)
+
+
+def _metadata(run: StoredRun) -> dict[str, Any]:
+    measured = run.measurements
+    columns: dict[str, Any] = {
+        "step": [m.step for m in measured],
+        "row": [m.proposal.row for m in measured],
+        "column": [m.proposal.column for m in measured],
+        "x_nm": [m.x_nm for m in measured],
+        "y_nm": [m.y_nm for m in measured],
+        "target": [m.target for m in measured],
+        "predicted_mean": [m.proposal.mean for m in measured],
+        "predicted_std": [m.proposal.std for m in measured],
+        "exposure_s": [m.spectrum.exposure_s for m in measured],
+        "dose_e": [m.spectrum.dose_e for m in measured],
+    }
+    arrays = {name: np.array(values) for name, values in columns.items()}
+    # HyperSpy's files hold arrays of numbers, and lists of strings.
+    arrays["chosen_by"] = [str(m.proposal.chosen_by) for m in measured]
+    survey = run.survey
+    if survey is not None:
+        arrays["survey_image"] = survey.data
+        arrays["survey_detectors"] = list(survey.detectors)
+        arrays["fov_nm"] = np.array(survey.fov_nm)
+    settings = run.settings.model_dump_json()
+    return {**arrays, "settings": settings, "instrument": run.instrument}

@@ -1,0 +1,189 @@
+"""The record of a run while it is written: arrays first, then the journal's line.
+
+A run is one directory, `NAME.hae/`: `journal.jsonl` beside `arrays.zarr`. The
+journal's line is the commit: what it names exists.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_hae import __version__
+from napari_hae.experiment.arrays import RunArrays
+from napari_hae.experiment.journal import Entry, Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic import BaseModel
+
+    from napari_hae.experiment.events import FinishReason
+    from napari_hae.experiment.regions import Regions
+    from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
+
+SUFFIX = ".hae"
+JOURNAL = "journal.jsonl"
+ARRAYS = "arrays.zarr"
+FORMAT = 1
+
+
+class RecordExists(ValueError):
+    """There is already something where a new record was to be written."""
+
+
+class Record:
+    """Writes one run; every method returns when what it wrote is on disk.
+
+    Use `create` for a new run and `reopen` to go on with one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._arrays = RunArrays(path / ARRAYS, writable=True)
+        self._journal = Journal(path / JOURNAL)
+        self._surveys = 0
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        instrument: str,
+        instrument_settings: BaseModel,
+        settings: ExperimentSettings,
+    ) -> Record:
+        """Begin the record of a new run.
+
+        Raises
+        ------
+        RecordExists
+            If the path exists; nothing is ever overwritten.
+        OSError
+            If the directory cannot be made.
+        """
+        path = named(path)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError as error:
+            raise RecordExists(
+                f"{path} exists already; choose another name, or go on with it by "
+                f"`napari-hae resume`"
+            ) from error
+        record = cls(path)
+        record._write(
+            "start",
+            format=FORMAT,
+            version=__version__,
+            instrument=instrument,
+            instrument_settings=instrument_settings.model_dump(mode="json"),
+            settings=settings.model_dump(mode="json"),
+        )
+        return record
+
+    @classmethod
+    def reopen(cls, path: Path, *, surveys: int) -> Record:
+        """Go on with a run that has `surveys` survey images."""
+        record = cls(named(path))
+        record._surveys = surveys
+        record._write("resume", version=__version__)
+        return record
+
+    def survey(self, image: ScanImage) -> None:
+        """Store a survey image."""
+        self._arrays.write_survey(self._surveys, image.data)
+        self._write(
+            "survey",
+            index=self._surveys,
+            detectors=list(image.detectors),
+            fov_nm=list(image.fov_nm),
+            dwell_time_s=image.dwell_time_s,
+        )
+        self._surveys += 1
+
+    def proposal(self, proposal: Proposal) -> None:
+        """Note what the agent wants to measure, and why."""
+        self._write(
+            "proposal",
+            step=proposal.step,
+            row=proposal.row,
+            column=proposal.column,
+            x=proposal.position.x,
+            y=proposal.position.y,
+            mean=proposal.mean,
+            std=proposal.std,
+            value=proposal.value,
+            best=proposal.best,
+            chosen_by=str(proposal.chosen_by),
+            known=proposal.known,
+        )
+
+    def refusal(self, step: int, reason: str, *, keep_out: bool = False) -> None:
+        """Note that the last proposal was not measured, why, and if it never may be."""
+        self._write("refusal", step=step, reason=reason, keep_out=keep_out)
+
+    def measurement(self, measurement: Measurement) -> None:
+        """Store a spectrum and what is known about it."""
+        spectrum = measurement.spectrum
+        self._arrays.write_spectrum(measurement.step, spectrum.counts)
+        self._write(
+            "measurement",
+            step=measurement.step,
+            target=measurement.target,
+            x_nm=measurement.x_nm,
+            y_nm=measurement.y_nm,
+            detector=spectrum.detector,
+            exposure_s=spectrum.exposure_s,
+            dose_e=spectrum.dose_e,
+            energy_offset_ev=spectrum.energy.offset_ev,
+            energy_dispersion_ev=spectrum.energy.dispersion_ev,
+        )
+
+    def maps(self, maps: PredictionMaps, step: int) -> None:
+        """Store the maps that were known before a step."""
+        self._arrays.write_maps(maps, step)
+        self._write("maps", step=step, known=maps.known)
+
+    def settings(
+        self, step: int, changes: Mapping[str, tuple[Any, Any]], *, who: str
+    ) -> None:
+        """Note a change of settings, section by section as `(old, new)` values."""
+        self._write(
+            "settings",
+            step=step,
+            who=who,
+            changes={
+                section: {"old": old, "new": new}
+                for section, (old, new) in changes.items()
+            },
+        )
+
+    def targets(self, targets: Sequence[float]) -> None:
+        """Note the targets of all measurements after the scalarizer was changed."""
+        self._write("targets", targets=list(targets))
+
+    def regions(self, step: int, regions: Regions) -> None:
+        """Note which regions hold from a step on."""
+        self._write("regions", step=step, regions=regions.to_json())
+
+    def warning(self, step: int, text: str) -> None:
+        """Note a warning that was shown."""
+        self._write("warning", step=step, text=text)
+
+    def end(self, reason: FinishReason, text: str) -> None:
+        """Note why the run ended."""
+        self._write("end", reason=str(reason), text=text)
+
+    def close(self) -> None:
+        """Close the files; a second call does nothing."""
+        self._journal.close()
+
+    def _write(self, event: str, **fields: Any) -> Entry:
+        return self._journal.append(event, **fields)
+
+
+def named(path: Path) -> Path:
+    """The path with the suffix of a record."""
+    path = Path(path)
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)

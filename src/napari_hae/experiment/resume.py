@@ -1,0 +1,40 @@
+"""Goes on with a stored run as the uninterrupted run would have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_hae.experiment.stored import Retargeting, SettingsChange
+from napari_hae.types import Measurement, Proposal
+
+if TYPE_CHECKING:
+    from napari_hae.experiment.advisor import Advisor
+    from napari_hae.experiment.stored import StoredRun
+
+
+def replay(past: StoredRun, advisor: Advisor) -> None:
+    """Lead an agent through everything that the stored run's agent went through.
+
+    The agent is told what it was told, in the same order, and fits where it fitted, so
+    that it ends in the same state.
+    """
+    told: list[Measurement] = []
+    settings = past.settings
+    for event in past.history:
+        match event:
+            case Proposal():
+                advisor.repeat(event, told)
+            case Measurement():
+                told.append(event)
+            case SettingsChange():
+                settings = event.settings
+                advisor.configure(settings)
+            case Retargeting(targets):
+                advisor.catch_up(told)
+                told = [
+                    replace(measurement, target=target)
+                    for measurement, target in zip(told, targets, strict=True)
+                ]
+                advisor.retarget(targets)
+    advisor.take_up(told, settings.loop.lookahead)

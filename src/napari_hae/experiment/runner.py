@@ -1,0 +1,341 @@
+"""The state machine of a run and its thread: ask, measure, tell."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from napari_hae.agent.policy import Exhausted
+from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.candidates import AllowedField
+from napari_hae.experiment.controls import Controls, Order, Verdict
+from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
+from napari_hae.experiment.loop import Loop
+from napari_hae.experiment.regions import Regions
+from napari_hae.experiment.targets import Targets
+from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
+
+if TYPE_CHECKING:
+    from napari_hae.experiment.record import Record
+    from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.experiment.stored import StoredRun
+    from napari_hae.instruments.gate import GuardedInstrument
+    from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
+
+logger = logging.getLogger(__name__)
+
+_REGIONS = "regions"
+_SETTINGS = "settings"
+
+
+class _Stopped(Exception):
+    """Somebody ended the run."""
+
+
+class Runner:
+    """One run: owns the instrument on a thread of its own, and keeps the record.
+
+    Every method may be called from any thread and returns at once, except `wait`. What
+    is ordered takes effect at the next step's boundary; `abort` and `set_regions` reach
+    the gate at once.
+
+    Parameters
+    ----------
+    instrument
+        Connected, behind its gate.
+    record
+        Open for writing; the runner closes it.
+    settings
+        What the run starts with.
+    survey
+        The survey image to rest on; None: acquire one.
+    regions
+        Where the beam may go.
+    past
+        A stored run to go on with; its survey image and regions replace those above.
+    """
+
+    def __init__(
+        self,
+        instrument: GuardedInstrument,
+        record: Record,
+        settings: ExperimentSettings,
+        *,
+        survey: ScanImage | None = None,
+        regions: Regions | None = None,
+        past: StoredRun | None = None,
+    ) -> None:
+        self.events = RunEvents()
+        self.record = record
+        self._instrument = instrument
+        self._past = past
+        self._first_settings = settings
+        self._survey = past.survey if past else survey
+        self._regions = (past.regions if past else regions) or Regions()
+        self._frame: FieldFrame | None = None
+        self._loop: Loop | None = None
+        self._targets = Targets(settings.scalarizer)
+        self._state = RunState.IDLE
+        self._controls = Controls()
+        self._regions_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._started_s = 0.0
+        self.finish_reason: FinishReason | None = None
+        """Why the run ended; None before."""
+        self.finish_text = ""
+        """More about it in words, or nothing."""
+
+    @property
+    def state(self) -> RunState:
+        """What the run is doing."""
+        return self._state
+
+    @property
+    def settings(self) -> ExperimentSettings:
+        """The settings in force."""
+        return self._loop.settings if self._loop else self._first_settings
+
+    @property
+    def survey(self) -> ScanImage | None:
+        """The survey image that the run rests on, once there is one."""
+        return self._survey
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """All measurements so far, in order, with the targets in force."""
+        return self._targets.measurements
+
+    @property
+    def latest_maps(self) -> PredictionMaps | None:
+        """The newest predicted maps; poll them, they are never queued."""
+        return self._loop.maps if self._loop else None
+
+    def start(self, *, paused: bool = False) -> None:
+        """Start the run's thread; a runner starts once.
+
+        Raises
+        ------
+        RuntimeError
+            If it was started before.
+        """
+        if self._thread is not None:
+            raise RuntimeError("a runner starts once; make another for the next run")
+        if paused:
+            self._controls.pause()
+        self._thread = threading.Thread(target=self._run, name="napari-hae-experiment")
+        self._thread.start()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the run has ended; False if the time ran out first."""
+        if self._thread is None:
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def pause(self) -> None:
+        """Pause at the end of the step, with the beam blanked."""
+        self._controls.pause()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._controls.resume()
+
+    def step(self) -> None:
+        """Take one step, and pause."""
+        self._controls.step()
+
+    def stop(self) -> None:
+        """End the run when the exposure that is running is done."""
+        self._controls.stop()
+
+    def abort(self) -> None:
+        """Blank at once, discard what is being measured, and end the run."""
+        self._controls.stop()
+        self._instrument.abort()
+
+    def approve(self) -> None:
+        """Say yes to the proposal that waits."""
+        self._controls.answer(Verdict.APPROVED)
+
+    def veto(self) -> None:
+        """Say no to the proposal that waits, and to its place for the whole run."""
+        self._controls.answer(Verdict.VETOED)
+
+    def configure(self, settings: ExperimentSettings) -> None:
+        """Replace the settings at the next boundary.
+
+        Seed, survey image and initial design do not change in mid-run: the run goes on
+        with its own.
+
+        Raises
+        ------
+        ValueError
+            If the scalarizer's band does not lie on the spectra's energy axis.
+        """
+        self._targets.check(settings.scalarizer)
+        self._controls.change(_SETTINGS, settings)
+
+    def set_regions(self, regions: Regions) -> None:
+        """Swap in new regions: at the gate at once, in the agent's mask next."""
+        with self._regions_lock:
+            self._regions = regions
+            self._guard()
+        self._controls.change(_REGIONS, regions)
+
+    def _run(self) -> None:
+        reason, text = FinishReason.FAILED, ""
+        try:
+            self._loop = self._prepare()
+            reason, text = self._take_steps(self._loop)
+        except _Stopped:
+            reason = FinishReason.STOPPED
+        except Aborted as error:
+            reason, text = FinishReason.STOPPED, str(error)
+        except Exhausted as error:
+            reason, text = FinishReason.EXHAUSTED, str(error)
+        except DoseExceeded as error:
+            reason, text = FinishReason.COMPLETED, str(error)
+        except (InstrumentError, ValueError, OSError) as error:
+            text = str(error)
+            logger.info("the run failed", exc_info=True)
+        # Whatever a plugin raises must end in words and a blanked beam.
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            logger.exception("the run failed")
+        finally:
+            self._finish(reason, text)
+
+    def _prepare(self) -> Loop:
+        self._set_state(RunState.INITIALISING)
+        self._started_s = time.monotonic()
+        self._instrument.rearm()
+        survey = self._survey or self._acquire_survey()
+        if self._past is None:
+            self.record.survey(survey)
+        with self._regions_lock:
+            self._survey, self._frame = survey, FieldFrame.of(survey)
+            self._guard()
+        able = self._instrument.capabilities()
+        detector = able.spectrum_detector(self._first_settings.measurement.detector)
+        self._targets.energy = detector.energy
+        self._targets.check(self._first_settings.scalarizer)
+        loop = self._make_loop(survey)
+        emit(self.events.survey_acquired, survey)
+        if self._past is not None:
+            loop.change_settings(self._first_settings, who="resume")
+        elif self._regions.restricts:
+            loop.change_regions(self._regions)
+        if self._targets.is_undecided and detector.suggested_band_ev is not None:
+            loop.take_band(*detector.suggested_band_ev, who="instrument")
+        loop.limit_dose()
+        return loop
+
+    def _make_loop(self, survey: ScanImage) -> Loop:
+        past = self._past
+        return Loop(
+            instrument=self._instrument,
+            record=self.record,
+            events=self.events,
+            targets=self._targets,
+            settings=past.settings if past else self._first_settings,
+            survey=survey,
+            allowed=self._allowed_field,
+            agree=self._agree,
+            boundary=self._boundary,
+            past=past,
+        )
+
+    def _acquire_survey(self) -> ScanImage:
+        able, wanted = self._instrument.capabilities(), self._first_settings.survey
+        return self._instrument.acquire_survey(
+            wanted.detectors or able.survey_detectors,
+            wanted.shape or able.survey_shape,
+            wanted.dwell_time_s,
+        )
+
+    def _allowed_field(self) -> AllowedField:
+        assert self._frame is not None
+        return AllowedField(self._frame, self._regions)
+
+    def _guard(self) -> None:
+        if self._frame is not None:
+            self._instrument.set_constraint(self._allowed_field())
+
+    def _take_steps(self, loop: Loop) -> tuple[FinishReason, str]:
+        while True:
+            self._boundary()
+            if text := self._spent_budget(loop):
+                return FinishReason.COMPLETED, text
+            loop.take_step()
+
+    def _spent_budget(self, loop: Loop) -> str:
+        budget = loop.settings.budget
+        if loop.step >= budget.steps:
+            return f"{loop.step} of {budget.steps} steps are done"
+        elapsed_s = time.monotonic() - self._started_s
+        if budget.time_s is not None and elapsed_s >= budget.time_s:
+            return f"the time budget of {budget.time_s:g} s is used up"
+        return ""
+
+    def _boundary(self) -> None:
+        """Obey what was ordered; returns when the next step may begin."""
+        while (order := self._controls.order()) is not Order.GO:
+            if order is Order.STOP:
+                raise _Stopped
+            if order is Order.CHANGE:
+                self._apply(self._controls.take_changes())
+            else:
+                self._set_state(RunState.PAUSED)
+                self._controls.wait_for_order()
+        self._set_state(RunState.RUNNING)
+
+    def _apply(self, changes: dict[str, Any]) -> None:
+        assert self._loop is not None
+        if _REGIONS in changes:
+            self._loop.change_regions(changes[_REGIONS])
+        if _SETTINGS in changes:
+            self._loop.change_settings(changes[_SETTINGS], who="human")
+
+    def _agree(self, proposal: Proposal) -> bool | None:
+        self._controls.forget_verdict()
+        self._set_state(RunState.WAITING)
+        verdict = self._controls.wait_for_verdict()
+        return None if verdict is None else verdict is Verdict.APPROVED
+
+    def _set_state(self, state: RunState) -> None:
+        if state is not self._state:
+            self._state = state
+            emit(self.events.state_changed, state)
+
+    def _finish(self, reason: FinishReason, text: str) -> None:
+        self.finish_reason, self.finish_text = reason, text
+        self._set_state(RunState.FINISHING)
+        for let_go in (
+            self._instrument.blank,
+            self._lift_dose_limit,
+            self._close_loop,
+            self._close_record,
+        ):
+            # One that fails must not keep the others from being done.
+            try:
+                let_go()
+            except Exception as error:
+                logger.exception("the end of the run failed in part")
+                self.finish_reason = FinishReason.FAILED
+                self.finish_text = f"{self.finish_text} {error}".strip()
+        self._set_state(RunState.IDLE)
+        emit(self.events.finished, self.finish_reason, self.finish_text)
+
+    def _lift_dose_limit(self) -> None:
+        self._instrument.set_dose_budget(None)
+
+    def _close_loop(self) -> None:
+        if self._loop is not None:
+            self._loop.close()
+
+    def _close_record(self) -> None:
+        assert self.finish_reason is not None
+        self.record.end(self.finish_reason, self.finish_text)
+        self.record.close()

@@ -1,0 +1,114 @@
+"""What an experiment is made of: one frozen model per concern.
+
+The same models build the form in the window and are stored with the run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny
+
+from napari_hae import plugins
+from napari_hae.agent.acquisition import AcquisitionFunction, LogExpectedImprovement
+from napari_hae.agent.goal import Goal
+from napari_hae.agent.model_settings import ModelSettings
+from napari_hae.agent.policy_settings import InitialDesign
+from napari_hae.agent.scalarizers import BandIntegral, Scalarizer
+from napari_hae.settings_base import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _plugin_of(group: str, default: str) -> Callable[[Any], Any]:
+    """A validator that turns `{"kind": …}` into the model registered by that name."""
+
+    def resolve(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        fields = dict(value)
+        kind = fields.pop("kind", default)
+        return plugins.load(group, str(kind)).model_validate(fields)
+
+    return resolve
+
+
+AnyScalarizer = Annotated[
+    SerializeAsAny[Scalarizer],
+    BeforeValidator(_plugin_of(plugins.SCALARIZERS, "band_integral")),
+]
+AnyAcquisitionFunction = Annotated[
+    SerializeAsAny[AcquisitionFunction],
+    BeforeValidator(_plugin_of(plugins.ACQUISITION_FUNCTIONS, "log_ei")),
+]
+
+
+class SurveySettings(Settings):
+    """How the survey image is acquired."""
+
+    detectors: tuple[str, ...] = Field(default=(), title="Detectors")
+    """Names of the imaging detectors, separated by commas. Each becomes a layer and a
+    channel of the agent's descriptors. Empty: all that the instrument has."""
+    shape: tuple[int, int] | None = Field(default=None, title="Rows × columns")
+    """Pixels of the survey image; each is a candidate position. Automatic: what the
+    instrument suggests."""
+    dwell_time_s: float = Field(default=1e-5, gt=0, title="Dwell time (s)")
+    """Time the beam spends on each pixel of the survey image, in s. Longer: less noise,
+    more dose. Default 10 µs."""
+
+
+class MeasurementSettings(Settings):
+    """How a spectrum is acquired."""
+
+    detector: str = Field(default="", title="Detector")
+    """Name of the spectrum detector. Empty: the instrument's usual one."""
+    exposure_s: float = Field(default=0.1, gt=0, title="Exposure (s)")
+    """Exposure of each spectrum in s. Longer: less noise, more dose. Default 0.1 s."""
+
+
+class Budget(Settings):
+    """When the experiment is complete: at whichever limit comes first."""
+
+    steps: int = Field(default=100, ge=1, title="Steps")
+    """Number of spectra in all, the initial design included. Default 100."""
+    dose_e: float | None = Field(default=None, gt=0, title="Dose (e⁻)")
+    """Electrons that the spectra may use together. The dose is booked before the beam
+    is on. Default: no limit."""
+    time_s: float | None = Field(default=None, gt=0, title="Time (s)")
+    """Wall time in s, pauses included; the step that is running is finished. Default:
+    no limit."""
+
+
+class LoopSettings(Settings):
+    """How the loop runs."""
+
+    lookahead: Literal[0, 1] = Field(default=1, title="Look-ahead")
+    """1: the agent computes the next position while the instrument measures, one
+    measurement behind; the beam waits less. 0: strictly one after the other, as in the
+    papers. Default 1."""
+    approve: bool = Field(default=False, title="Ask before each step")
+    """Wait for your yes or veto before each position that the agent chose. Default
+    off."""
+    maps_every: int = Field(default=10, ge=1, title="Keep maps every … steps")
+    """The predicted maps are stored in the record every so many steps. Default 10."""
+
+
+class ExperimentSettings(Settings):
+    """Everything that decides an experiment's path, with the seed."""
+
+    goal: Goal = Goal()
+    scalarizer: AnyScalarizer = BandIntegral()
+    acquisition: AnyAcquisitionFunction = LogExpectedImprovement()
+    model: ModelSettings = ModelSettings()
+    initial: InitialDesign = InitialDesign()
+    loop: LoopSettings = LoopSettings()
+    survey: SurveySettings = SurveySettings()
+    measurement: MeasurementSettings = MeasurementSettings()
+    budget: Budget = Budget()
+    seed: int = Field(default=0, ge=0, title="Seed")
+    """Same seed, same data, same settings: same path. Default 0."""
+
+    def replaced(self, **sections: Any) -> ExperimentSettings:
+        """The same settings with some sections replaced, validated."""
+        return self.model_copy(update=sections)

@@ -1,0 +1,260 @@
+"""A run as it lies on disk, read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.arrays import RunArrays
+from napari_hae.experiment.events import FinishReason
+from napari_hae.experiment.journal import Entry, read_journal
+from napari_hae.experiment.record import ARRAYS, FORMAT, JOURNAL, named
+from napari_hae.experiment.regions import Regions
+from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.types import (
+    ChosenBy,
+    EnergyAxis,
+    Measurement,
+    PredictionMaps,
+    ProbePosition,
+    Proposal,
+    ScanImage,
+    Spectrum,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class NotARecord(ValueError):
+    """The path holds no record that can be read; the text says why."""
+
+
+@dataclass(frozen=True)
+class SettingsChange:
+    """From here on these settings were in force."""
+
+    step: int
+    who: str
+    settings: ExperimentSettings
+
+
+@dataclass(frozen=True)
+class Retargeting:
+    """From here on the measurements so far had these targets."""
+
+    targets: tuple[float, ...]
+
+
+HistoryEvent = Proposal | Measurement | SettingsChange | Retargeting
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run read from its directory.
+
+    Attributes
+    ----------
+    instrument, instrument_settings
+        The instrument's name and the values of its settings.
+    first_settings, settings
+        Those in force at the start and at the end.
+    measurements
+        In order, with the targets in force at the end.
+    regions
+        Those in force at the end.
+    vetoed
+        Pixels `(row, column)` that a human kept out.
+    history
+        What the agent went through, in order, with the targets as they were then.
+    finish_reason
+        None if the run did not end by itself: it runs, or the program was killed.
+    """
+
+    path: Path
+    version: str
+    instrument: str
+    instrument_settings: dict[str, Any]
+    first_settings: ExperimentSettings
+    settings: ExperimentSettings
+    survey: ScanImage | None
+    surveys: int
+    measurements: tuple[Measurement, ...]
+    regions: Regions
+    vetoed: frozenset[tuple[int, int]]
+    history: tuple[HistoryEvent, ...]
+    warnings: tuple[str, ...]
+    finish_reason: FinishReason | None
+    finish_text: str
+    maps_known: dict[int, int]
+
+    @property
+    def frame(self) -> FieldFrame:
+        """The coordinates of the survey image."""
+        if self.survey is None:
+            raise NotARecord(f"{self.path} ended before it had a survey image")
+        return FieldFrame.of(self.survey)
+
+    def latest_maps(self) -> PredictionMaps | None:
+        """The last predicted maps that were stored."""
+        if not self.maps_known:
+            return None
+        step, known = list(self.maps_known.items())[-1]
+        arrays = RunArrays(self.path / ARRAYS, writable=False)
+        return PredictionMaps(known, *arrays.maps(step))
+
+
+def open_run(path: Path) -> StoredRun:
+    """Read a run's directory, finished or not.
+
+    Raises
+    ------
+    NotARecord
+        If there is none, or one of a newer format.
+    BrokenJournal
+        If the journal is damaged before its last line.
+    """
+    found = Path(path) if Path(path).is_dir() else named(path)
+    if not (found / JOURNAL).is_file():
+        raise NotARecord(f"{path} is no record: there is no {JOURNAL} in it")
+    entries = read_journal(found / JOURNAL)
+    if not entries or entries[0]["event"] != "start":
+        raise NotARecord(f"{found / JOURNAL} does not begin with a start")
+    if entries[0]["format"] > FORMAT:
+        raise NotARecord(
+            f"{found} has format {entries[0]['format']}, written by napari-hae "
+            f"{entries[0]['version']}; this version reads up to {FORMAT}"
+        )
+    return _Reader(found, entries).read()
+
+
+class _Reader:
+    """Walks through a journal once."""
+
+    def __init__(self, path: Path, entries: list[Entry]) -> None:
+        self._path = path
+        self._entries = entries
+        self._arrays = RunArrays(path / ARRAYS, writable=False)
+        self._settings: dict[str, Any] = dict(entries[0]["settings"])
+        self._survey: ScanImage | None = None
+        self._surveys = 0
+        self._proposal: Proposal | None = None
+        self._measured: list[Measurement] = []
+        self._regions = Regions()
+        self._vetoed: set[tuple[int, int]] = set()
+        self._history: list[HistoryEvent] = []
+        self._warnings: list[str] = []
+        self._maps: dict[int, int] = {}
+        self._end: Entry | None = None
+
+    def read(self) -> StoredRun:
+        for entry in self._entries:
+            handler = getattr(self, f"_on_{entry['event']}", None)
+            if handler is not None:
+                handler(entry)
+        start, end = self._entries[0], self._end
+        return StoredRun(
+            path=self._path,
+            version=start["version"],
+            instrument=start["instrument"],
+            instrument_settings=start["instrument_settings"],
+            first_settings=ExperimentSettings.model_validate(start["settings"]),
+            settings=ExperimentSettings.model_validate(self._settings),
+            survey=self._survey,
+            surveys=self._surveys,
+            measurements=tuple(self._measured),
+            regions=self._regions,
+            vetoed=frozenset(self._vetoed),
+            history=tuple(self._history),
+            warnings=tuple(self._warnings),
+            finish_reason=FinishReason(end["reason"]) if end else None,
+            finish_text=end["text"] if end else "",
+            maps_known=self._maps,
+        )
+
+    def _on_survey(self, entry: Entry) -> None:
+        self._survey = ScanImage(
+            data=self._arrays.survey(entry["index"]),
+            detectors=tuple(entry["detectors"]),
+            fov_nm=(entry["fov_nm"][0], entry["fov_nm"][1]),
+            dwell_time_s=entry["dwell_time_s"],
+        )
+        self._surveys += 1
+
+    def _on_proposal(self, entry: Entry) -> None:
+        self._proposal = Proposal(
+            step=entry["step"],
+            row=entry["row"],
+            column=entry["column"],
+            position=ProbePosition(entry["x"], entry["y"]),
+            mean=_number(entry["mean"]),
+            std=_number(entry["std"]),
+            value=_number(entry["value"]),
+            best=_number(entry["best"]),
+            chosen_by=ChosenBy(entry["chosen_by"]),
+            known=entry["known"],
+        )
+        self._history.append(self._proposal)
+
+    def _on_refusal(self, entry: Entry) -> None:
+        if entry["keep_out"] and self._proposal is not None:
+            self._vetoed.add((self._proposal.row, self._proposal.column))
+
+    def _on_measurement(self, entry: Entry) -> None:
+        if self._proposal is None:
+            raise NotARecord(f"{self._path}: a measurement without its proposal")
+        counts: NDArray[np.float32] = self._arrays.spectrum(entry["step"])
+        offset_ev, step_ev = entry["energy_offset_ev"], entry["energy_dispersion_ev"]
+        spectrum = Spectrum(
+            counts=counts,
+            energy=EnergyAxis(offset_ev, step_ev, len(counts)),
+            detector=entry["detector"],
+            position=self._proposal.position,
+            exposure_s=entry["exposure_s"],
+            dose_e=_number(entry["dose_e"]),
+        )
+        measurement = Measurement(
+            proposal=self._proposal,
+            spectrum=spectrum,
+            target=_number(entry["target"]),
+            x_nm=entry["x_nm"],
+            y_nm=entry["y_nm"],
+        )
+        self._measured.append(measurement)
+        self._history.append(measurement)
+
+    def _on_settings(self, entry: Entry) -> None:
+        for section, change in entry["changes"].items():
+            self._settings[section] = change["new"]
+        settings = ExperimentSettings.model_validate(self._settings)
+        self._history.append(SettingsChange(entry["step"], entry["who"], settings))
+
+    def _on_targets(self, entry: Entry) -> None:
+        targets = tuple(_number(target) for target in entry["targets"])
+        self._measured = [
+            replace(measurement, target=target)
+            for measurement, target in zip(self._measured, targets, strict=True)
+        ]
+        self._history.append(Retargeting(targets))
+
+    def _on_regions(self, entry: Entry) -> None:
+        self._regions = Regions.from_json(entry["regions"])
+
+    def _on_maps(self, entry: Entry) -> None:
+        self._maps[entry["step"]] = entry["known"]
+
+    def _on_warning(self, entry: Entry) -> None:
+        self._warnings.append(entry["text"])
+
+    def _on_resume(self, entry: Entry) -> None:
+        self._end = None
+
+    def _on_end(self, entry: Entry) -> None:
+        self._end = entry
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,38 @@
+"""Makes instruments by name; what it hands out is behind the gate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_hae import plugins
+from napari_hae.instruments.gate import GuardedInstrument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+
+
+def settings_of(name: str, values: Mapping[str, Any]) -> BaseModel:
+    """The settings model of an instrument, with some values other than the defaults.
+
+    Raises
+    ------
+    UnknownPlugin
+        If there is no such instrument.
+    pydantic.ValidationError
+        If a value is not allowed, or there is no such setting.
+    """
+    model: type[BaseModel] = plugins.load(plugins.INSTRUMENTS, name).settings_type
+    return model.model_validate(dict(values))
+
+
+def guarded(name: str, settings: BaseModel) -> GuardedInstrument:
+    """An instrument behind its gate, not connected yet.
+
+    Raises
+    ------
+    UnknownPlugin
+        If there is no such instrument.
+    """
+    return GuardedInstrument(plugins.load(plugins.INSTRUMENTS, name)(settings))
