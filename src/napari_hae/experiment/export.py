@@ -89,7 +89,9 @@ def _metadata(run: StoredRun) -> dict[str, Any]:
         "exposure_s": [m.spectrum.exposure_s for m in measured],
         "dose_e": [m.spectrum.dose_e for m in measured],
     }
-    arrays = {name: np.array(values) for name, values in columns.items()}
+    arrays: dict[str, Any] = {
+        name: np.array(values) for name, values in columns.items()
+    }
     # HyperSpy's files hold arrays of numbers, and lists of strings.
     arrays["chosen_by"] = [str(m.proposal.chosen_by) for m in measured]
     survey = run.survey

@@ -59,6 +59,8 @@ class Loop:
         past: StoredRun | None,
     ) -> None:
         self.settings = settings
+        self.proposal: Proposal | None = None
+        """What is being measured, or was last."""
         self._instrument = instrument
         self._record = record
         self._events = events
@@ -139,6 +141,7 @@ class Loop:
             self._decide_band(step)
             proposal = self._advisor.ask(step, self._mask(), attempt)
             self._record.proposal(proposal)
+            self.proposal = proposal
             emit(self._events.proposed, proposal)
             if not self._is_agreed(proposal):
                 self._boundary()

@@ -14,6 +14,7 @@ from napari_hae.experiment.controls import Controls, Order, Verdict
 from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
 from napari_hae.experiment.loop import Loop
 from napari_hae.experiment.regions import Regions
+from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
 
@@ -111,6 +112,11 @@ class Runner:
     def latest_maps(self) -> PredictionMaps | None:
         """The newest predicted maps; poll them, they are never queued."""
         return self._loop.maps if self._loop else None
+
+    @property
+    def latest_proposal(self) -> Proposal | None:
+        """What is being measured, offered for approval, or was measured last."""
+        return self._loop.proposal if self._loop else None
 
     def start(self, *, paused: bool = False) -> None:
         """Start the run's thread; a runner starts once.
@@ -211,7 +217,8 @@ class Runner:
         self._set_state(RunState.INITIALISING)
         self._started_s = time.monotonic()
         self._instrument.rearm()
-        survey = self._survey or self._acquire_survey()
+        wanted = self._first_settings.survey
+        survey = self._survey or acquire_survey(self._instrument, wanted)
         if self._past is None:
             self.record.survey(survey)
         with self._regions_lock:
@@ -245,14 +252,6 @@ class Runner:
             agree=self._agree,
             boundary=self._boundary,
             past=past,
-        )
-
-    def _acquire_survey(self) -> ScanImage:
-        able, wanted = self._instrument.capabilities(), self._first_settings.survey
-        return self._instrument.acquire_survey(
-            wanted.detectors or able.survey_detectors,
-            wanted.shape or able.survey_shape,
-            wanted.dwell_time_s,
         )
 
     def _allowed_field(self) -> AllowedField:

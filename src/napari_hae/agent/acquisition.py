@@ -1,0 +1,197 @@
+"""Acquisition functions: how much a measurement at each candidate is worth.
+
+All maximise. They see the posterior of the utility (see `napari_hae.agent.goal`), so
+that the direction of the goal is none of their business. A new one is a subclass of
+`AcquisitionFunction` with a `kind`, registered in the entry-point group
+`napari_hae.acquisition_functions`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy.special import erfcx, log1p, log_ndtr, ndtr
+
+from napari_hae.agent.posterior import Posterior
+from napari_hae.settings_base import Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["AcquisitionFunction", "Posterior"]
+
+_SQRT_2 = np.sqrt(2.0)
+_LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
+
+
+class AcquisitionFunction(Settings):
+    """The base of all acquisition functions."""
+
+    title: ClassVar[str]
+    """The name that people see."""
+    needs_model: ClassVar[bool] = True
+    """Whether it looks at the posterior; if not, no model is fitted."""
+
+    kind: str = Field(title="Acquisition function")
+
+    def __call__(
+        self, posterior: Posterior, best: float, rng: np.random.Generator
+    ) -> Array:
+        """The value of each candidate, shape `(n,)`; larger is better.
+
+        `best` is the best utility known so far; `rng` the only source of chance.
+        """
+        raise NotImplementedError
+
+
+class _Improvement(AcquisitionFunction):
+    """What all functions of the improvement on the best have in common."""
+
+    xi: float = Field(default=0.0, ge=0, le=10, title="Exploration ξ")
+    """Only what is better than the best so far by more than ξ counts, with ξ in units
+    of the median predicted standard deviation. Larger: explores more. Default 0."""
+
+    def _z(self, posterior: Posterior, best: float) -> tuple[Array, Array]:
+        """Standardised improvement and standard deviation, where that is above 0."""
+        margin = self.xi * float(np.median(posterior.std))
+        std = np.maximum(posterior.std, np.finfo(float).tiny * 1e100)
+        return (posterior.mean - best - margin) / std, std
+
+
+class LogExpectedImprovement(_Improvement):
+    """The logarithm of the expected improvement, exact far from the best too.
+
+    Ament et al., Unexpected improvements to expected improvement, NeurIPS 2023, eq. 9.
+    """
+
+    title: ClassVar[str] = "Expected improvement (log)"
+    kind: Literal["log_ei"] = "log_ei"
+
+    def __call__(
+        self, posterior: Posterior, best: float, rng: np.random.Generator
+    ) -> Array:
+        """See `AcquisitionFunction`."""
+        z, std = self._z(posterior, best)
+        return np.log(std) + _log_h(z)
+
+
+class ExpectedImprovement(_Improvement):
+    """The expected improvement on the best (Jones et al., J. Glob. Optim. 13, 1998)."""
+
+    title: ClassVar[str] = "Expected improvement"
+    kind: Literal["ei"] = "ei"
+
+    def __call__(
+        self, posterior: Posterior, best: float, rng: np.random.Generator
+    ) -> Array:
+        """See `AcquisitionFunction`."""
+        z, std = self._z(posterior, best)
+        return std * np.exp(_log_h(np.clip(z, -1e6, 1e6)))
+
+
+class ProbabilityOfImprovement(_Improvement):
+    """The probability of an improvement on the best (Kushner 1964)."""
+
+    title: ClassVar[str] = "Probability of improvement"
+    kind: Literal["pi"] = "pi"
+
+    def __call__(
+        self, posterior: Posterior, best: float, rng: np.random.Generator
+    ) -> Array:
+        """See `AcquisitionFunction`."""
+        # In log space: far from the best all probabilities would be the same zero.
+        return np.asarray(log_ndtr(self._z(posterior, best)[0]))
+
+
+class UpperConfidenceBound(AcquisitionFunction):
+    """Mean plus β standard deviations (Srinivas et al., ICML 2010)."""
+
+    title: ClassVar[str] = "Upper confidence bound"
+    kind: Literal["ucb"] = "ucb"
+    beta: float = Field(default=2.0, ge=0, le=100, title="Exploration β")
+    """How many standard deviations are added to the mean. 0 only exploits; larger:
+    explores more. Default 2."""
+
+    def __call__(
+        self, posterior: Posterior, best: float, rng: np.random.Generator
+    ) -> Array:
+        """See `AcquisitionFunction`."""
+        return posterior.mean + self.beta * posterior.std
+
+
+class MaximumUncertainty(AcquisitionFunction):
+    """The standard deviation: learns the whole map, whatever the goal."""
+
+    title: ClassVar[str] = "Maximum uncertainty"
+    kind: Literal["maximum_uncertainty"] = "maximum_uncertainty"
+
+    def __call__(
+        self, posterior: Posterior, best: float, rng: np.random.Generator
+    ) -> Array:
+        """See `AcquisitionFunction`."""
+        return posterior.std
+
+
+class ThompsonSampling(AcquisitionFunction):
+    """One function drawn from the posterior (Thompson, Biometrika 25, 1933)."""
+
+    title: ClassVar[str] = "Thompson sampling"
+    kind: Literal["thompson"] = "thompson"
+
+    def __call__(
+        self, posterior: Posterior, best: float, rng: np.random.Generator
+    ) -> Array:
+        """See `AcquisitionFunction`."""
+        return posterior.sample(rng)
+
+
+class RandomChoice(AcquisitionFunction):
+    """Any candidate, with the same probability: the baseline."""
+
+    title: ClassVar[str] = "Random"
+    needs_model: ClassVar[bool] = False
+    kind: Literal["random"] = "random"
+
+    def __call__(
+        self, posterior: Posterior, best: float, rng: np.random.Generator
+    ) -> Array:
+        """See `AcquisitionFunction`."""
+        return rng.random(len(posterior.mean))
+
+
+class Raster(AcquisitionFunction):
+    """One row after the other, from the top left corner."""
+
+    title: ClassVar[str] = "Raster"
+    needs_model: ClassVar[bool] = False
+    kind: Literal["raster"] = "raster"
+
+    def __call__(
+        self, posterior: Posterior, best: float, rng: np.random.Generator
+    ) -> Array:
+        """See `AcquisitionFunction`."""
+        return -np.arange(len(posterior.mean), dtype=float)
+
+
+def _log_h(z: Array) -> Array:
+    """`log(φ(z) + z Φ(z))`, stable for all `z` (Ament et al. 2023, eq. 9)."""
+    z = np.asarray(z, dtype=np.float64)
+    result = np.empty_like(z)
+    near = z > -1
+    result[near] = np.log(
+        np.exp(-(z[near] ** 2) / 2 - _LOG_SQRT_2PI) + z[near] * ndtr(z[near])
+    )
+    far = z[~near]
+    # φ(z) + z Φ(z) = φ(z) (1 + z Φ(z)/φ(z)), and Φ/φ is erfcx; beyond -1e4 the bracket
+    # is 1/z² to machine precision.
+    ratio = far * np.sqrt(np.pi / 2) * erfcx(-far / _SQRT_2)
+    with np.errstate(divide="ignore"):
+        bracket = np.where(
+            far > -1e4, log1p(np.maximum(ratio, -1 + 1e-17)), -2 * np.log(-far)
+        )
+    result[~near] = -(far**2) / 2 - _LOG_SQRT_2PI + bracket
+    return result

@@ -1,0 +1,103 @@
+"""A user's own Python function as a scalarizer."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from napari_hae.agent.scalarizers import NO_VALUE, Scalarizer, ScalarizerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hae.types import EnergyAxis, Spectrum
+
+
+class UserFunction(Scalarizer):
+    """Calls a function with the spectrum as a HyperSpy signal; it returns a number."""
+
+    title: ClassVar[str] = "Own Python function"
+    unit: ClassVar[str] = ""
+    kind: Literal["user_function"] = "user_function"
+    path: str = Field(default="", title="Function")
+    """Where the function is: `file.py:function` or `package.module:function`. It is
+    given a `hyperspy.signals.Signal1D` with the energy axis in eV and returns one
+    number; one that is not finite leaves the spectrum out of training."""
+
+    @field_validator("path")
+    @classmethod
+    def _names_a_function(cls, path: str) -> str:
+        place, colon, name = path.rpartition(":")
+        if path and not (colon and place and name.isidentifier()):
+            raise ValueError(
+                f"{path!r} is not of the form file.py:function or "
+                "package.module:function"
+            )
+        return path
+
+    def check(self, energy: EnergyAxis) -> None:
+        """Raise `ValueError` if there is no such function."""
+        _find(self.path)
+
+    def __call__(self, spectrum: Spectrum) -> float:
+        """See `Scalarizer`."""
+        function = _find(self.path)
+        # The function is somebody else's and may raise anything.
+        try:
+            value = float(function(_signal(spectrum)))
+        except Exception as error:
+            raise ScalarizerError(
+                f"the function {self.path} failed: {type(error).__name__}: {error}"
+            ) from error
+        return value if math.isfinite(value) else NO_VALUE
+
+
+def _signal(spectrum: Spectrum) -> Any:
+    import hyperspy.api as hs
+
+    energy = spectrum.energy
+    axis = {
+        "name": "Energy loss",
+        "units": "eV",
+        "offset": energy.offset_ev,
+        "scale": energy.dispersion_ev,
+        "size": energy.size,
+    }
+    return hs.signals.Signal1D(spectrum.counts.copy(), axes=[axis])
+
+
+@lru_cache(maxsize=8)
+def _find(path: str) -> Callable[[Any], Any]:
+    place, _, name = path.rpartition(":")
+    if not place:
+        raise ScalarizerError("own function: say where it is, as file.py:function")
+    try:
+        module = _from_file(Path(place)) if place.endswith(".py") else None
+        module = module or importlib.import_module(place)
+        function = getattr(module, name)
+    # Importing runs somebody else's code, which may raise anything.
+    except Exception as error:
+        raise ScalarizerError(
+            f"the function {path} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not callable(function):
+        raise ScalarizerError(f"{path} is no function")
+    found: Callable[[Any], Any] = function
+    return found
+
+
+def _from_file(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(f"napari_hae_user_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

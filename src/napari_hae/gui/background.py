@@ -1,0 +1,73 @@
+"""Long work off Qt's main thread, with its result brought back to it."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class Background(QObject):
+    """Does one thing after the other on a thread of its own."""
+
+    started = Signal(str)
+    """Emits what is being done, in words."""
+    idle = Signal()
+    """Emitted when nothing is left to do."""
+    _ended = Signal(object, object, object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._worker = ThreadPoolExecutor(1, "napari-hae-window")
+        self._waiting = 0
+        self._ended.connect(self._on_ended)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being done."""
+        return self._waiting > 0
+
+    def do(
+        self,
+        name: str,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Do `work` there; `done` or `failed` gets what came of it, on this thread."""
+        self._waiting += 1
+        self.started.emit(name)
+
+        def report(future: Future[Any]) -> None:
+            if not future.cancelled():
+                self._ended.emit(future, done, failed)
+
+        self._worker.submit(work).add_done_callback(report)
+
+    def close(self) -> None:
+        """Wait for what is being done and end the thread; nothing is reported."""
+        self._ended.disconnect(self._on_ended)
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    def _on_ended(
+        self,
+        future: Future[Any],
+        done: Callable[[Any], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._waiting -= 1
+        if not self._waiting:
+            self.idle.emit()
+        error = future.exception()
+        if error is None:
+            done(future.result())
+        elif isinstance(error, Exception):
+            logger.info("background work failed", exc_info=error)
+            failed(error)

@@ -1,0 +1,269 @@
+"""What the plugin's layers hold: napari layer data made from values of an experiment.
+
+Pure functions, used by the live layers and by the reader of stored runs alike. Every
+layer has the same scale, translation, units and axis labels; Points and Vectors hold
+pixel coordinates `[row, column]` of the survey image.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.colormaps import ensure_colormap
+
+from napari_hae.coordinates import FieldFrame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_hae.types import (
+        Measurement,
+        PredictionMaps,
+        ProbePosition,
+        Proposal,
+        ScanImage,
+    )
+
+METADATA_KEY = "napari-hae"
+TARGET_COLORMAP = "viridis"
+NO_TARGET_COLOR = (0.5, 0.5, 0.5, 1.0)
+NEXT_COLOR = "#ff2bd6"
+
+LayerData = tuple[Any, dict[str, Any], str]
+"""Data, keyword arguments and type of a layer, as napari's readers give them."""
+
+Limits = tuple[float, float]
+
+
+class Role(StrEnum):
+    """What a layer of the plugin shows, from the bottom of the layer list to its top.
+
+    Kept in `layer.metadata["napari-hae"]["role"]`, so that renamed layers are found.
+    """
+
+    SURVEY = "survey"
+    DOSE = "dose"
+    STD = "standard deviation"
+    ACQUISITION = "acquisition function"
+    MEAN = "mean"
+    ROI = "region of interest"
+    FORBIDDEN = "forbidden zone"
+    TRAJECTORY = "trajectory"
+    MEASURED = "measured points"
+    NEXT = "next position"
+
+
+MAP_STYLES: dict[Role, tuple[str, str]] = {
+    Role.STD: ("Standard deviation", "magma"),
+    Role.ACQUISITION: ("Acquisition function", "inferno"),
+    Role.MEAN: ("Predicted mean", TARGET_COLORMAP),
+}
+"""Name and colour map of each map, bottom to top."""
+
+
+def calibration(frame: FieldFrame) -> dict[str, Any]:
+    """What every layer of the plugin has in common, as keyword arguments."""
+    return {
+        "scale": frame.pixel_nm,
+        "translate": frame.origin_nm,
+        "units": ("nm", "nm"),
+        "axis_labels": ("y", "x"),
+    }
+
+
+def limits_of(values: ArrayLike) -> Limits | None:
+    """Smallest and largest finite value, always apart; None where none is finite."""
+    array = np.asarray(values)
+    finite = array[np.isfinite(array)]
+    if finite.size == 0:
+        return None
+    low, high = float(finite.min()), float(finite.max())
+    if high <= low:
+        high = low + 1e-3 * (abs(low) or 1.0)
+    return low, high
+
+
+def survey_data(image: ScanImage) -> list[LayerData]:
+    """One Image layer per detector; only the first is visible at first."""
+    frame = FieldFrame.of(image)
+    return [
+        (
+            plane,
+            {
+                **_common(frame, Role.SURVEY, detector=detector),
+                "name": f"Survey {detector}",
+                "colormap": "gray",
+                "contrast_limits": limits_of(plane) or (0.0, 1.0),
+                "visible": index == 0,
+            },
+            "image",
+        )
+        for index, (detector, plane) in enumerate(
+            zip(image.detectors, image.data, strict=True)
+        )
+    ]
+
+
+def map_data(
+    role: Role, values: NDArray[np.float32], frame: FieldFrame, limits: Limits | None
+) -> LayerData:
+    """An Image layer of one map, `(rows, columns)`; only the mean is visible."""
+    name, colormap = MAP_STYLES[role]
+    keywords = {
+        "name": name,
+        "colormap": colormap,
+        "contrast_limits": limits or (0.0, 1.0),
+        "blending": "translucent",
+        "opacity": 0.6,
+        "visible": role is Role.MEAN,
+    }
+    return values, {**_common(frame, role), **keywords}, "image"
+
+
+def maps_data(maps: PredictionMaps) -> dict[Role, NDArray[np.float32]]:
+    """The arrays of all maps by their role, bottom to top."""
+    return {
+        Role.STD: maps.std,
+        Role.ACQUISITION: maps.acquisition,
+        Role.MEAN: maps.mean,
+    }
+
+
+def trajectory_data(points: NDArray[np.float64], frame: FieldFrame) -> LayerData:
+    """A Vectors layer from each measured point to the next; `points` is `(n, 2)`."""
+    # Vectors, as their data can be replaced in a millisecond for thousands of steps;
+    # a path in a Shapes layer is triangulated anew each time.
+    steps = np.stack([points[:-1], np.diff(points, axis=0)], axis=1)
+    keywords = {
+        "name": "Trajectory",
+        "vector_style": "line",
+        "edge_width": max(frame.shape) / 400,
+        "edge_color": "white",
+        "opacity": 0.35,
+        "blending": "translucent",
+    }
+    return steps, {**_common(frame, Role.TRAJECTORY), **keywords}, "vectors"
+
+
+def measured_data(
+    measurements: Sequence[Measurement],
+    targets: NDArray[np.float64],
+    frame: FieldFrame,
+    limits: Limits | None,
+) -> LayerData:
+    """A Points layer with one point and one row of features per measurement.
+
+    `targets` of shape `(n,)` are shown in place of the measurements' own. Points are
+    coloured by target from `limits`; gray crosses where it is no number.
+    """
+    keywords = {
+        "name": "Measured points",
+        "features": _features(measurements, targets),
+        "size": point_size(frame),
+        "face_color": target_colors(targets, limits),
+        "symbol": target_symbols(targets),
+        "border_color": "white",
+        "border_width": 0.15,
+    }
+    points = pixels([m.proposal.position for m in measurements], frame)
+    return points, {**_common(frame, Role.MEASURED), **keywords}, "points"
+
+
+def next_data(proposal: Proposal | None, frame: FieldFrame) -> LayerData:
+    """A Points layer with a ring around the next position; empty for None."""
+    shown = [] if proposal is None else [proposal]
+    keywords = {
+        "name": "Next position",
+        "features": {"step": [p.step for p in shown], "why": [p.reason for p in shown]},
+        "size": 5 * point_size(frame),
+        "face_color": "transparent",
+        "border_color": NEXT_COLOR,
+        "border_width": 0.1,
+    }
+    points = pixels([p.position for p in shown], frame)
+    return points, {**_common(frame, Role.NEXT), **keywords}, "points"
+
+
+def layer_data(
+    survey: ScanImage,
+    measurements: Sequence[Measurement],
+    maps: PredictionMaps | None,
+) -> list[LayerData]:
+    """All layers of a stored run, bottom to top."""
+    frame = FieldFrame.of(survey)
+    targets = np.array([m.target for m in measurements], dtype=float)
+    arrays = {} if maps is None else maps_data(maps)
+    limits = {role: limits_of(array) for role, array in arrays.items()}
+    limits[Role.MEAN] = target_limits(targets, arrays.get(Role.MEAN))
+    layers = survey_data(survey)
+    layers += [map_data(role, arrays[role], frame, limits[role]) for role in arrays]
+    if measurements:
+        points = pixels([m.proposal.position for m in measurements], frame)
+        layers.append(trajectory_data(points, frame))
+        layers.append(measured_data(measurements, targets, frame, limits[Role.MEAN]))
+    return layers
+
+
+def target_limits(
+    targets: NDArray[np.float64], mean: NDArray[np.float32] | None
+) -> Limits | None:
+    """Common colour limits of the measured targets and of their predicted mean."""
+    if mean is None:
+        return limits_of(targets)
+    return limits_of(np.concatenate([targets, mean.ravel()]))
+
+
+def pixels(
+    positions: Sequence[ProbePosition], frame: FieldFrame
+) -> NDArray[np.float64]:
+    """`[row, column]` of probe positions, `(n, 2)`; pixel centres are integers."""
+    fractions = np.array([(p.y, p.x) for p in positions], dtype=float).reshape(-1, 2)
+    points: NDArray[np.float64] = fractions * frame.shape - 0.5
+    return points
+
+
+def point_size(frame: FieldFrame) -> float:
+    """Diameter of a measured point in pixels: about one, never lost in large fields."""
+    return max(1.0, max(frame.shape) / 80)
+
+
+def target_colors(
+    targets: NDArray[np.float64], limits: Limits | None
+) -> NDArray[np.float32]:
+    """RGBA of each target, `(n, 4)`."""
+    colors = np.tile(np.array(NO_TARGET_COLOR, dtype=np.float32), (len(targets), 1))
+    usable = np.isfinite(targets)
+    if limits is not None and usable.any():
+        low, high = limits
+        scaled = np.clip((targets[usable] - low) / (high - low), 0, 1)
+        colors[usable] = ensure_colormap(TARGET_COLORMAP).map(scaled)
+    return colors
+
+
+def target_symbols(targets: NDArray[np.float64]) -> str | list[str]:
+    """A disc, and a cross for targets that are no number; one for all if they agree."""
+    usable = np.isfinite(targets)
+    # One symbol is set in no time, a list of thousands takes napari 10 ms.
+    return "disc" if usable.all() else ["disc" if each else "x" for each in usable]
+
+
+def _features(
+    measurements: Sequence[Measurement], targets: NDArray[np.float64]
+) -> dict[str, Any]:
+    return {
+        "step": np.array([m.step for m in measurements], dtype=int),
+        "target": targets,
+        "mean": np.array([m.proposal.mean for m in measurements], dtype=float),
+        "std": np.array([m.proposal.std for m in measurements], dtype=float),
+        "exposure_s": np.array([m.spectrum.exposure_s for m in measurements], float),
+        "chosen_by": np.array([str(m.proposal.chosen_by) for m in measurements], str),
+    }
+
+
+def _common(frame: FieldFrame, role: Role, **more: str) -> dict[str, Any]:
+    metadata = {METADATA_KEY: {"role": str(role), **more}}
+    return {**calibration(frame), "metadata": metadata}

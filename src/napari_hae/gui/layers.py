@@ -1,0 +1,263 @@
+"""Makes, finds and updates the plugin's layers in a viewer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Layer
+
+from napari_hae.coordinates import FieldFrame
+from napari_hae.gui.layer_data import (
+    MAP_STYLES,
+    METADATA_KEY,
+    LayerData,
+    Limits,
+    Role,
+    layer_data,
+    limits_of,
+    map_data,
+    maps_data,
+    measured_data,
+    next_data,
+    pixels,
+    survey_data,
+    trajectory_data,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari.layers import Image, Points, Vectors
+    from napari.viewer import Viewer
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
+
+__all__ = ["FieldLayers", "Role", "find_layer", "insert_layer", "layer_data", "role_of"]
+
+RUN_ROLES = (*MAP_STYLES, Role.TRAJECTORY, Role.MEASURED, Role.NEXT)
+"""What belongs to one run and goes when the next one starts."""
+
+_PER_POINT = {
+    Role.MEASURED: ("features", "face_color", "symbol"),
+    Role.NEXT: ("features",),
+}
+"""Properties that change with the data of a layer."""
+
+
+def role_of(layer: Layer) -> Role | None:
+    """What a layer shows for the plugin; None for all other layers."""
+    own = layer.metadata.get(METADATA_KEY)
+    value = own.get("role") if isinstance(own, dict) else None
+    return Role(value) if value in list(Role) else None
+
+
+def find_layer(
+    viewer: Viewer, role: Role, kind: str, detector: str | None = None
+) -> Layer | None:
+    """The plugin's lowest layer of a role and a type ("image", "labels", …), if any."""
+    for layer in viewer.layers:
+        # napari copies metadata when a person converts or duplicates a layer.
+        if role_of(layer) is not role or type(layer).__name__.lower() != kind:
+            continue
+        if layer.metadata[METADATA_KEY].get("detector") == detector:
+            return layer
+    return None
+
+
+def insert_layer(viewer: Viewer, layer: Layer) -> None:
+    """Add a layer of the plugin below all of its layers that belong above it.
+
+    The selection stays as it is: a person may be painting.
+    """
+    selected = set(viewer.layers.selection)
+    above = [i for i, other in enumerate(viewer.layers) if _rank(other) > _rank(layer)]
+    viewer.layers.insert(above[0] if above else len(viewer.layers), layer)
+    if selected:
+        viewer.layers.selection = selected
+
+
+class FieldLayers:
+    """The layers of one field of view in one viewer.
+
+    Layers are found by their metadata, never by name: renamed ones are kept, and ones
+    that somebody deleted come back with the next data for them. All methods are for
+    Qt's main thread.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._frame: FieldFrame | None = None
+        self._measurements: list[Measurement] = []
+        self._targets: dict[int, float] = {}
+        self._limits: dict[Role, Limits] = {}
+        self._set_limits: WeakKeyDictionary[Layer, Limits] = WeakKeyDictionary()
+
+    @property
+    def frame(self) -> FieldFrame | None:
+        """The coordinates of the field of view; None before the first survey image."""
+        return self._frame
+
+    @property
+    def survey_layers(self) -> list[Image]:
+        """The survey image's layers, one per detector."""
+        return [x for x in self._viewer.layers if role_of(x) is Role.SURVEY]
+
+    @property
+    def measured_layer(self) -> Points | None:
+        """The layer of the measured points."""
+        return find_layer(self._viewer, Role.MEASURED, "points")
+
+    @property
+    def trajectory_layer(self) -> Vectors | None:
+        """The layer of the trajectory."""
+        return find_layer(self._viewer, Role.TRAJECTORY, "vectors")
+
+    @property
+    def next_layer(self) -> Points | None:
+        """The layer of the next position."""
+        return find_layer(self._viewer, Role.NEXT, "points")
+
+    def map_layer(self, role: Role) -> Image | None:
+        """The layer of one of the maps."""
+        return find_layer(self._viewer, role, "image")
+
+    def show_survey(self, image: ScanImage) -> None:
+        """Show a survey image; another field of view or shape ends the run's layers."""
+        frame = FieldFrame.of(image)
+        first = self._frame is None
+        if not first and frame != self._frame:
+            self.clear_run()
+        self._frame = frame
+        stale = [x for x in self.survey_layers if _detector(x) not in image.detectors]
+        for layer in stale:
+            self._viewer.layers.remove(layer)
+        for new in survey_data(image):
+            # Counts change with dwell time and detector gain: fresh limits each time.
+            self._put_image(new, limits_of(new[0]))
+        if first:
+            self._viewer.canvas.overlays.scale_bar.visible = True
+            self._viewer.reset_view()
+
+    def show_maps(self, maps: PredictionMaps) -> None:
+        """Show new maps; limits of mean and standard deviation only ever widen."""
+        frame, before = self._known_frame(), self._limits.get(Role.MEAN)
+        for role, array in maps_data(maps).items():
+            limits = self._widened(role, array, shrinks=role is Role.ACQUISITION)
+            self._put_image(map_data(role, array, frame, limits), limits)
+        if self._measurements and self._limits.get(Role.MEAN) != before:
+            self._put(self._measured())
+
+    def add_measurements(self, measurements: Sequence[Measurement]) -> None:
+        """Add measured points and prolong the trajectory."""
+        if not measurements:
+            return
+        self._measurements.extend(measurements)
+        self._targets.update({m.step: m.target for m in measurements})
+        self._show_measured()
+
+    def show_targets(self, targets: Mapping[int, float]) -> None:
+        """Show other targets, by step, as after a change of the band.
+
+        Colour limits start afresh: another band has other values.
+        """
+        self._targets.update(targets)
+        self._limits.pop(Role.MEAN, None)
+        if self._measurements:
+            self._show_measured()
+
+    def show_next(self, proposal: Proposal | None) -> None:
+        """Put the ring around the next position; None takes it away."""
+        if proposal is None and self.next_layer is None:
+            return
+        self._put(next_data(proposal, self._known_frame()))
+
+    def clear_run(self) -> None:
+        """Take away all that belongs to one run; survey image and regions stay."""
+        self._measurements.clear()
+        self._targets.clear()
+        for layer in [x for x in self._viewer.layers if role_of(x) in RUN_ROLES]:
+            self._viewer.layers.remove(layer)
+        for role in RUN_ROLES:
+            self._limits.pop(role, None)
+
+    def _show_measured(self) -> None:
+        frame = self._known_frame()
+        points = pixels([m.proposal.position for m in self._measurements], frame)
+        self._widened(Role.MEAN, self._shown_targets())
+        self._put(trajectory_data(points, frame))
+        self._put(self._measured())
+
+    def _shown_targets(self) -> NDArray[np.float64]:
+        return np.array([self._targets[m.step] for m in self._measurements], float)
+
+    def _measured(self) -> LayerData:
+        limits = self._limits.get(Role.MEAN)
+        frame = self._known_frame()
+        return measured_data(self._measurements, self._shown_targets(), frame, limits)
+
+    def _known_frame(self) -> FieldFrame:
+        if self._frame is None:
+            raise RuntimeError("show a survey image first: it defines the coordinates")
+        return self._frame
+
+    def _widened(
+        self, role: Role, values: ArrayLike, *, shrinks: bool = False
+    ) -> Limits | None:
+        """Limits that cover what was shown before, too.
+
+        With `shrinks`, they are narrowed once the values fill less than a third: the
+        acquisition function falls by orders of magnitude during a run.
+        """
+        new, old = limits_of(values), self._limits.get(role)
+        if new is None:
+            return old
+        if old is not None:
+            wide = min(new[0], old[0]), max(new[1], old[1])
+            too_wide = 3 * (new[1] - new[0]) < wide[1] - wide[0]
+            new = new if shrinks and too_wide else wide
+        self._limits[role] = new
+        return new
+
+    def _put_image(self, new: LayerData, limits: Limits | None) -> None:
+        layer = self._put(new)
+        current = tuple(layer.contrast_limits)
+        # Limits that a person has set by hand differ from the last ones set here.
+        by_hand = current != self._set_limits.get(layer, current)
+        if limits is not None and not by_hand:
+            if current != limits:
+                layer.contrast_limits = limits
+            self._set_limits[layer] = limits
+
+    def _put(self, new: LayerData) -> Layer:
+        """Update the layer in place, or make it where there is none."""
+        data, keywords, kind = new
+        own = keywords["metadata"][METADATA_KEY]
+        layer = find_layer(self._viewer, Role(own["role"]), kind, own.get("detector"))
+        if layer is None:
+            layer = Layer.create(data, keywords, kind)
+            if kind == "vectors":
+                # napari draws up to 1024 vectors line by line into the thumbnail at
+                # each update, 60 ms in the GUI thread; there is no public setting.
+                layer._max_vectors_thumbnail = 64  # noqa: SLF001
+            insert_layer(self._viewer, layer)
+            return layer
+        for name in ("scale", "translate"):
+            if not np.array_equal(getattr(layer, name), keywords[name]):
+                setattr(layer, name, keywords[name])
+        layer.data = data
+        for name in _PER_POINT.get(Role(own["role"]), ()):
+            setattr(layer, name, keywords[name])
+        return layer
+
+
+def _rank(layer: Layer) -> int:
+    """The place of a layer of the plugin in their order, -1 for all other layers."""
+    role = role_of(layer)
+    return -1 if role is None else list(Role).index(role)
+
+
+def _detector(layer: Layer) -> str | None:
+    return layer.metadata[METADATA_KEY].get("detector")

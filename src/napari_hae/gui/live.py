@@ -1,0 +1,89 @@
+"""Shows a run while it goes: fetches what is new, and updates the layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+if TYPE_CHECKING:
+    from napari_hae.experiment.runner import Runner
+    from napari_hae.gui.layers import FieldLayers
+    from napari_hae.types import Measurement, PredictionMaps, Proposal
+
+POLL_MS = 40
+"""How often new measurements and maps are fetched: about 25 times a second."""
+
+
+class LiveView(QObject):
+    """The measurements, maps and proposals of the newest run, as they come.
+
+    They are fetched at a steady rate and never queued, so that a fast instrument cannot
+    flood the window.
+    """
+
+    measured = Signal(object)
+    """Emits the new measurements, a list in order."""
+    proposed = Signal(object)
+    """Emits the newest `Proposal`."""
+    retargeted = Signal(object)
+    """Emits all measurements with their new targets."""
+
+    def __init__(self, layers: FieldLayers, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._layers = layers
+        self._runner: Runner | None = None
+        self._shown = 0
+        self._maps: PredictionMaps | None = None
+        self._proposal: Proposal | None = None
+        self._poll = QTimer(self, interval=POLL_MS)
+        self._poll.timeout.connect(self.refresh)
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """All measurements of the run that is shown."""
+        return self._runner.measurements if self._runner else ()
+
+    def begin(self, runner: Runner) -> None:
+        """Show a run from now on, in place of an earlier one."""
+        self._layers.clear_run()
+        self._runner = runner
+        self._shown, self._maps, self._proposal = 0, None, None
+        self._poll.start()
+
+    def end(self) -> None:
+        """Show the last of it; the run has ended."""
+        self.refresh()
+        self.stop()
+        if self._layers.frame is not None:
+            self._layers.show_next(None)
+
+    def stop(self) -> None:
+        """Fetch nothing more."""
+        self._poll.stop()
+
+    def refresh(self) -> None:
+        """Show what is new since the last time."""
+        runner = self._runner
+        if runner is None or self._layers.frame is None:
+            return
+        measurements = runner.measurements
+        new = list(measurements[self._shown :])
+        if new:
+            self._shown = len(measurements)
+            self._layers.add_measurements(new)
+            self.measured.emit(new)
+        if (maps := runner.latest_maps) is not None and maps is not self._maps:
+            self._maps = maps
+            self._layers.show_maps(maps)
+        proposal = runner.latest_proposal
+        if proposal is not None and proposal is not self._proposal:
+            self._proposal = proposal
+            self._layers.show_next(proposal)
+            self.proposed.emit(proposal)
+
+    def show_targets(self, targets: tuple[float, ...]) -> None:
+        """Show other targets for the measurements so far."""
+        self.refresh()
+        self._layers.show_targets(dict(enumerate(targets)))
+        self.retargeted.emit(self.measurements)

@@ -1,0 +1,297 @@
+"""What the docks of one viewer share: the instrument, the settings, the run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_hae.experiment.candidates import AllowedField
+from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.record import Record
+from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.experiment.survey import acquire_survey
+from napari_hae.gui.background import Background
+from napari_hae.gui.bridge import RunBridge
+from napari_hae.gui.layers import FieldLayers
+from napari_hae.gui.live import LiveView
+from napari_hae.gui.regions import RegionWatcher
+from napari_hae.instruments.catalogue import guarded
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from pydantic import BaseModel
+
+    from napari_hae.experiment.regions import Regions
+    from napari_hae.instruments.gate import GuardedInstrument
+    from napari_hae.types import ScanImage
+
+
+class Session(QObject):
+    """One viewer's instrument and run.
+
+    Everything here is for Qt's main thread, and returns at once: what takes long is
+    done in the background, and signals tell when it is done.
+    """
+
+    instrument_changed = Signal()
+    """The instrument was connected or disconnected."""
+    survey_changed = Signal(object)
+    """Emits the `ScanImage` that is shown from now on."""
+    state_changed = Signal(object)
+    """Emits the `RunState`."""
+    settings_changed = Signal(object)
+    """Emits the `ExperimentSettings` that the window shows."""
+    settings_in_force = Signal(int)
+    """Emits the step from which on the settings that the window shows hold."""
+    said = Signal(str)
+    """Emits one sentence for the list of messages."""
+    failed = Signal(str, str)
+    """Emits what could not be done, and why."""
+    started = Signal()
+    """A new run began; what is shown of an earlier one is to go."""
+    finished = Signal(object, str)
+    """Emits a `FinishReason` and more about it."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.layers = FieldLayers(viewer)
+        self.live = LiveView(self.layers, self)
+        self.watcher = RegionWatcher(viewer, self)
+        self.background = Background(self)
+        self.settings = ExperimentSettings()
+        self.record_folder = Path.home() / "napari-hae"
+        self.survey: ScanImage | None = None
+        self.instrument: GuardedInstrument | None = None
+        self.instrument_name = ""
+        self.instrument_settings: BaseModel | None = None
+        self.runner: Runner | None = None
+        self._bridge = RunBridge(self)
+        self._is_closed = False
+        self.watcher.changed.connect(self._on_regions)
+        self.watcher.refused.connect(self.said)
+        self._bridge.state_changed.connect(self._on_state)
+        self._bridge.survey_acquired.connect(self._show_survey)
+        self._bridge.refused.connect(self._on_refused)
+        self._bridge.retargeted.connect(self.live.show_targets)
+        self._bridge.settings_changed.connect(self._on_settings_in_force)
+        self._bridge.warned.connect(self.said)
+        self._bridge.finished.connect(self._on_finished)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether an instrument is connected."""
+        return self.instrument is not None
+
+    @property
+    def state(self) -> RunState:
+        """What the run is doing; idle without one."""
+        return self.runner.state if self.runner else RunState.IDLE
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run has begun and not ended, paused or not."""
+        return self.runner is not None
+
+    def connect_instrument(self, name: str, settings: BaseModel) -> None:
+        """Connect an instrument and take a survey image."""
+        wanted = self.settings.survey
+
+        def work() -> tuple[GuardedInstrument, ScanImage]:
+            instrument = guarded(name, settings)
+            instrument.connect()
+            try:
+                return instrument, acquire_survey(instrument, wanted)
+            except Exception:
+                instrument.disconnect()
+                raise
+
+        def done(result: tuple[GuardedInstrument, ScanImage]) -> None:
+            self.instrument, survey = result
+            self.instrument_name, self.instrument_settings = name, settings
+            self._show_survey(survey)
+            self.instrument_changed.emit()
+
+        self._do(f"Connecting to {name}", work, done)
+
+    def disconnect_instrument(self) -> None:
+        """Stop the run, blank the beam and let go of the instrument."""
+        instrument, runner = self.instrument, self.runner
+        if instrument is None:
+            return
+
+        def work() -> None:
+            if runner is not None:
+                runner.stop()
+                runner.wait()
+            instrument.disconnect()
+
+        def done(_: None) -> None:
+            self.instrument = None
+            self.instrument_changed.emit()
+
+        self._do("Disconnecting", work, done)
+
+    def acquire_survey(self) -> None:
+        """Take a new survey image; not during a run."""
+        instrument = self.instrument
+        if instrument is None or self.is_running:
+            return
+        instrument.rearm()
+        wanted = self.settings.survey
+
+        def work() -> ScanImage:
+            return acquire_survey(instrument, wanted)
+
+        self._do("Acquiring a survey image", work, self._show_survey)
+
+    def configure(self, **sections: Any) -> None:
+        """Replace sections of the settings, in a run from its next step on."""
+        settings = self.settings.model_copy(update=sections)
+        if settings == self.settings:
+            return
+        if self.runner is not None:
+            try:
+                self.runner.configure(settings)
+            except ValueError as error:
+                self.failed.emit("This cannot be used here", str(error))
+                return
+        self.settings = settings
+        self.settings_changed.emit(settings)
+
+    def start(self, *, paused: bool = False, path: Path | None = None) -> None:
+        """Start a run; with `paused` it waits for `step`."""
+        instrument, settings = self.instrument, self.instrument_settings
+        if instrument is None or settings is None or self.is_running:
+            return
+        where = path or self._free_path()
+
+        def work() -> Record:
+            return Record.create(
+                where,
+                instrument=self.instrument_name,
+                instrument_settings=settings,
+                settings=self.settings,
+            )
+
+        def done(record: Record) -> None:
+            self._begin(instrument, record, paused)
+
+        self._do("Beginning the record", work, done)
+
+    def pause(self) -> None:
+        """Pause at the end of the step."""
+        if self.runner is not None:
+            self.runner.pause()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        if self.runner is not None:
+            self.runner.resume()
+
+    def step(self) -> None:
+        """Take one step; starts a run if there is none."""
+        if self.runner is not None:
+            self.runner.step()
+        else:
+            self.start(paused=True)
+
+    def stop(self) -> None:
+        """End the run after the step that is running."""
+        if self.runner is not None:
+            self.runner.stop()
+
+    def abort(self) -> None:
+        """Blank the beam at once, end what is running, and end the run."""
+        if self.runner is not None:
+            self.runner.abort()
+        elif self.instrument is not None:
+            self.instrument.abort()
+        self.said.emit("Aborted: the beam is blanked.")
+
+    def close(self) -> None:
+        """End the run, blank the beam, release the instrument; no thread is left."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.live.stop()
+        self._bridge.detach()
+        self.watcher.detach()
+        if self.runner is not None:
+            self.runner.abort()
+            self.runner.wait()
+        self.background.close()
+        if self.instrument is not None:
+            self.instrument.disconnect()
+
+    def _begin(
+        self, instrument: GuardedInstrument, record: Record, paused: bool
+    ) -> None:
+        self.runner = Runner(
+            instrument,
+            record,
+            self.settings,
+            survey=self.survey,
+            regions=self.watcher.regions,
+        )
+        self._bridge.attach(self.runner.events)
+        self.live.begin(self.runner)
+        self.started.emit()
+        self.runner.start(paused=paused)
+
+    def _do(self, name: str, work: Any, done: Any) -> None:
+        def failed(error: Exception) -> None:
+            text = str(error) or type(error).__name__
+            self.failed.emit(f"{name} failed", text)
+
+        self.background.do(name, work, done, failed)
+
+    def _free_path(self) -> Path:
+        self.record_folder.mkdir(parents=True, exist_ok=True)
+        name = f"{datetime.now():%Y-%m-%d_%H%M%S}_{self.instrument_name}.hae"
+        return self.record_folder / name
+
+    def _show_survey(self, survey: ScanImage) -> None:
+        if survey is self.survey:
+            return
+        self.survey = survey
+        self.layers.show_survey(survey)
+        self._guard(self.watcher.regions)
+        self.survey_changed.emit(survey)
+
+    def _on_regions(self, regions: Regions) -> None:
+        if self.runner is not None:
+            self.runner.set_regions(regions)
+        else:
+            self._guard(regions)
+
+    def _guard(self, regions: Regions) -> None:
+        frame = self.layers.frame
+        if self.instrument is not None and frame is not None:
+            self.instrument.set_constraint(AllowedField(frame, regions))
+
+    def _on_state(self, state: RunState) -> None:
+        self.live.refresh()
+        self.state_changed.emit(state)
+
+    def _on_refused(self, proposal: object, reason: str) -> None:
+        self.said.emit(f"Not measured: {reason}.")
+
+    def _on_settings_in_force(self, step: int, settings: ExperimentSettings) -> None:
+        if settings != self.settings:
+            # The run chose for itself, such as the band.
+            self.settings = settings
+            self.settings_changed.emit(settings)
+        self.settings_in_force.emit(step)
+
+    def _on_finished(self, reason: FinishReason, text: str) -> None:
+        self.live.end()
+        runner, self.runner = self.runner, None
+        self._bridge.detach()
+        if runner is not None:
+            runner.wait()
+        self.state_changed.emit(RunState.IDLE)
+        self.finished.emit(reason, text)

@@ -1,0 +1,60 @@
+"""The rules that every instrument obeys, as a test that anyone can run on their own."""
+
+from __future__ import annotations
+
+from napari_hae.instruments.base import Instrument
+from napari_hae.instruments.conformance import setup_rules, spectrum_rules
+from napari_hae.instruments.conformance.subject import ConformanceError, Subject, named
+
+__all__ = ["ConformanceError", "check_instrument"]
+
+_RULES = (*setup_rules.RULES, *spectrum_rules.RULES)
+
+
+def check_instrument(
+    instrument: Instrument,
+    *,
+    exposure_s: float | None = None,
+    dwell_time_s: float | None = None,
+) -> None:
+    """Check that an instrument keeps every promise of `Instrument`.
+
+    It connects, takes a few survey images and spectra, and leaves the instrument
+    blanked and disconnected. Run it on an instrument that may be used freely.
+
+    Parameters
+    ----------
+    instrument
+        The instrument, not yet connected.
+    exposure_s
+        Exposure of the spectra in s; about 10 ms where None.
+    dwell_time_s
+        Dwell time of the survey images in s; about 1 µs where None.
+
+    Raises
+    ------
+    ConformanceError
+        At the first rule that is broken.
+    """
+    subject = Subject(instrument, exposure_s, dwell_time_s)
+    try:
+        for rule in _RULES:
+            try:
+                rule(subject)
+            except ConformanceError:
+                raise
+            except Exception as error:
+                raise ConformanceError(
+                    f"{rule.__doc__} Instead it raised {named(error)}"
+                ) from error
+    finally:
+        _leave_safe(instrument)
+
+
+def _leave_safe(instrument: Instrument) -> None:
+    if not (isinstance(instrument, Instrument) and instrument.status().connected):
+        return
+    try:
+        instrument.blank()
+    finally:
+        instrument.disconnect()

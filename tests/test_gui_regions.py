@@ -1,0 +1,286 @@
+"""Regions from layers, and painting with real mouse events in a napari window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from mouse import drag, paint_stroke, press, release
+from napari.layers import Labels, Points, Shapes
+from qtpy.QtWidgets import QApplication
+
+from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.regions import RegionKind, Regions
+from napari_hae.gui.layer_data import Role, calibration
+from napari_hae.gui.layers import FieldLayers, role_of
+from napari_hae.gui.regions import RegionWatcher, paint_layer, region_from_layer
+from napari_hae.types import ScanImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari import Viewer
+
+pytestmark = pytest.mark.gui
+
+FRAME = FieldFrame((48, 64), (48.0, 64.0))
+NM = {"units": ("nm", "nm"), "axis_labels": ("y", "x")}
+
+
+@pytest.fixture
+def viewer(make_napari_viewer) -> Viewer:
+    viewer = make_napari_viewer(show=True)
+    data = np.random.default_rng(0).random((1, *FRAME.shape), dtype=np.float32)
+    FieldLayers(viewer).show_survey(ScanImage(data, ("HAADF",), FRAME.fov_nm, 1e-5))
+    QApplication.processEvents()
+    viewer.reset_view()
+    return viewer
+
+
+@pytest.fixture
+def watcher(viewer: Viewer) -> Iterator[RegionWatcher]:
+    watcher = RegionWatcher(viewer)
+    yield watcher
+    watcher.detach()
+
+
+@pytest.fixture
+def snapshots(watcher: RegionWatcher) -> list[Regions]:
+    received: list[Regions] = []
+    watcher.changed.connect(received.append)
+    return received
+
+
+@pytest.fixture
+def zone(viewer: Viewer, watcher: RegionWatcher, snapshots: list[Regions]) -> Labels:
+    layer = paint_layer(viewer, RegionKind.FORBIDDEN, FRAME)
+    watcher.set_layers([], [layer])
+    snapshots.clear()
+    return layer
+
+
+def test_a_painted_stroke_is_forbidden_from_its_first_touch(viewer, zone, snapshots):
+    press(viewer, (10, 10))
+    assert snapshots[-1].allows(10, 10) is not None
+    assert snapshots[-1].allows(10, 40) is None
+    drag(viewer, [(10, 10), (10, 40)])
+    assert snapshots[-1].allows(10, 40) is not None
+    release(viewer, (10, 40))
+    assert snapshots[-1].allows(10, 25) is not None
+    assert snapshots[-1].allows(30, 25) is None
+
+
+def test_earlier_snapshots_do_not_change_while_one_paints_on(viewer, zone, snapshots):
+    paint_stroke(viewer, [(10, 10), (10, 20)])
+    first = snapshots[-1]
+    paint_stroke(viewer, [(30, 10), (30, 20)])
+    assert first.allows(30, 15) is None
+    assert snapshots[-1].allows(30, 15) is not None
+
+
+def test_nothing_is_measured_outside_what_is_painted(viewer, watcher, snapshots):
+    layer = paint_layer(viewer, RegionKind.ROI, FRAME)
+    watcher.set_layers([layer], [])
+    assert not watcher.regions.restricts
+    paint_stroke(viewer, [(20, 20), (20, 40)])
+    assert snapshots[-1].allows(20, 30) is None
+    assert "outside the region of interest" in str(snapshots[-1].allows(40, 30))
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        {"scale": (0.5, 0.25), "translate": (3, 5)},
+        {"scale": (1, 1), "rotate": 30, "translate": (2, 16)},
+        {"scale": (1, 1), "shear": [0.4], "translate": (0, -5)},
+        {"affine": [[0.9, 0.2, 1], [-0.1, 1.1, 4], [0, 0, 1]]},
+    ],
+)
+def test_painting_in_any_layer_forbids_the_place_under_the_mouse(
+    viewer, watcher, transform
+):
+    blank = np.zeros((90, 180), np.uint8)
+    layer = viewer.add_labels(blank, **transform, **NM)
+    layer.brush_size = 3
+    layer.mode = "paint"
+    watcher.set_layers([], [layer])
+    paint_stroke(viewer, [(20, 30)])
+    assert watcher.regions.allows(20, 30) is not None
+    for place in [(20, 35), (25, 30), (15, 30), (20, 25)]:
+        assert watcher.regions.allows(*place) is None
+
+
+def test_undo_redo_fill_and_scripts_are_seen(viewer, zone, watcher):
+    paint_stroke(viewer, [(10, 10), (10, 20)])
+    zone.undo()
+    assert watcher.regions.allows(10, 15) is None
+    zone.redo()
+    assert watcher.regions.allows(10, 15) is not None
+    zone.fill((40, 60), 1)
+    assert watcher.regions.allows(40, 60) is not None
+    zone.data = np.zeros_like(zone.data)
+    assert watcher.regions.allows(40, 60) is None
+    zone.data_setitem((np.array([3]), np.array([4])), 1)
+    assert watcher.regions.allows(3.5, 4.5) is not None
+    zone.data[8, 9] = 1
+    zone.refresh()
+    assert watcher.regions.allows(8.5, 9.5) is not None
+
+
+def test_many_events_make_one_signal(zone, snapshots):
+    for column in range(20):
+        zone.data_setitem((np.array([3]), np.array([column])), 1)
+    QApplication.processEvents()
+    assert len(snapshots) == 1
+
+
+def test_what_changes_no_region_makes_no_signal(zone, snapshots):
+    zone.refresh()
+    zone.visible = False
+    zone.visible = True
+    zone.opacity = 0.2
+    QApplication.processEvents()
+    assert snapshots == []
+
+
+def test_moving_the_layer_moves_the_zone(viewer, zone, watcher):
+    paint_stroke(viewer, [(10, 10)])
+    zone.translate = zone.translate + (20, 30)
+    assert watcher.regions.allows(10, 10) is None
+    assert watcher.regions.allows(30, 40) is not None
+
+
+def test_a_renamed_zone_is_refused_under_its_new_name(viewer, zone, watcher):
+    paint_stroke(viewer, [(10, 10)])
+    zone.name = "keep out"
+    assert watcher.regions.allows(10, 10) == "lies in the forbidden zone 'keep out'"
+
+
+def test_a_removed_layer_restricts_no_longer(viewer, zone, watcher, snapshots, qtbot):
+    paint_stroke(viewer, [(10, 10)])
+    with qtbot.waitSignal(watcher.changed):
+        viewer.layers.remove(zone)
+    assert not snapshots[-1].restricts
+    assert watcher.layers == {}
+
+
+def test_a_watcher_let_go_before_the_layers_keeps_the_zones(viewer, zone, snapshots):
+    watcher = RegionWatcher(viewer)
+    watcher.set_layers([], [zone])
+    received: list[Regions] = []
+    watcher.changed.connect(received.append)
+    viewer.layers.clear()
+    watcher.detach()
+    QApplication.processEvents()
+    assert received == []
+
+
+def test_a_detached_watcher_is_silent(zone, watcher, snapshots, viewer):
+    second = RegionWatcher(viewer)
+    second.set_layers([], [zone])
+    second.detach()
+    heard: list[Regions] = []
+    second.changed.connect(heard.append)
+    zone.data_setitem((np.array([3]), np.array([4])), 1)
+    QApplication.processEvents()
+    assert heard == []
+
+
+def test_a_rectangle_drawn_with_the_mouse_is_forbidden(viewer, watcher):
+    shapes = viewer.add_shapes(**NM)
+    watcher.set_layers([], [shapes])
+    shapes.mode = "add_rectangle"
+    paint_stroke(viewer, [(10, 10), (30, 40)])
+    assert watcher.regions.allows(20, 25) is not None
+    assert watcher.regions.allows(20, 45) is None
+
+
+def test_a_layer_chosen_for_both_is_a_forbidden_zone(viewer, zone, watcher):
+    watcher.set_layers([zone], [zone])
+    assert watcher.layers == {zone: RegionKind.FORBIDDEN}
+    watcher.set_layers([zone], [])
+    assert watcher.layers == {zone: RegionKind.ROI}
+
+
+def test_a_layer_that_can_be_no_region_is_refused_in_words(viewer, watcher, qtbot):
+    points = viewer.add_points([[1, 1]], name="spots", **NM)
+    with qtbot.waitSignal(watcher.refused) as told:
+        watcher.set_layers([], [points])
+    assert told.args == [
+        "a forbidden zone is made of a Labels or Shapes layer; "
+        "'spots' is a Points layer"
+    ]
+
+
+def test_the_paint_button_makes_one_layer_and_finds_it_again(viewer):
+    layer = paint_layer(viewer, RegionKind.FORBIDDEN, FRAME)
+    assert (layer.name, layer.mode, layer.brush_size) == ("Forbidden zone", "paint", 4)
+    layer.name, layer.mode = "keep out", "pan_zoom"
+    viewer.layers.selection = {viewer.layers[0]}
+    assert paint_layer(viewer, RegionKind.FORBIDDEN, FRAME) is layer
+    assert layer.mode == "paint"
+    assert viewer.layers.selection == {layer}
+    assert layer.name == "keep out"
+
+
+def test_paint_layers_fit_the_other_layers_and_lie_in_order(viewer):
+    forbidden = paint_layer(viewer, RegionKind.FORBIDDEN, FRAME)
+    interest = paint_layer(viewer, RegionKind.ROI, FRAME)
+    roles = [role_of(layer) for layer in viewer.layers]
+    assert roles == [Role.SURVEY, Role.ROI, Role.FORBIDDEN]
+    assert viewer.layers.extent.units is not None
+    assert interest.contour > 0
+    assert forbidden.contour == 0
+
+
+def test_the_world_of_a_layer_in_micrometres_is_converted():
+    labels = Labels(np.eye(5, dtype=int), scale=(0.01, 0.01), units=("um", "um"))
+    region = region_from_layer(labels)
+    assert region.contains(20, 20)
+    assert not region.contains(20, 30)
+
+
+def test_a_layer_without_a_length_is_taken_to_be_in_nm():
+    region = region_from_layer(Labels(np.eye(5, dtype=int), scale=(2, 2)))
+    assert region.contains(4, 4)
+    assert not region.contains(4, 6)
+
+
+def test_what_is_marked_in_any_plane_of_a_stack_counts():
+    stack = np.zeros((3, *FRAME.shape), np.uint8)
+    stack[0, 5, 5] = stack[2, 9, 9] = 1
+    units = ("pixel", "nm", "nm")
+    common = calibration(FRAME)
+    scale, translate = (1, *common["scale"]), (0, *common["translate"])
+    layer = Labels(stack, scale=scale, translate=translate, units=units)
+    regions = Regions(forbidden=(region_from_layer(layer),))
+    assert {(5, 5), (9, 9)} == set(zip(*np.nonzero(~regions.mask(FRAME)), strict=True))
+
+
+@pytest.mark.parametrize("angle", np.linspace(0, 2 * np.pi, 40, endpoint=False))
+def test_a_forbidden_ellipse_is_never_smaller_than_drawn_nor_one_of_interest_larger(
+    angle,
+):
+    corners = [[10, 10], [10, 50], [30, 50], [30, 10]]
+    shapes = Shapes([corners], shape_type="ellipse", **NM)
+    rim = np.array([20 + 10 * np.sin(angle), 30 + 20 * np.cos(angle)])
+    centre = np.array([20, 30])
+    inside, outside = centre + 0.999 * (rim - centre), centre + 1.001 * (rim - centre)
+    assert region_from_layer(shapes, RegionKind.FORBIDDEN).contains(*inside)
+    assert not region_from_layer(shapes, RegionKind.ROI).contains(*outside)
+
+
+def test_lines_and_paths_are_as_wide_as_they_are_drawn():
+    bend = np.array([[10.0, 10.0], [10.0, 40.0], [40.0, 40.0]])
+    shapes = Shapes([bend], shape_type="path", edge_width=4, **NM)
+    region = region_from_layer(shapes)
+    inside = np.array([(11.9, 20), (8.1, 20), (25, 41.9), (8.1, 40), (10, 8.1)])
+    outside = np.array([(12.1, 20), (7.9, 20), (25, 42.1), (10, 7.8), (25, 30)])
+    assert region.contains(*inside.T).all()
+    assert not region.contains(*outside.T).any()
+
+
+def test_a_points_layer_is_refused():
+    with pytest.raises(TypeError, match="made of a Labels or Shapes layer"):
+        region_from_layer(Points([[1, 1]]), RegionKind.ROI)
