@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from mouse import drag, paint_stroke, press, release
+from napari.components import ViewerModel
 from napari.layers import Labels, Points, Shapes
 from qtpy.QtWidgets import QApplication
 
+from mouse import drag, paint_stroke, press, release
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.regions import RegionKind, Regions
 from napari_hae.gui.layer_data import Role, calibration
@@ -18,9 +19,10 @@ from napari_hae.gui.regions import RegionWatcher, paint_layer, region_from_layer
 from napari_hae.types import ScanImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari import Viewer
+    from napari.layers import Layer
 
 pytestmark = pytest.mark.gui
 
@@ -28,8 +30,17 @@ FRAME = FieldFrame((48, 64), (48.0, 64.0))
 NM = {"units": ("nm", "nm"), "axis_labels": ("y", "x")}
 
 
+TRANSFORMS = [
+    {"scale": (0.5, 0.25), "translate": (3, 5)},
+    {"scale": (1, 1), "rotate": 30, "translate": (2, 16)},
+    {"scale": (1, 1), "shear": [0.4], "translate": (0, -5)},
+    {"affine": [[0.9, 0.2, 1], [-0.1, 1.1, 4], [0, 0, 1]]},
+]
+
+
 @pytest.fixture
-def viewer(make_napari_viewer) -> Viewer:
+def window(make_napari_viewer) -> Viewer:
+    """A viewer that is shown, with a survey image; for real mouse events."""
     viewer = make_napari_viewer(show=True)
     data = np.random.default_rng(0).random((1, *FRAME.shape), dtype=np.float32)
     FieldLayers(viewer).show_survey(ScanImage(data, ("HAADF",), FRAME.fov_nm, 1e-5))
@@ -39,80 +50,92 @@ def viewer(make_napari_viewer) -> Viewer:
 
 
 @pytest.fixture
-def watcher(viewer: Viewer) -> Iterator[RegionWatcher]:
-    watcher = RegionWatcher(viewer)
-    yield watcher
-    watcher.detach()
+def model(qapp) -> ViewerModel:
+    """The part of a viewer that needs no window: opens a hundred times faster."""
+    return ViewerModel()
 
 
 @pytest.fixture
-def snapshots(watcher: RegionWatcher) -> list[Regions]:
-    received: list[Regions] = []
-    watcher.changed.connect(received.append)
-    return received
+def watch() -> Iterator[Callable[..., tuple[RegionWatcher, list[Regions]]]]:
+    """Watch forbidden zones in a viewer; gives the watcher and what it emits."""
+    watchers: list[RegionWatcher] = []
+
+    def start(viewer: ViewerModel, *zones: Layer):
+        watcher = RegionWatcher(viewer)
+        watchers.append(watcher)
+        watcher.set_layers([], zones)
+        received: list[Regions] = []
+        watcher.changed.connect(received.append)
+        return watcher, received
+
+    yield start
+    for watcher in watchers:
+        watcher.detach()
 
 
 @pytest.fixture
-def zone(viewer: Viewer, watcher: RegionWatcher, snapshots: list[Regions]) -> Labels:
-    layer = paint_layer(viewer, RegionKind.FORBIDDEN, FRAME)
-    watcher.set_layers([], [layer])
-    snapshots.clear()
-    return layer
+def zone(model: ViewerModel) -> Labels:
+    return paint_layer(model, RegionKind.FORBIDDEN, FRAME)
 
 
-def test_a_painted_stroke_is_forbidden_from_its_first_touch(viewer, zone, snapshots):
-    press(viewer, (10, 10))
+def test_a_painted_stroke_is_forbidden_from_its_first_touch(window, watch):
+    zone = paint_layer(window, RegionKind.FORBIDDEN, FRAME)
+    _, snapshots = watch(window, zone)
+    press(window, (10, 10))
     assert snapshots[-1].allows(10, 10) is not None
     assert snapshots[-1].allows(10, 40) is None
-    drag(viewer, [(10, 10), (10, 40)])
+    drag(window, [(10, 10), (10, 40)])
     assert snapshots[-1].allows(10, 40) is not None
-    release(viewer, (10, 40))
+    release(window, (10, 40))
     assert snapshots[-1].allows(10, 25) is not None
     assert snapshots[-1].allows(30, 25) is None
 
 
-def test_earlier_snapshots_do_not_change_while_one_paints_on(viewer, zone, snapshots):
-    paint_stroke(viewer, [(10, 10), (10, 20)])
-    first = snapshots[-1]
-    paint_stroke(viewer, [(30, 10), (30, 20)])
-    assert first.allows(30, 15) is None
-    assert snapshots[-1].allows(30, 15) is not None
-
-
-def test_nothing_is_measured_outside_what_is_painted(viewer, watcher, snapshots):
-    layer = paint_layer(viewer, RegionKind.ROI, FRAME)
+def test_nothing_is_measured_outside_what_is_painted(window, watch):
+    layer = paint_layer(window, RegionKind.ROI, FRAME)
+    watcher, snapshots = watch(window)
     watcher.set_layers([layer], [])
     assert not watcher.regions.restricts
-    paint_stroke(viewer, [(20, 20), (20, 40)])
+    paint_stroke(window, [(20, 20), (20, 40)])
     assert snapshots[-1].allows(20, 30) is None
     assert "outside the region of interest" in str(snapshots[-1].allows(40, 30))
 
 
-@pytest.mark.parametrize(
-    "transform",
-    [
-        {"scale": (0.5, 0.25), "translate": (3, 5)},
-        {"scale": (1, 1), "rotate": 30, "translate": (2, 16)},
-        {"scale": (1, 1), "shear": [0.4], "translate": (0, -5)},
-        {"affine": [[0.9, 0.2, 1], [-0.1, 1.1, 4], [0, 0, 1]]},
-    ],
-)
-def test_painting_in_any_layer_forbids_the_place_under_the_mouse(
-    viewer, watcher, transform
-):
-    blank = np.zeros((90, 180), np.uint8)
-    layer = viewer.add_labels(blank, **transform, **NM)
-    layer.brush_size = 3
-    layer.mode = "paint"
-    watcher.set_layers([], [layer])
-    paint_stroke(viewer, [(20, 30)])
-    assert watcher.regions.allows(20, 30) is not None
-    for place in [(20, 35), (25, 30), (15, 30), (20, 25)]:
-        assert watcher.regions.allows(*place) is None
+def test_painting_in_any_layer_forbids_the_place_under_the_mouse(window, watch):
+    watcher, _ = watch(window)
+    for transform in TRANSFORMS:
+        layer = window.add_labels(np.zeros((90, 180), np.uint8), **transform, **NM)
+        layer.brush_size = 3
+        layer.mode = "paint"
+        watcher.set_layers([], [layer])
+        window.reset_view()
+        paint_stroke(window, [(20, 30)])
+        assert watcher.regions.allows(20, 30) is not None
+        for place in [(20, 35), (25, 30), (15, 30), (20, 25)]:
+            assert watcher.regions.allows(*place) is None
 
 
-def test_undo_redo_fill_and_scripts_are_seen(viewer, zone, watcher):
-    paint_stroke(viewer, [(10, 10), (10, 20)])
+def test_a_rectangle_drawn_with_the_mouse_is_forbidden(window, watch):
+    shapes = window.add_shapes(**NM)
+    watcher, _ = watch(window, shapes)
+    shapes.mode = "add_rectangle"
+    paint_stroke(window, [(10, 10), (30, 40)])
+    assert watcher.regions.allows(20, 25) is not None
+    assert watcher.regions.allows(20, 45) is None
+
+
+def test_earlier_snapshots_do_not_change_while_one_paints_on(model, zone, watch):
+    watcher, _ = watch(model, zone)
+    zone.paint((10, 10), 1)
+    first = watcher.regions
+    zone.paint((30, 10), 1)
+    assert first.allows(30, 10) is None
+    assert watcher.regions.allows(30, 10) is not None
+
+
+def test_undo_redo_fill_and_scripts_are_seen(model, zone, watch):
+    watcher, _ = watch(model, zone)
+    zone.paint((10, 15), 1)
     zone.undo()
     assert watcher.regions.allows(10, 15) is None
     zone.redo()
@@ -128,14 +151,16 @@ def test_undo_redo_fill_and_scripts_are_seen(viewer, zone, watcher):
     assert watcher.regions.allows(8.5, 9.5) is not None
 
 
-def test_many_events_make_one_signal(zone, snapshots):
+def test_many_events_make_one_signal(model, zone, watch):
+    _, snapshots = watch(model, zone)
     for column in range(20):
         zone.data_setitem((np.array([3]), np.array([column])), 1)
     QApplication.processEvents()
     assert len(snapshots) == 1
 
 
-def test_what_changes_no_region_makes_no_signal(zone, snapshots):
+def test_what_changes_no_region_makes_no_signal(model, zone, watch):
+    _, snapshots = watch(model, zone)
     zone.refresh()
     zone.visible = False
     zone.visible = True
@@ -144,94 +169,92 @@ def test_what_changes_no_region_makes_no_signal(zone, snapshots):
     assert snapshots == []
 
 
-def test_moving_the_layer_moves_the_zone(viewer, zone, watcher):
-    paint_stroke(viewer, [(10, 10)])
-    zone.translate = zone.translate + (20, 30)
+def test_moving_the_layer_moves_the_zone(model, zone, watch):
+    watcher, _ = watch(model, zone)
+    zone.paint((10, 10), 1)
+    down, right = zone.translate
+    zone.translate = (down + 20, right + 30)
     assert watcher.regions.allows(10, 10) is None
     assert watcher.regions.allows(30, 40) is not None
 
 
-def test_a_renamed_zone_is_refused_under_its_new_name(viewer, zone, watcher):
-    paint_stroke(viewer, [(10, 10)])
+def test_a_renamed_zone_is_refused_under_its_new_name(model, zone, watch):
+    watcher, _ = watch(model, zone)
+    zone.paint((10, 10), 1)
     zone.name = "keep out"
     assert watcher.regions.allows(10, 10) == "lies in the forbidden zone 'keep out'"
 
 
-def test_a_removed_layer_restricts_no_longer(viewer, zone, watcher, snapshots, qtbot):
-    paint_stroke(viewer, [(10, 10)])
+def test_a_removed_layer_restricts_no_longer(model, zone, watch, qtbot):
+    zone.paint((10, 10), 1)
+    watcher, snapshots = watch(model, zone)
     with qtbot.waitSignal(watcher.changed):
-        viewer.layers.remove(zone)
+        model.layers.remove(zone)
     assert not snapshots[-1].restricts
     assert watcher.layers == {}
 
 
-def test_a_watcher_let_go_before_the_layers_keeps_the_zones(viewer, zone, snapshots):
-    watcher = RegionWatcher(viewer)
+def test_a_closing_viewer_takes_no_zone_away_before_the_watcher_goes(model, zone):
+    zone.paint((10, 10), 1)
+    watcher = RegionWatcher(model)
     watcher.set_layers([], [zone])
     received: list[Regions] = []
     watcher.changed.connect(received.append)
-    viewer.layers.clear()
+    model.layers.clear()
     watcher.detach()
     QApplication.processEvents()
     assert received == []
 
 
-def test_a_detached_watcher_is_silent(zone, watcher, snapshots, viewer):
-    second = RegionWatcher(viewer)
-    second.set_layers([], [zone])
-    second.detach()
-    heard: list[Regions] = []
-    second.changed.connect(heard.append)
-    zone.data_setitem((np.array([3]), np.array([4])), 1)
+def test_a_detached_watcher_is_silent(model, zone):
+    watcher = RegionWatcher(model)
+    watcher.set_layers([], [zone])
+    watcher.detach()
+    received: list[Regions] = []
+    watcher.changed.connect(received.append)
+    zone.paint((10, 10), 1)
+    model.layers.remove(zone)
     QApplication.processEvents()
-    assert heard == []
+    assert received == []
 
 
-def test_a_rectangle_drawn_with_the_mouse_is_forbidden(viewer, watcher):
-    shapes = viewer.add_shapes(**NM)
-    watcher.set_layers([], [shapes])
-    shapes.mode = "add_rectangle"
-    paint_stroke(viewer, [(10, 10), (30, 40)])
-    assert watcher.regions.allows(20, 25) is not None
-    assert watcher.regions.allows(20, 45) is None
-
-
-def test_a_layer_chosen_for_both_is_a_forbidden_zone(viewer, zone, watcher):
+def test_a_layer_chosen_for_both_is_a_forbidden_zone(model, zone, watch):
+    watcher, _ = watch(model)
     watcher.set_layers([zone], [zone])
     assert watcher.layers == {zone: RegionKind.FORBIDDEN}
     watcher.set_layers([zone], [])
     assert watcher.layers == {zone: RegionKind.ROI}
 
 
-def test_a_layer_that_can_be_no_region_is_refused_in_words(viewer, watcher, qtbot):
-    points = viewer.add_points([[1, 1]], name="spots", **NM)
+def test_a_layer_that_can_be_no_region_is_refused_in_words(model, watch, qtbot):
+    watcher, _ = watch(model)
     with qtbot.waitSignal(watcher.refused) as told:
-        watcher.set_layers([], [points])
+        watcher.set_layers([], [Points([[1, 1]], name="spots", **NM)])
     assert told.args == [
         "a forbidden zone is made of a Labels or Shapes layer; "
         "'spots' is a Points layer"
     ]
 
 
-def test_the_paint_button_makes_one_layer_and_finds_it_again(viewer):
-    layer = paint_layer(viewer, RegionKind.FORBIDDEN, FRAME)
-    assert (layer.name, layer.mode, layer.brush_size) == ("Forbidden zone", "paint", 4)
-    layer.name, layer.mode = "keep out", "pan_zoom"
-    viewer.layers.selection = {viewer.layers[0]}
-    assert paint_layer(viewer, RegionKind.FORBIDDEN, FRAME) is layer
-    assert layer.mode == "paint"
-    assert viewer.layers.selection == {layer}
-    assert layer.name == "keep out"
+def test_the_paint_button_makes_one_layer_and_finds_it_again(model, zone):
+    assert (zone.name, zone.mode, zone.brush_size) == ("Forbidden zone", "paint", 4)
+    zone.name, zone.mode = "keep out", "pan_zoom"
+    model.layers.selection = set()
+    assert paint_layer(model, RegionKind.FORBIDDEN, FRAME) is zone
+    assert zone.mode == "paint"
+    assert model.layers.selection == {zone}
+    assert zone.name == "keep out"
 
 
-def test_paint_layers_fit_the_other_layers_and_lie_in_order(viewer):
-    forbidden = paint_layer(viewer, RegionKind.FORBIDDEN, FRAME)
-    interest = paint_layer(viewer, RegionKind.ROI, FRAME)
-    roles = [role_of(layer) for layer in viewer.layers]
+def test_paint_layers_fit_the_other_layers_and_lie_in_order(model, zone):
+    data = np.zeros((1, *FRAME.shape), np.float32)
+    interest = paint_layer(model, RegionKind.ROI, FRAME)
+    FieldLayers(model).show_survey(ScanImage(data, ("HAADF",), FRAME.fov_nm, 1e-5))
+    roles = [role_of(layer) for layer in model.layers]
     assert roles == [Role.SURVEY, Role.ROI, Role.FORBIDDEN]
-    assert viewer.layers.extent.units is not None
+    assert model.layers.extent.units is not None
     assert interest.contour > 0
-    assert forbidden.contour == 0
+    assert zone.contour == 0
 
 
 def test_the_world_of_a_layer_in_micrometres_is_converted():
@@ -258,17 +281,15 @@ def test_what_is_marked_in_any_plane_of_a_stack_counts():
     assert {(5, 5), (9, 9)} == set(zip(*np.nonzero(~regions.mask(FRAME)), strict=True))
 
 
-@pytest.mark.parametrize("angle", np.linspace(0, 2 * np.pi, 40, endpoint=False))
-def test_a_forbidden_ellipse_is_never_smaller_than_drawn_nor_one_of_interest_larger(
-    angle,
-):
+def test_an_ellipse_never_allows_more_than_was_drawn():
     corners = [[10, 10], [10, 50], [30, 50], [30, 10]]
     shapes = Shapes([corners], shape_type="ellipse", **NM)
-    rim = np.array([20 + 10 * np.sin(angle), 30 + 20 * np.cos(angle)])
-    centre = np.array([20, 30])
+    angle = np.linspace(0, 2 * np.pi, 500)
+    rim = np.stack([20 + 10 * np.sin(angle), 30 + 20 * np.cos(angle)])
+    centre = np.array([[20], [30]])
     inside, outside = centre + 0.999 * (rim - centre), centre + 1.001 * (rim - centre)
-    assert region_from_layer(shapes, RegionKind.FORBIDDEN).contains(*inside)
-    assert not region_from_layer(shapes, RegionKind.ROI).contains(*outside)
+    assert region_from_layer(shapes, RegionKind.FORBIDDEN).contains(*inside).all()
+    assert not region_from_layer(shapes, RegionKind.ROI).contains(*outside).any()
 
 
 def test_lines_and_paths_are_as_wide_as_they_are_drawn():

@@ -21,7 +21,8 @@ def write_report(run: StoredRun, path: Path) -> None:
 
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     FigureCanvasAgg(figure)
-    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(1.15, 1)))
+    subfigures: Any = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+    top, bottom = subfigures
     _draw_field(run, top.subplots(1, 3))
     _draw_curves(run, bottom.subplots(1, 2))
     end = run.finish_reason or "not ended"

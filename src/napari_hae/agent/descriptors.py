@@ -1,0 +1,129 @@
+"""Describes every pixel of the survey image by its surroundings.
+
+Fields are padded by reflection, so that no border is lost. Patches are views; what is
+computed from them is computed in chunks, so that a field of 1024² pixels fits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import gaussian_filter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+SCALES_PX = (0.8, 1.6, 3.2)
+"""Widths at which the derivatives of the survey image are taken."""
+
+_CHUNK_ROWS = 8192
+_COVARIANCE_PATCHES = 20_000
+
+
+def describe(data: Array, *, patch_px: int, components: int) -> Array:
+    """Descriptors of all pixels, standardised.
+
+    Parameters
+    ----------
+    data
+        Survey image, shape `(detectors, rows, columns)`.
+    patch_px
+        Side of the patches.
+    components
+        Number of principal components of the patches, at most; patches of fewer
+        values have fewer.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape `(rows * columns, components + 12 * detectors)`, float32: the patches'
+        principal components, then the derivatives.
+    """
+    planes = np.stack(
+        [_standardised(plane.ravel()).reshape(plane.shape) for plane in data]
+    )
+    parts = [principal_components(planes, patch_px, components), derivatives(planes)]
+    return np.concatenate(parts, axis=1)
+
+
+def patches(data: Array, size_px: int) -> Array:
+    """Every pixel's patch, as a view of the padded image.
+
+    Shape `(rows, columns, detectors, size_px, size_px)`; an even patch reaches one
+    pixel further up and left.
+    """
+    before, after = size_px // 2, (size_px - 1) // 2
+    padded = np.pad(data, ((0, 0), (before, after), (before, after)), mode="symmetric")
+    windows = sliding_window_view(padded, (size_px, size_px), axis=(1, 2))
+    return np.moveaxis(windows, 0, 2)
+
+
+def principal_components(data: Array, size_px: int, components: int) -> Array:
+    """The patches' principal components, `(rows * columns, components)`, standardised.
+
+    The axes are computed from at most 20 000 patches, spread evenly.
+    """
+    windows = patches(data, size_px)
+    rows, columns = windows.shape[:2]
+    width = int(np.prod(windows.shape[2:]))
+    stride = max(1, int(np.ceil(np.sqrt(rows * columns / _COVARIANCE_PATCHES))))
+    sample = windows[::stride, ::stride].reshape(-1, width).astype(np.float64)
+    mean = sample.mean(axis=0)
+    _, vectors = np.linalg.eigh((sample - mean).T @ (sample - mean))
+    axes = _signed(vectors[:, ::-1][:, :components])
+    projected = np.empty((rows * columns, axes.shape[1]), dtype=np.float32)
+    step = max(1, _CHUNK_ROWS // columns)
+    for start in range(0, rows, step):
+        block = windows[start : start + step].reshape(-1, width)
+        place = slice(start * columns, start * columns + len(block))
+        projected[place] = (block - mean) @ axes
+    return _standardised(projected)
+
+
+def derivatives(data: Array) -> Array:
+    """Twelve rotation-invariant derivatives per detector, standardised.
+
+    At each of `SCALES_PX`: the smoothed intensity, the gradient's magnitude, the
+    Laplacian and the anisotropy of the Hessian. Shape
+    `(rows * columns, 12 * detectors)`.
+    """
+    columns = [
+        _standardised(feature.ravel())
+        for plane in data
+        for scale in SCALES_PX
+        for feature in _derivatives_at(plane.astype(np.float32), scale)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _derivatives_at(plane: Array, scale_px: float) -> tuple[Array, ...]:
+    def smooth(order: tuple[int, int]) -> Array:
+        result: Array = gaussian_filter(plane, scale_px, order=order, mode="reflect")
+        return result
+
+    yy, xx, xy = smooth((2, 0)), smooth((0, 2)), smooth((1, 1))
+    gradient = np.hypot(smooth((1, 0)), smooth((0, 1)))
+    anisotropy = np.hypot(yy - xx, 2 * xy)
+    return smooth((0, 0)), gradient, yy + xx, anisotropy
+
+
+def _signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same axes with the largest entry positive: the sign is arbitrary."""
+    largest = np.abs(vectors).argmax(axis=0)
+    signs = np.sign(vectors[largest, np.arange(vectors.shape[1])])
+    result: NDArray[np.float64] = vectors * signs
+    return result
+
+
+def _standardised(values: Array) -> Array:
+    """Zero mean and unit deviation along the first axis; constant columns become 0."""
+    wide = values.astype(np.float64)
+    mean, std = wide.mean(axis=0), wide.std(axis=0)
+    # What rounding leaves of a constant column is no contrast.
+    flat = std <= 1e-6 * np.maximum(np.abs(mean), 1e-12)
+    result: Array = ((wide - mean) / np.where(flat, np.inf, std)).astype(np.float32)
+    return result

@@ -1,0 +1,274 @@
+"""The policy: ask where to measure next, tell what was found."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hae.agent.initial import design_point
+from napari_hae.agent.posterior import Posterior
+from napari_hae.coordinates import FieldFrame
+from napari_hae.types import ChosenBy, PredictionMaps, Proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hae.agent.acquisition import AcquisitionFunction
+    from napari_hae.agent.goal import Goal
+    from napari_hae.agent.model_settings import ModelSettings
+    from napari_hae.agent.policy_settings import InitialDesign
+    from napari_hae.agent.surrogate import Surrogate
+    from napari_hae.types import ScanImage
+
+    Array = NDArray[np.float64]
+
+logger = logging.getLogger(__name__)
+
+NAN = float("nan")
+
+
+class Exhausted(Exception):
+    """No allowed candidate is left to measure."""
+
+
+class Policy:
+    """Owns the data, the seed and the pending points of one experiment.
+
+    Candidates are the pixels of the survey image. The same seed and the same calls give
+    the same proposals. One thread at a time.
+
+    Parameters
+    ----------
+    image
+        The survey image.
+    """
+
+    def __init__(
+        self,
+        image: ScanImage,
+        *,
+        model: ModelSettings,
+        acquisition: AcquisitionFunction,
+        goal: Goal,
+        initial: InitialDesign,
+        seed: int,
+    ) -> None:
+        self._image = image
+        self._frame = FieldFrame.of(image)
+        self._model, self._acquisition = model, acquisition
+        self._goal, self._initial, self._seed = goal, initial, seed
+        self._measured: list[int] = []
+        self._targets: list[float] = []
+        self._pending: list[int] = []
+        self._surrogate: Surrogate | None = None
+        self._is_stale = True
+        self._posterior: Posterior | None = None
+
+    @property
+    def known(self) -> int:
+        """How many measurements it was told of."""
+        return len(self._targets)
+
+    @property
+    def best(self) -> float:
+        """The best target it knows; NaN if there is none."""
+        return self._goal.best(self._targets)
+
+    def configure(
+        self, *, model: ModelSettings, acquisition: AcquisitionFunction, goal: Goal
+    ) -> None:
+        """Replace settings; what was measured stays, another model is fitted anew."""
+        if model != self._model:
+            self._surrogate, self._is_stale = None, True
+        self._model, self._acquisition, self._goal = model, acquisition, goal
+        self._posterior = None
+
+    def ask(self, step: int, allowed: NDArray[np.bool_], attempt: int = 0) -> Proposal:
+        """Where to measure next; that candidate is pending from now on.
+
+        Parameters
+        ----------
+        step
+            Number of the step, from 0.
+        allowed
+            Shape `(rows, columns)`, True where a measurement is allowed.
+        attempt
+            How often this step was asked for before.
+
+        Raises
+        ------
+        Exhausted
+            If every allowed candidate is measured or pending.
+        """
+        open_ = self._open(allowed)
+        if not open_.any():
+            raise Exhausted("every allowed position is measured")
+        usable = int(np.isfinite(self._targets).sum())
+        if self._acquisition.needs_model and (
+            step < self._initial.points or usable < 2
+        ):
+            row, column = design_point(self._initial, step, open_, self._seed)
+            return self._proposal(step, row, column, ChosenBy.INITIAL)
+        return self._best_candidate(step, open_, attempt)
+
+    def tell(self, row: int, column: int, target: float) -> None:
+        """Learn what was measured at a pixel.
+
+        A target of NaN is left out of training; its pixel is not proposed again.
+        """
+        self.withdraw(row, column)
+        self._measured.append(self._index(row, column))
+        self._targets.append(target)
+        self._is_stale |= bool(np.isfinite(target))
+
+    def expect(self, row: int, column: int) -> None:
+        """Mark a pixel as pending without asking for it."""
+        self._pending.append(self._index(row, column))
+        self._posterior = None
+
+    def withdraw(self, row: int, column: int) -> None:
+        """Make a pixel that is pending open again; others are not affected."""
+        index = self._index(row, column)
+        if index in self._pending:
+            self._pending.remove(index)
+        self._posterior = None
+
+    def retarget(self, targets: Sequence[float]) -> None:
+        """Replace the targets of all measurements, in the order they were told."""
+        if len(targets) != self.known:
+            raise ValueError(f"{len(targets)} targets for {self.known} measurements")
+        self._targets = [float(target) for target in targets]
+        self._is_stale, self._posterior = True, None
+
+    def refresh(self) -> None:
+        """Fit the model if there is something new to fit; `ask` does it by itself."""
+        usable = np.isfinite(self._targets)
+        if not (self._is_stale and self._acquisition.needs_model and usable.any()):
+            return
+        if self._surrogate is None:
+            self._surrogate = self._new_surrogate()
+        measured = np.array(self._measured)[usable]
+        self._surrogate.fit(measured, np.array(self._targets)[usable])
+        self._is_stale, self._posterior = False, None
+
+    def maps(self, allowed: NDArray[np.bool_]) -> PredictionMaps | None:
+        """Prediction and acquisition function for all candidates, as last asked for.
+
+        None before the model was fitted, or if none is used.
+        """
+        if self._posterior is None:
+            return None
+        values = self._values(self._posterior, np.random.default_rng(self._seed))
+        shape = self._frame.shape
+        shown = np.where(self._open(allowed).ravel(), values, NAN)
+        mean, std = self._posterior.mean, self._posterior.std
+        planes = (
+            plane.reshape(shape).astype(np.float32) for plane in (mean, std, shown)
+        )
+        return PredictionMaps(self.known, *planes)
+
+    def embedding(self) -> Array | None:
+        """The model's embedding of all candidates, `(n, k)`; None without a model."""
+        return None if self._surrogate is None else self._surrogate.embed()
+
+    def _best_candidate(
+        self, step: int, open_: NDArray[np.bool_], attempt: int
+    ) -> Proposal:
+        rng = np.random.default_rng([self._seed, step, attempt, 1])
+        self.refresh()
+        if self._surrogate is None:
+            nothing = np.full(open_.size, NAN)
+            posterior = Posterior(nothing, nothing, sample=lambda rng: nothing)
+        else:
+            posterior = self._surrogate.posterior(self._pending)
+            self._posterior = posterior
+        values = self._values(posterior, rng)
+        chosen = _largest(np.where(open_.ravel(), values, NAN), open_.ravel(), rng)
+        row, column = divmod(chosen, self._frame.shape[1])
+        proposal = self._proposal(
+            step,
+            row,
+            column,
+            ChosenBy.AGENT,
+            mean=float(posterior.mean[chosen]),
+            std=float(posterior.std[chosen]),
+            value=float(values[chosen]),
+        )
+        # The maps belong to this proposal although its pixel is pending now.
+        self._posterior = posterior if self._surrogate is not None else None
+        return proposal
+
+    def _values(self, posterior: Posterior, rng: np.random.Generator) -> Array:
+        """The acquisition function for all candidates, `(n,)`."""
+        if not self._acquisition.needs_model:
+            return self._acquisition(posterior, NAN, rng)
+        utility = self._goal.utility(posterior)
+        # What the model makes of the best measurement, not the largest count that noise
+        # ever gave: a lucky one would make everything else look hopeless.
+        best = float(utility.mean[self._measured].max())
+        return self._acquisition(utility, best, rng)
+
+    def _proposal(
+        self,
+        step: int,
+        row: int,
+        column: int,
+        chosen_by: ChosenBy,
+        *,
+        mean: float = NAN,
+        std: float = NAN,
+        value: float = NAN,
+    ) -> Proposal:
+        self.expect(row, column)
+        return Proposal(
+            step=step,
+            row=row,
+            column=column,
+            position=self._frame.position(row, column),
+            mean=mean,
+            std=std,
+            value=value,
+            best=self.best,
+            chosen_by=chosen_by,
+            known=self.known,
+        )
+
+    def _open(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Allowed, and neither measured nor pending; shape `(rows, columns)`."""
+        open_ = allowed.copy()
+        open_.ravel()[self._measured + self._pending] = False
+        return open_
+
+    def _index(self, row: int, column: int) -> int:
+        return row * self._frame.shape[1] + column
+
+    def _new_surrogate(self) -> Surrogate:
+        # torch is imported when a model is first needed, not before.
+        from napari_hae.agent.descriptors import describe
+        from napari_hae.agent.surrogate import Surrogate
+
+        rows, columns = np.indices(self._frame.shape).reshape(2, -1)
+        return Surrogate(
+            describe(
+                self._image.data,
+                patch_px=self._model.patch_px,
+                components=self._model.components,
+            ),
+            np.stack([rows, columns], axis=1).astype(np.float32),
+            self._model,
+            seed=self._seed,
+        )
+
+
+def _largest(values: Array, open_: NDArray[np.bool_], rng: np.random.Generator) -> int:
+    """The index of the largest finite value, by chance among equals."""
+    usable = np.isfinite(values)
+    if not usable.any():
+        logger.warning("the acquisition function gives no value: chosen at random")
+        return int(rng.choice(np.flatnonzero(open_)))
+    top = np.flatnonzero(usable & (values == values[usable].max()))
+    return int(top[0] if len(top) == 1 else rng.choice(top))
