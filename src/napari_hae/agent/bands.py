@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +44,12 @@ def choose_band(spectra: Sequence[Spectrum]) -> tuple[float, float]:
     score[: min(first, len(score) - 1)] = -np.inf
     start = int(score.argmax())
     offset_ev, step_ev = energy.offset_ev, energy.dispersion_ev
-    return offset_ev + start * step_ev, offset_ev + (start + width - 1) * step_ev
+    # To a thousandth of a channel: enough for every reader, and no odd last digits.
+    digits = 2 - math.floor(math.log10(abs(step_ev)))
+    return (
+        round(offset_ev + start * step_ev, digits),
+        round(offset_ev + (start + width - 1) * step_ev, digits),
+    )
 
 
 def _moving_sums(counts: NDArray[np.float64], width: int) -> NDArray[np.float64]:

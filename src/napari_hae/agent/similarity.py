@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from napari_hae.agent.scalarizers import NO_VALUE, Scalarizer, ScalarizerError
+from napari_hae.hyperspy_signals import EV_PER_UNIT, hyperspy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,17 +89,15 @@ class SimilarityToTarget(Scalarizer):
 @lru_cache(maxsize=8)
 def _read_target(path: Path, energy: EnergyAxis) -> Array:
     """The spectrum in a file, interpolated to the channels of the measured ones."""
-    import hyperspy.api as hs
-
     try:
-        signal = hs.load(path)
+        signal = hyperspy().load(path)
     # HyperSpy's readers fail in as many ways as there are formats.
     except Exception as error:
         raise ScalarizerError(f"{path} cannot be read: {error}") from error
     if isinstance(signal, list) or signal.data.ndim != 1:
         raise ScalarizerError(f"{path} does not hold one single spectrum")
     axis = signal.axes_manager.signal_axes[0]
-    per_unit = {"eV": 1.0, "keV": 1e3, "meV": 1e-3}.get(str(axis.units))
+    per_unit = EV_PER_UNIT.get(str(axis.units))
     if per_unit is None:
         raise ScalarizerError(
             f"the spectrum in {path} has an axis in {axis.units}; eV or keV is needed"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from napari_hae.agent.scalarizers import NO_VALUE, Scalarizer, ScalarizerError
+from napari_hae.hyperspy_signals import spectra_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,26 +51,14 @@ class UserFunction(Scalarizer):
         function = _find(self.path)
         # The function is somebody else's and may raise anything.
         try:
-            value = float(function(_signal(spectrum)))
+            value = float(
+                function(spectra_signal(spectrum.counts.copy(), spectrum.energy))
+            )
         except Exception as error:
             raise ScalarizerError(
                 f"the function {self.path} failed: {type(error).__name__}: {error}"
             ) from error
         return value if math.isfinite(value) else NO_VALUE
-
-
-def _signal(spectrum: Spectrum) -> Any:
-    import hyperspy.api as hs
-
-    energy = spectrum.energy
-    axis = {
-        "name": "Energy loss",
-        "units": "eV",
-        "offset": energy.offset_ev,
-        "scale": energy.dispersion_ev,
-        "size": energy.size,
-    }
-    return hs.signals.Signal1D(spectrum.counts.copy(), axes=[axis])
 
 
 @lru_cache(maxsize=8)

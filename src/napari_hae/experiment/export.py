@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hae.experiment.stored import NotARecord
+from napari_hae.hyperspy_signals import spectra_signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,29 +29,10 @@ def to_hyperspy(run: StoredRun) -> Any:
     NotARecord
         If the run has no measurement.
     """
-    import hyperspy.api as hs
-
     if not run.measurements:
         raise NotARecord(f"{run.path} holds no measurement that could be exported")
-    energy = run.measurements[0].spectrum.energy
-    signal = hs.signals.Signal1D(
-        np.stack([m.spectrum.counts for m in run.measurements]),
-        axes=[
-            {
-                "name": "measurement",
-                "size": len(run.measurements),
-                "navigate": True,
-            },
-            {
-                "name": "Energy loss",
-                "units": "eV",
-                "offset": energy.offset_ev,
-                "scale": energy.dispersion_ev,
-                "size": energy.size,
-                "navigate": False,
-            },
-        ],
-    )
+    counts = np.stack([m.spectrum.counts for m in run.measurements])
+    signal = spectra_signal(counts, run.measurements[0].spectrum.energy)
     signal.metadata.General.title = run.path.stem
     signal.metadata.Signal.quantity = "Intensity (counts)"
     signal.metadata.add_node("napari_hae")

@@ -1,0 +1,105 @@
+"""One control per field of a settings model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, SpinBox
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import ValueWidget
+    from pydantic.fields import FieldInfo
+
+EMPTY = "automatic"
+"""What a control shows where a value may be left out."""
+
+
+class FieldControl:
+    """The control of one field: shows a value, and gives back what was entered.
+
+    Numbers with fractions are entered as text, so that no control rounds what the model
+    holds; the model itself checks what comes back.
+    """
+
+    def __init__(self, name: str, field: FieldInfo) -> None:
+        self.name = name
+        self.title = field.title or name
+        self.tooltip = " ".join((field.description or "").split())
+        self._kinds = _kinds(field.annotation)
+        self.widget = self._make(field)
+        native = self.widget.native
+        native.setToolTip(self.tooltip)
+        native.setAccessibleName(self.title)
+
+    @property
+    def entered(self) -> Any:
+        """What was entered, for the model to check."""
+        value = self.widget.value
+        if isinstance(self.widget, FileEdit):
+            return None if str(value) in ("", ".") else value
+        if not isinstance(self.widget, LineEdit):
+            return value
+        text = value.strip()
+        if not text and NoneType in self._kinds:
+            return None
+        if tuple in self._kinds:
+            parts = text.replace("×", ",").replace(";", ",").split(",")
+            return tuple(part.strip() for part in parts if part.strip())
+        return text
+
+    def show(self, value: Any) -> None:
+        """Show a value; nothing is emitted."""
+        with self.widget.changed.blocked():
+            if isinstance(self.widget, FileEdit):
+                self.widget.value = "" if value is None else value
+            elif isinstance(self.widget, LineEdit):
+                self.widget.value = _as_text(value)
+            else:
+                self.widget.value = value
+
+    def _make(self, field: FieldInfo) -> ValueWidget[Any]:
+        choices = [kind for kind in self._kinds if get_origin(kind) is Literal]
+        if choices:
+            named = [(str(c).replace("_", " "), c) for c in get_args(choices[0])]
+            return ComboBox(choices=named)
+        if bool in self._kinds:
+            return CheckBox()
+        if Path in self._kinds:
+            return FileEdit(mode="r")
+        if self._kinds == (int,):
+            low, high = _limits(field)
+            return SpinBox(min=low, max=high)
+        edit = LineEdit()
+        if NoneType in self._kinds:
+            edit.native.setPlaceholderText(EMPTY)
+        return edit
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The types that a field may hold; tuples of any content as `tuple`."""
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(kind for part in get_args(annotation) for kind in _kinds(part))
+    if get_origin(annotation) is tuple:
+        return (tuple,)
+    return (annotation,)
+
+
+def _limits(field: FieldInfo) -> tuple[int, int]:
+    low, high = 0, 2**31 - 1
+    for constraint in field.metadata:
+        low = getattr(constraint, "ge", low)
+        high = getattr(constraint, "le", high)
+    return low, high
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ", ".join(_as_text(part) for part in value)
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value).removesuffix(".0")
+    return str(value)

@@ -1,0 +1,233 @@
+"""Forms made of settings models: what is valid takes effect, what is not gets words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_hae.gui.fields import FieldControl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from magicgui.widgets.bases import ValueWidget
+
+    from napari_hae.settings_base import Settings
+
+PROBLEM_COLOR = "#d9544d"
+
+
+class Problem(QLabel):
+    """One sentence about what is wrong; hidden while nothing is."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+        self.setStyleSheet(f"color: {PROBLEM_COLOR};")
+        self.hide()
+
+    def say(self, text: str) -> None:
+        """Show a sentence, or hide with an empty one."""
+        self.setText(text)
+        self.setVisible(bool(text))
+
+
+class SettingsForm(QWidget):
+    """A form for one settings model.
+
+    Parameters
+    ----------
+    model
+        The class of the settings; fields of nested settings, and those marked
+        `{"form": "hidden"}`, have no control.
+    """
+
+    changed = Signal(object)
+    """Emits the new settings, only ever valid ones."""
+
+    def __init__(self, model: type[Settings], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self._value: Settings | None = None
+        self._controls: dict[str, FieldControl] = {}
+        self._problems: dict[str, Problem] = {}
+        layout = QFormLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+        for name, field in model.model_fields.items():
+            extra = field.json_schema_extra
+            hidden = isinstance(extra, dict) and extra.get("form") == "hidden"
+            if hidden or name == "kind" or _is_nested(field.annotation):
+                continue
+            self._add(layout, FieldControl(name, field))
+        self._general = Problem(self)
+        layout.addRow(self._general)
+
+    @property
+    def value(self) -> Settings:
+        """The last valid settings."""
+        if self._value is None:
+            self._value = self._model()
+        return self._value
+
+    @property
+    def controls(self) -> Mapping[str, ValueWidget[Any]]:
+        """The control of each field, by the field's name."""
+        return {name: control.widget for name, control in self._controls.items()}
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong, by field; empty if nothing is."""
+        problems = {**self._problems, "": self._general}
+        return {name: label.text() for name, label in problems.items() if label.text()}
+
+    def set_value(self, value: Settings) -> None:
+        """Show settings; nothing is emitted."""
+        self._value = value
+        for name, control in self._controls.items():
+            control.show(getattr(value, name))
+        self._say({})
+
+    def say(self, text: str) -> None:
+        """Say what is wrong with the form as a whole."""
+        self._general.say(text)
+
+    def _add(self, layout: QFormLayout, control: FieldControl) -> None:
+        self._controls[control.name] = control
+        label = QLabel(control.title)
+        label.setToolTip(control.tooltip)
+        label.setBuddy(control.widget.native)
+        layout.addRow(label, control.widget.native)
+        problem = self._problems[control.name] = Problem(self)
+        layout.addRow(problem)
+        control.widget.changed.connect(self._on_changed)
+
+    def _on_changed(self) -> None:
+        entered = {name: control.entered for name, control in self._controls.items()}
+        values = {**self.value.model_dump(), **entered}
+        try:
+            new = self._model.model_validate(values)
+        except ValidationError as error:
+            self._say(_sentences(error))
+            return
+        self._say({})
+        if new != self._value:
+            self._value = new
+            self.changed.emit(new)
+
+    def _say(self, sentences: dict[str, str]) -> None:
+        for name, problem in self._problems.items():
+            problem.say(sentences.get(name, ""))
+            frame = f"border: 1px solid {PROBLEM_COLOR};" if problem.text() else ""
+            native = self._controls[name].widget.native
+            if native.styleSheet() != frame:
+                native.setStyleSheet(frame)
+        rest = [text for name, text in sentences.items() if name not in self._problems]
+        self._general.say(" ".join(rest))
+
+
+class ChoiceForm(QWidget):
+    """A choice of kinds, with the form of the chosen one below it.
+
+    What was entered for a kind is kept while another one is chosen.
+
+    Parameters
+    ----------
+    title
+        What is chosen, for the label.
+    kinds
+        The settings model of each kind.
+    labels
+        What each kind is called; by default the model's `title`.
+    """
+
+    changed = Signal(object)
+    """Emits the new settings of the chosen kind, only ever valid ones."""
+
+    def __init__(
+        self,
+        title: str,
+        kinds: Mapping[str, type[Settings]],
+        labels: Mapping[str, str] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._kinds = dict(kinds)
+        self._forms: dict[str, SettingsForm] = {}
+        self.choice = QComboBox(self)
+        self.choice.setAccessibleName(title)
+        for kind, model in self._kinds.items():
+            label = (labels or {}).get(kind) or getattr(model, "title", kind)
+            self.choice.addItem(label, kind)
+            doc = (model.__doc__ or "").strip().splitlines() or [""]
+            index = self.choice.count() - 1
+            self.choice.setItemData(index, doc[0], Qt.ItemDataRole.ToolTipRole)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        top = QFormLayout()
+        top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        top.addRow(title, self.choice)
+        self._layout.addLayout(top)
+        self._show_form()
+        self.choice.currentIndexChanged.connect(self._on_chosen)
+
+    @property
+    def kind(self) -> str:
+        """The kind that is chosen."""
+        return str(self.choice.currentData())
+
+    @property
+    def form(self) -> SettingsForm:
+        """The form of the chosen kind."""
+        if self.kind not in self._forms:
+            form = self._forms[self.kind] = SettingsForm(self._kinds[self.kind], self)
+            form.set_value(form.value)
+            form.changed.connect(self.changed)
+            self._layout.addWidget(form)
+        return self._forms[self.kind]
+
+    @property
+    def value(self) -> Settings:
+        """The last valid settings of the chosen kind."""
+        return self.form.value
+
+    def set_value(self, value: Settings) -> None:
+        """Show settings and their kind; nothing is emitted."""
+        kinds = [kind for kind, model in self._kinds.items() if type(value) is model]
+        if not kinds:
+            return
+        self.choice.blockSignals(True)
+        self.choice.setCurrentIndex(self.choice.findData(kinds[0]))
+        self.choice.blockSignals(False)
+        self._show_form()
+        self.form.set_value(value)
+
+    def _on_chosen(self) -> None:
+        self._show_form()
+        self.changed.emit(self.value)
+
+    def _show_form(self) -> None:
+        shown = self.form
+        for form in self._forms.values():
+            form.setVisible(form is shown)
+
+
+def _is_nested(annotation: Any) -> bool:
+    from napari_hae.settings_base import Settings
+
+    return isinstance(annotation, type) and issubclass(annotation, Settings)
+
+
+def _sentences(error: ValidationError) -> dict[str, str]:
+    """One sentence per field, under the field's name; the model's own under ''."""
+    sentences: dict[str, str] = {}
+    for mistake in error.errors():
+        name = str(mistake["loc"][0]) if mistake["loc"] else ""
+        text = str(mistake["msg"]).removeprefix("Value error, ")
+        text = text.replace("Input should be", "This must be").rstrip(".")
+        sentences.setdefault(name, f"{text[:1].upper()}{text[1:]}.")
+    return sentences

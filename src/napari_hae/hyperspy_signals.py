@@ -1,0 +1,49 @@
+"""HyperSpy, imported when it is first needed, and signals with an energy axis."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_hae.types import EnergyAxis
+
+EV_PER_UNIT = {"meV": 1e-3, "eV": 1.0, "keV": 1e3, "MeV": 1e6}
+"""Units of an energy axis that are understood."""
+
+
+def hyperspy() -> Any:
+    """The module `hyperspy.api`; importing it takes seconds."""
+    # Numba makes some functions faster that are not used here; its absence is no news
+    # for a person at a microscope.
+    logging.getLogger("hyperspy.decorators").setLevel(logging.ERROR)
+    # HyperSpy warns of its own way of importing its lazy signals.
+    warnings.filterwarnings("ignore", message=r"Importing `Lazy\w+` from `hyperspy\._")
+    import hyperspy.api
+
+    return hyperspy.api
+
+
+def spectra_signal(counts: NDArray[np.float32], energy: EnergyAxis) -> Any:
+    """Spectra as a `hyperspy.signals.Signal1D` with its energy axis in eV.
+
+    `counts` has the shape `(channels,)` or, with the measurements on a navigation axis,
+    `(measurements, channels)`.
+    """
+    axes: list[dict[str, Any]] = [
+        {
+            "name": "Energy",
+            "units": "eV",
+            "offset": energy.offset_ev,
+            "scale": energy.dispersion_ev,
+            "size": energy.size,
+            "navigate": False,
+        }
+    ]
+    if counts.ndim == 2:
+        axes.insert(0, {"name": "measurement", "size": len(counts), "navigate": True})
+    return hyperspy().signals.Signal1D(counts, axes=axes)

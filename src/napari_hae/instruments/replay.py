@@ -1,0 +1,132 @@
+"""A measured spectrum image served as an instrument."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from napari_hae.coordinates import FieldFrame
+from napari_hae.instruments.base import (
+    Capabilities,
+    Interval,
+    NotConnected,
+    SpectrumDetector,
+    Unsupported,
+)
+from napari_hae.instruments.in_process import InProcessInstrument
+from napari_hae.instruments.spectrum_images import SpectrumImage, read_spectrum_image
+from napari_hae.settings_base import Settings
+from napari_hae.types import ScanImage, Spectrum, dose_electrons
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_hae.types import ProbePosition
+
+_ANY_TIME_S = Interval(1e-9, 1e4)
+
+
+class ReplaySettings(Settings):
+    """Which file to serve."""
+
+    file: Path | None = Field(default=None, title="Spectrum image")
+    """A file with a spectrum image, of any kind that HyperSpy reads; images of the same
+    shape in it become the survey image."""
+    survey_file: Path | None = Field(default=None, title="Survey image")
+    """A file with a survey image of the same shape. Default: the one in the file, else
+    the sum over all channels."""
+    current_pa: float | None = Field(default=None, gt=0, title="Beam current (pA)")
+    """Beam current during the measurement in pA, for the dose. Default: unknown."""
+    dead_time_s: float = Field(default=0.0, ge=0, le=60, title="Dead time (s)")
+    """Waiting time per acquisition in s, as of a real instrument. Default 0."""
+    realtime: bool = Field(default=False, title="Take real time")
+    """Let each exposure take its time on the clock. Default off."""
+
+
+class ReplayedSpectrumImage(InProcessInstrument):
+    """Gives the spectrum that was measured at the pixel under the beam.
+
+    The recorded spectrum does not depend on the exposure that is asked for.
+    """
+
+    title: ClassVar[str] = "Replay of a spectrum image"
+    settings_type: ClassVar[type[ReplaySettings]] = ReplaySettings
+
+    def __init__(self, settings: ReplaySettings) -> None:
+        super().__init__(dead_time_s=settings.dead_time_s, realtime=settings.realtime)
+        self._settings = settings
+        self._data: SpectrumImage | None = None
+        self.spectra_served = 0
+        """How many spectra were asked for with the beam on."""
+
+    def connect(self) -> None:
+        """Read the file.
+
+        Raises
+        ------
+        Unsupported
+            If it cannot be served; the text says what was found and what is needed.
+        """
+        if self._data is None:
+            if self._settings.file is None:
+                raise Unsupported("choose a file with a spectrum image to replay")
+            self._data = read_spectrum_image(
+                self._settings.file, self._settings.survey_file
+            )
+        super().connect()
+
+    def disconnect(self) -> None:
+        """Blank the beam, end what is running and let go of the file."""
+        super().disconnect()
+        self._data = None
+
+    def capabilities(self) -> Capabilities:
+        """What the file allows. Raises `NotConnected`."""
+        data = self._loaded()
+        return Capabilities(
+            survey_detectors=data.survey_detectors,
+            spectrum_detectors=(SpectrumDetector(data.detector, data.energy),),
+            survey_shape=data.shape,
+            smallest_survey_shape=data.shape,
+            largest_survey_shape=data.shape,
+            dwell_time_s=_ANY_TIME_S,
+            exposure_s=_ANY_TIME_S,
+            fov_nm=data.fov_nm,
+            current_pa=self._settings.current_pa,
+            blanker_can_be_read=True,
+        )
+
+    def _scan(
+        self, detectors: Sequence[str], shape: tuple[int, int], dwell_time_s: float
+    ) -> ScanImage:
+        data = self._loaded()
+        planes = [data.survey_detectors.index(name) for name in detectors]
+        return ScanImage(
+            data.survey[planes], tuple(detectors), data.fov_nm, dwell_time_s
+        )
+
+    def _spectrum_at(
+        self, position: ProbePosition, detector: str, exposure_s: float, *, lit: bool
+    ) -> Spectrum:
+        data, current_pa = self._loaded(), self._settings.current_pa
+        dose_e = math.nan
+        if current_pa is not None:
+            dose_e = dose_electrons(current_pa, exposure_s) if lit else 0.0
+        counts = np.zeros(data.energy.size, np.float32)
+        if lit:
+            self.spectra_served += 1
+            frame = FieldFrame(data.shape, data.fov_nm)
+            counts = data.spectrum(*frame.pixel(position))
+        return Spectrum(
+            counts, data.energy, data.detector, position, exposure_s, dose_e
+        )
+
+    def _loaded(self) -> SpectrumImage:
+        data = self._data
+        if data is None or not self._connected:
+            raise NotConnected(f"{self.title} is not connected")
+        return data
