@@ -117,7 +117,8 @@ def _demo(options: argparse.Namespace) -> int:
     if not options.headless and _has_display():
         from napari_hae.gui.demo import show_demo
 
-        return show_demo(sections, options.out)
+        show_demo(sections, options.out)
+        return DONE
     from napari_hae.experiment.configuration import configure
     from napari_hae.experiment.report import write_report
     from napari_hae.experiment.stored import open_run

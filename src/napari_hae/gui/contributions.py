@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari.viewer import Viewer
-
     from napari_hae.gui.layer_data import LayerData
 
 
-def open_cockpit(viewer: Viewer) -> None:
-    """Open and arrange all docks of the plugin in a viewer."""
-    from napari_hae.gui.cockpit import open_cockpit as arrange
+def open_cockpit() -> None:
+    """Open and arrange all docks of the plugin in the current viewer."""
+    import napari
 
-    arrange(viewer)
+    from napari_hae.gui.cockpit import Cockpit
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        Cockpit(viewer)
 
 
 def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:

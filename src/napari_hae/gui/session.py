@@ -55,9 +55,12 @@ class Session(QObject):
     """A new run began; what is shown of an earlier one is to go."""
     finished = Signal(object, str)
     """Emits a `FinishReason` and more about it."""
+    closed = Signal(object)
+    """Emits this session: it is over."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
+        self.viewer = viewer
         self.layers = FieldLayers(viewer)
         self.live = LiveView(self.layers, self)
         self.watcher = RegionWatcher(viewer, self)
@@ -68,6 +71,8 @@ class Session(QObject):
         self.instrument: GuardedInstrument | None = None
         self.instrument_name = ""
         self.instrument_settings: BaseModel | None = None
+        self.record_path: Path | None = None
+        """The newest run's record."""
         self.runner: Runner | None = None
         self._bridge = RunBridge(self)
         self._is_closed = False
@@ -199,6 +204,16 @@ class Session(QObject):
         else:
             self.start(paused=True)
 
+    def approve(self) -> None:
+        """Say yes to the proposal that waits."""
+        if self.runner is not None:
+            self.runner.approve()
+
+    def veto(self) -> None:
+        """Say no to the proposal that waits, and to its place for the whole run."""
+        if self.runner is not None:
+            self.runner.veto()
+
     def stop(self) -> None:
         """End the run after the step that is running."""
         if self.runner is not None:
@@ -226,6 +241,7 @@ class Session(QObject):
         self.background.close()
         if self.instrument is not None:
             self.instrument.disconnect()
+        self.closed.emit(self)
 
     def _begin(
         self, instrument: GuardedInstrument, record: Record, paused: bool
@@ -237,6 +253,7 @@ class Session(QObject):
             survey=self.survey,
             regions=self.watcher.regions,
         )
+        self.record_path = record.path
         self._bridge.attach(self.runner.events)
         self.live.begin(self.runner)
         self.started.emit()

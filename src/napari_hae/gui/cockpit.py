@@ -1,0 +1,43 @@
+"""Opens all docks of the plugin in a viewer and arranges them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_hae.gui.experiment import ExperimentDock
+    from napari_hae.gui.microscope import MicroscopeDock
+    from napari_hae.gui.monitor import MonitorDock
+
+PLUGIN = "napari-hae"
+MONITOR_HEIGHT_PX = 260
+
+
+class Cockpit:
+    """The docks of one viewer: *Microscope* and *Experiment* as tabs, *Monitor* below.
+
+    Docks that are open already are moved to their places.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        open_dock = viewer.window.add_plugin_dock_widget
+        self.microscope: MicroscopeDock
+        self.experiment: ExperimentDock
+        self.monitor: MonitorDock
+        monitor_dock, self.monitor = open_dock(PLUGIN, "Monitor")
+        microscope_dock, self.microscope = open_dock(PLUGIN, "Microscope")
+        experiment_dock, self.experiment = open_dock(PLUGIN, "Experiment")
+        window = microscope_dock.parent()
+        window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, monitor_dock)
+        window.tabifyDockWidget(microscope_dock, experiment_dock)
+        window.resizeDocks([monitor_dock], [MONITOR_HEIGHT_PX], Qt.Orientation.Vertical)
+        self._microscope_dock, self._experiment_dock = microscope_dock, experiment_dock
+        microscope_dock.raise_()
+
+    def show_experiment(self) -> None:
+        """Bring the dock *Experiment* to the front."""
+        self._experiment_dock.raise_()

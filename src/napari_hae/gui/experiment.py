@@ -1,0 +1,112 @@
+"""The dock *Experiment*: what the agent looks for, how, where, and for how long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import FileEdit, SpinBox
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+
+from napari_hae import plugins
+from napari_hae.gui.forms import ChoiceForm, SettingsForm
+from napari_hae.gui.region_choice import RegionChoice
+from napari_hae.gui.run_controls import ABORT_KEY, RunControls
+from napari_hae.gui.sections import pinned, section
+from napari_hae.gui.sessions import Dock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+
+    from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.settings_base import Settings
+
+
+class ExperimentDock(Dock):
+    """Everything about a run that a person decides, before and while it runs."""
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        session = self.session
+        settings = session.settings
+        self.controls = RunControls(session)
+        self.forms: dict[str, SettingsForm | ChoiceForm] = {
+            "scalarizer": ChoiceForm(
+                "Scalarizer", plugins.load_all(plugins.SCALARIZERS)
+            ),
+            "acquisition": ChoiceForm(
+                "Acquisition", plugins.load_all(plugins.ACQUISITION_FUNCTIONS)
+            ),
+        }
+        for name in ("goal", "initial", "loop", "measurement", "budget", "model"):
+            self.forms[name] = SettingsForm(type(getattr(settings, name)))
+        self.seed = SpinBox(min=0, max=2**31 - 1, value=settings.seed)
+        self.seed.native.setToolTip(
+            "Same seed, same data, same settings: same path. Default 0."
+        )
+        self.folder = FileEdit(mode="d", value=session.record_folder)
+        self.regions = RegionChoice(session)
+        self.pending = QLabel("")
+        self.pending.setWordWrap(True)
+        forms = self.forms
+        pinned(
+            self,
+            self.controls,
+            self.pending,
+            section("Goal", forms["scalarizer"], forms["goal"]),
+            section("Policy", forms["acquisition"]),
+            section("Regions", self.regions),
+            section("Measurement", forms["measurement"]),
+            section("Budget", forms["budget"]),
+            section("Initial design", forms["initial"], expanded=False),
+            section("Loop", forms["loop"], expanded=False),
+            section("Model", forms["model"], expanded=False),
+            section("Record", self._record_form(), expanded=False),
+        )
+        self._show(settings)
+        for form in self.forms.values():
+            form.changed.connect(self._on_changed)
+        session.settings_changed.connect(self._show)
+        session.settings_in_force.connect(self._on_in_force)
+        session.finished.connect(self._on_finished)
+        self._abort_key = QShortcut(QKeySequence(ABORT_KEY), self)
+        self._abort_key.setContext(Qt.ShortcutContext.ApplicationShortcut)
+        self._abort_key.activated.connect(session.abort)
+        self.seed.changed.connect(self._on_seed)
+        self.folder.changed.connect(self._on_folder)
+
+    def _record_form(self) -> QWidget:
+        form = QWidget()
+        layout = QFormLayout(form)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addRow("Folder", self.folder.native)
+        layout.addRow("Seed", self.seed.native)
+        return form
+
+    def _on_changed(self, value: Settings) -> None:
+        names = [name for name, form in self.forms.items() if form is self.sender()]
+        if self.session.is_running:
+            step = len(self.session.live.measurements) + 1
+            self.pending.setText(f"Your change holds from step {step} on …")
+        self.session.configure(**dict.fromkeys(names, value))
+
+    def _on_in_force(self, step: int) -> None:
+        self.pending.setText(f"Your settings hold since step {step + 1}.")
+
+    def _on_finished(self) -> None:
+        self.pending.setText("")
+
+    def _on_seed(self, seed: int) -> None:
+        self.session.configure(seed=seed)
+
+    def _on_folder(self, folder: Path) -> None:
+        self.session.record_folder = folder
+
+    def _show(self, settings: ExperimentSettings) -> None:
+        for name, form in self.forms.items():
+            value = getattr(settings, name)
+            if form.value != value or not self.isVisible():
+                form.set_value(value)

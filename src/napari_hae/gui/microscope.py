@@ -1,0 +1,161 @@
+"""The dock *Microscope*: choose an instrument, connect it, take a survey image."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hae import plugins
+from napari_hae.experiment.settings import SurveySettings
+from napari_hae.gui.forms import ChoiceForm, Problem, SettingsForm
+from napari_hae.gui.sections import pinned, section
+from napari_hae.gui.sessions import Dock
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_hae.types import ScanImage
+
+BEAM_POLL_MS = 200
+NOT_CONNECTED = "No microscope connected. Choose one and press Connect."
+
+
+class MicroscopeDock(Dock):
+    """Connects an instrument and shows the state of its beam."""
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        session = self.session
+        classes = plugins.load_all(plugins.INSTRUMENTS)
+        self.instrument = ChoiceForm(
+            "Microscope",
+            {name: cls.settings_type for name, cls in classes.items()},
+            {name: cls.title for name, cls in classes.items()},
+        )
+        self.survey_form = SettingsForm(SurveySettings)
+        self.survey_form.set_value(session.settings.survey)
+        self._make_header()
+        self.field = QLabel("")
+        self.field.setWordWrap(True)
+        pinned(
+            self,
+            self._header,
+            section("Instrument", self.instrument),
+            section("Survey image", self.survey_form, self.survey_button, self.field),
+        )
+        self.connect_button.clicked.connect(self._on_connect)
+        self.survey_button.clicked.connect(session.acquire_survey)
+        self.survey_form.changed.connect(self._on_survey_settings)
+        self._signals = [
+            (session.instrument_changed, self._refresh),
+            (session.state_changed, self._refresh),
+            (session.survey_changed, self._on_survey),
+            (session.failed, self._on_failed),
+            (session.background.started, self._on_busy),
+            (session.background.idle, self._refresh),
+        ]
+        for signal, slot in self._signals:
+            signal.connect(slot)
+        self._beam_timer = QTimer(self, interval=BEAM_POLL_MS)
+        self._beam_timer.timeout.connect(self._show_beam)
+        self._beam_timer.start()
+        if session.survey is not None:
+            self._on_survey(session.survey)
+        self._refresh()
+
+    def _make_header(self) -> None:
+        self.state = QLabel(NOT_CONNECTED)
+        self.state.setWordWrap(True)
+        self.beam = QLabel("")
+        self.beam.setToolTip(
+            "Whether electrons reach the sample, and how many did since connecting. "
+            "The beam is blanked whenever no one measures."
+        )
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 0)
+        self.progress.setTextVisible(False)
+        self.progress.setMaximumHeight(6)
+        self.problem = Problem()
+        self.connect_button = QPushButton("Connect")
+        self.survey_button = QPushButton("Acquire survey image")
+        self.survey_button.setToolTip(
+            "Scan the whole field of view. Not possible during a run, nor while "
+            "regions close a part of the field."
+        )
+        self._header = QWidget()
+        layout = QVBoxLayout(self._header)
+        layout.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        row.addWidget(self.beam, 1)
+        row.addWidget(self.connect_button)
+        layout.addWidget(self.state)
+        layout.addLayout(row)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.problem)
+
+    def _on_connect(self) -> None:
+        self.problem.say("")
+        if self.session.is_connected:
+            self.session.disconnect_instrument()
+        else:
+            chosen = self.instrument
+            self.session.connect_instrument(chosen.kind, chosen.value)
+
+    def _on_survey_settings(self, settings: SurveySettings) -> None:
+        self.session.configure(survey=settings)
+
+    def _on_survey(self, image: ScanImage) -> None:
+        rows, columns = image.shape
+        height_nm, width_nm = image.fov_nm
+        self.field.setText(
+            f"{rows} × {columns} px, {height_nm:.4g} × {width_nm:.4g} nm, "
+            f"{', '.join(image.detectors)}"
+        )
+
+    def _on_busy(self, what: str) -> None:
+        self.problem.say("")
+        self.state.setText(f"{what} …")
+        self._refresh_controls()
+
+    def _on_failed(self, what: str, why: str) -> None:
+        self.problem.say(f"{what}: {why}")
+        self._refresh()
+
+    def _refresh(self, _: object = None) -> None:
+        session = self.session
+        if session.background.is_busy:
+            return
+        if session.is_connected:
+            self.state.setText(f"Connected: {self.instrument.choice.currentText()}")
+        else:
+            self.state.setText(NOT_CONNECTED)
+        self._refresh_controls()
+        self._show_beam()
+
+    def _refresh_controls(self) -> None:
+        session = self.session
+        busy, connected = session.background.is_busy, session.is_connected
+        self.progress.setVisible(busy)
+        self.connect_button.setEnabled(not busy)
+        self.connect_button.setText("Disconnect" if connected else "Connect")
+        self.instrument.setEnabled(not (busy or connected))
+        self.survey_button.setEnabled(connected and not busy and not session.is_running)
+
+    def _show_beam(self) -> None:
+        instrument = self.session.instrument
+        if instrument is None:
+            self.beam.setText("")
+            return
+        dose_e = instrument.dose_e
+        dose = "unknown" if math.isnan(dose_e) else f"{dose_e:.3g} e⁻"
+        self.beam.setText(f"Beam {instrument.status().beam}, dose {dose}")

@@ -1,0 +1,191 @@
+"""Live plots in napari's theme: the spectrum with its band, and the learning curve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyqtgraph as pg
+from napari.settings import get_settings
+from napari.utils.theme import get_theme
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QStackedLayout, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+BAND_COLOR = (217, 95, 2, 60)
+BAND_EDGE = (217, 95, 2)
+SPECTRUM_COLOR = "#56b4e9"
+TARGET_COLOR = "#56b4e9"
+BEST_COLOR = "#e69f00"
+PREDICTED_COLOR = (128, 128, 128, 110)
+
+
+class LivePlot(QWidget):
+    """A plot that shows a sentence while it is empty, in the colours of the theme.
+
+    Parameters
+    ----------
+    empty
+        What to say while there is nothing to show.
+    """
+
+    def __init__(self, empty: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.plot = pg.PlotWidget(self)
+        self.plot.setMenuEnabled(False)
+        self.plot.hideButtons()
+        message = QLabel(empty, self)
+        message.setWordWrap(True)
+        message.setMargin(12)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(message)
+        self._stack.addWidget(self.plot)
+        self._apply_theme()
+        get_settings().appearance.events.theme.connect(self._apply_theme)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return self._stack.currentIndex() == 0
+
+    def _show(self, *, something: bool) -> None:
+        self._stack.setCurrentIndex(int(something))
+
+    def _apply_theme(self, _: object = None) -> None:
+        theme = get_theme(get_settings().appearance.theme)
+        self.plot.setBackground(theme.background.as_hex())
+        text = theme.text.as_hex()
+        for side in ("left", "bottom"):
+            axis = self.plot.getAxis(side)
+            axis.setPen(text)
+            axis.setTextPen(text)
+
+
+class SpectrumPlot(LivePlot):
+    """The newest spectrum, with the scalarizer's band to drag."""
+
+    band_changed = Signal(float, float)
+    """Emits both ends in eV when the band was dragged and let go."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("No spectrum yet. Start an experiment, or press Step.", parent)
+        self.plot.setLabel("left", "Counts")
+        self.plot.setLabel("bottom", "Energy (eV)")
+        self._curve = self.plot.plot(pen=pg.mkPen(SPECTRUM_COLOR, width=1.5))
+        self.band = pg.LinearRegionItem(
+            brush=pg.mkBrush(BAND_COLOR), pen=pg.mkPen(BAND_EDGE, width=2)
+        )
+        self.band.setToolTip("The band that makes the target. Drag it, or its edges.")
+        self.band.hide()
+        self.plot.addItem(self.band)
+        self.band.sigRegionChangeFinished.connect(self._on_dragged)
+
+    def set_spectrum(
+        self, energies_ev: NDArray[Any], counts: NDArray[Any], title: str
+    ) -> None:
+        """Show one spectrum; both arrays of shape `(channels,)`."""
+        first = self.is_empty
+        self._curve.setData(energies_ev, counts)
+        self.plot.setTitle(title, size="10pt")
+        self._show(something=True)
+        if first:
+            self.plot.setXRange(energies_ev[0], energies_ev[-1], padding=0.02)
+            self.plot.enableAutoRange(axis="y")
+
+    def set_band(self, band_ev: tuple[float, float] | None) -> None:
+        """Show the band, or none; nothing is emitted."""
+        self.band.setVisible(band_ev is not None)
+        if band_ev is None:
+            return
+        self.band.blockSignals(True)
+        self.band.setRegion(band_ev)
+        self.band.blockSignals(False)
+
+    def look_at(self, low_ev: float, high_ev: float) -> None:
+        """Bring a band into the middle of the view, with its surroundings."""
+        width = high_ev - low_ev
+        self.plot.setXRange(low_ev - 3 * width, high_ev + 3 * width)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self._show(something=False)
+
+    def _on_dragged(self) -> None:
+        low, high = self.band.getRegion()
+        self.band_changed.emit(float(low), float(high))
+
+
+class LearningCurve(LivePlot):
+    """Targets against the step: measured, predicted before, and the best so far."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(
+            "No target yet. It appears with the first measured spectrum.", parent
+        )
+        self.plot.setLabel("bottom", "Step")
+        self.plot.addLegend(offset=(-10, -10), labelTextSize="8pt")
+        self._bars = pg.ErrorBarItem(pen=pg.mkPen(PREDICTED_COLOR), beam=0.3)
+        self.plot.addItem(self._bars)
+        self._measured = self.plot.plot(
+            pen=None,
+            symbol="o",
+            symbolSize=5,
+            symbolPen=None,
+            symbolBrush=TARGET_COLOR,
+            name="measured",
+        )
+        self._predicted = self.plot.plot(
+            pen=None,
+            symbol="_",
+            symbolSize=7,
+            symbolPen=pg.mkPen("gray"),
+            name="predicted before ± std",
+        )
+        self._best = self.plot.plot(
+            pen=pg.mkPen(BEST_COLOR, width=2), stepMode="right", name="best so far"
+        )
+        self._markers: list[Any] = []
+
+    def set_points(
+        self,
+        targets: Sequence[float],
+        means: Sequence[float],
+        stds: Sequence[float],
+        best: Sequence[float],
+        unit: str,
+    ) -> None:
+        """Show all measurements, in order; every argument has one value for each."""
+        steps = np.arange(1, len(targets) + 1, dtype=float)
+        measured, mean, std, top = (
+            np.asarray(values, dtype=float) for values in (targets, means, stds, best)
+        )
+        known, guessed, has_best = (np.isfinite(each) for each in (measured, mean, top))
+        self._show(something=bool(known.any()))
+        self._measured.setData(steps[known], measured[known])
+        self._predicted.setData(steps[guessed], mean[guessed])
+        self._best.setData(steps[has_best], top[has_best])
+        self._bars.setData(x=steps[guessed], y=mean[guessed], height=2 * std[guessed])
+        self.plot.setLabel("left", f"Target ({unit})" if unit else "Target")
+
+    def add_marker(self, step: int, text: str) -> None:
+        """Mark on the axis that something was changed from a step on."""
+        marker = pg.InfiniteLine(
+            pos=step + 0.5, angle=90, pen=pg.mkPen(PREDICTED_COLOR, style=_DASHED)
+        )
+        marker.setToolTip(text)
+        self.plot.addItem(marker)
+        self._markers.append(marker)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        for marker in self._markers:
+            self.plot.removeItem(marker)
+        self._markers.clear()
+        self._show(something=False)
+
+
+_DASHED = pg.QtCore.Qt.PenStyle.DashLine

@@ -1,0 +1,175 @@
+"""The pinned part of the dock *Experiment*: the state of the run, and its buttons."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.gui.forms import Problem
+
+if TYPE_CHECKING:
+    from napari_hae.gui.session import Session
+
+ABORT_KEY = "Ctrl+Shift+Backspace"
+
+_SIGNS = {
+    RunState.IDLE: "○",
+    RunState.INITIALISING: "◔",
+    RunState.RUNNING: "●",
+    RunState.WAITING: "?",
+    RunState.PAUSED: "Ⅱ",
+    RunState.FINISHING: "◕",
+}
+
+
+class RunControls(QWidget):
+    """Start, pause, step, stop, abort; progress and time left."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._started_s, self._first = 0.0, 0
+        self.state = QLabel()
+        self.state.setWordWrap(True)
+        self.progress = QProgressBar()
+        self.start = _button("Start", "Start a run with the settings below.")
+        self.pause = _button("Pause", "Pause at the end of the step; beam blanked.")
+        self.step = _button("Step", "Measure one spectrum, and pause.")
+        self.stop = _button("Stop", "End the run at the end of the step.")
+        self.abort = _button(
+            "ABORT",
+            "Blank the beam at once and end the run. Key: Ctrl+Shift+Backspace.",
+        )
+        self.approve = _button("Approve", "Measure at the ring.")
+        self.veto = _button("Veto", "Do not measure there, in the whole run.")
+        self.message = QLabel("")
+        self.message.setWordWrap(True)
+        self.problem = Problem()
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        buttons = QGridLayout()
+        row = (self.start, self.pause, self.step, self.stop, self.abort)
+        for column, button in enumerate(row):
+            buttons.addWidget(button, 0, column)
+        self.abort.setStyleSheet("font-weight: bold; color: #ff6b61;")
+        self._question = QWidget()
+        answers = QHBoxLayout(self._question)
+        answers.setContentsMargins(0, 0, 0, 0)
+        answers.addWidget(QLabel("Measure at the ring?"), 1)
+        answers.addWidget(self.approve)
+        answers.addWidget(self.veto)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.state)
+        layout.addWidget(self.progress)
+        layout.addLayout(buttons)
+        layout.addWidget(self._question)
+        layout.addWidget(self.message)
+        layout.addWidget(self.problem)
+
+    def _connect(self) -> None:
+        session = self._session
+        self.start.clicked.connect(self._on_start)
+        self.pause.clicked.connect(self._on_pause)
+        self.step.clicked.connect(session.step)
+        self.stop.clicked.connect(session.stop)
+        self.abort.clicked.connect(session.abort)
+        self.approve.clicked.connect(session.approve)
+        self.veto.clicked.connect(session.veto)
+        session.instrument_changed.connect(self.refresh)
+        session.state_changed.connect(self._on_state)
+        session.live.measured.connect(self.refresh)
+        session.settings_changed.connect(self.refresh)
+        session.started.connect(self._on_started)
+        session.finished.connect(self._on_finished)
+        session.said.connect(self.message.setText)
+        session.failed.connect(self._on_failed)
+
+    def refresh(self, _: object = None) -> None:
+        """Show the state now."""
+        session, state = self._session, self._session.state
+        done, steps = len(session.live.measurements), session.settings.budget.steps
+        running = session.is_running
+        text = f"{_SIGNS[state]} {state}"
+        if running:
+            text += f"   step {min(done + 1, steps)} of {steps}{self._time_left(done)}"
+        elif not session.is_connected:
+            text = "○ Connect a microscope first (dock Microscope)."
+        self.state.setText(text)
+        self.progress.setMaximum(steps)
+        self.progress.setValue(min(done, steps))
+        paused = state is RunState.PAUSED
+        self.pause.setText("Resume" if paused else "Pause")
+        self.start.setEnabled(session.is_connected and not running)
+        self.pause.setEnabled(running and state is not RunState.FINISHING)
+        self.step.setEnabled(session.is_connected and (paused or not running))
+        self.stop.setEnabled(running)
+        self._question.setVisible(state is RunState.WAITING)
+
+    def _time_left(self, done: int) -> str:
+        taken = done - self._first
+        if taken < 3:
+            return ""
+        steps = self._session.settings.budget.steps
+        left_s = (time.monotonic() - self._started_s) / taken * max(steps - done, 0)
+        minutes = math.ceil(left_s / 60)
+        return (
+            f"   about {minutes} min left" if left_s > 90 else f"   {left_s:.0f} s left"
+        )
+
+    def _on_start(self) -> None:
+        self.problem.say("")
+        self._session.start()
+
+    def _on_pause(self) -> None:
+        if self._session.state is RunState.PAUSED:
+            self._session.resume()
+        else:
+            self._session.pause()
+
+    def _on_started(self) -> None:
+        self._started_s, self._first = time.monotonic(), 0
+        self.message.setText("")
+        self.problem.say("")
+        self.refresh()
+
+    def _on_state(self, _: RunState) -> None:
+        # Pauses do not count for the time that is left.
+        self._started_s = time.monotonic()
+        self._first = len(self._session.live.measurements)
+        self.refresh()
+
+    def _on_finished(self, reason: FinishReason, text: str) -> None:
+        said = f"The run is {reason}" if reason is not FinishReason.FAILED else ""
+        sentence = f"{said or 'The run failed'}{': ' if text else ''}{text}."
+        path = self._session.record_path
+        self.message.setText(f"{sentence}\nRecord: {path}")
+        self.message.setToolTip(str(path))
+        self.refresh()
+
+    def _on_failed(self, what: str, why: str) -> None:
+        self.problem.say(f"{what}: {why}")
+        self.refresh()
+
+
+def _button(text: str, tooltip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    # Five of them stand side by side.
+    button.setMinimumWidth(48)
+    return button

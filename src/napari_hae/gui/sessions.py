@@ -1,0 +1,76 @@
+"""Finds the session of a viewer, and ends it with the viewer's window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_hae.gui.session import Session
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+_sessions: dict[int, Session] = {}
+
+
+def session_of(viewer: Viewer) -> Session:
+    """The one session that all docks of a viewer share."""
+    # napari hands plugins a new proxy of the viewer each time.
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    key = id(viewer)
+    if key not in _sessions:
+        _sessions[key] = Session(viewer)
+    return _sessions[key]
+
+
+class Dock(QWidget):
+    """The base of all docks: knows its session, and ends it with the window."""
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session_of(napari_viewer)
+        # napari puts the dock into the window after it was made.
+        QTimer.singleShot(0, self._join_window)
+
+    def _join_window(self) -> None:
+        window = self.window()
+        if window is not self and window.findChild(_CloseWatcher) is None:
+            _CloseWatcher(window, self.session)
+
+
+class _CloseWatcher(QObject):
+    """Closes a session when the window of its viewer is closed.
+
+    napari tells no plugin that a viewer closes. The window gets a close event, which a
+    person may still take back; once it is accepted the window is hidden, and its
+    children are destroyed, or the program ends.
+    """
+
+    def __init__(self, window: QWidget, session: Session) -> None:
+        super().__init__(window)
+        self._closing = False
+        self._session = session
+        window.installEventFilter(self)
+        # Bound to the session, which outlives this object.
+        self.destroyed.connect(session.close)
+        application = QApplication.instance()
+        assert application is not None
+        application.aboutToQuit.connect(session.close)
+        session.closed.connect(_forget)
+
+    def eventFilter(self, _: QObject, event: QEvent) -> bool:
+        """Notice that the window was closed and is hidden now."""
+        if event.type() == QEvent.Type.Close:
+            self._closing = True
+        elif event.type() == QEvent.Type.Show:
+            self._closing = False
+        elif event.type() == QEvent.Type.Hide and self._closing:
+            self._session.close()
+        return False
+
+
+def _forget(session: Session) -> None:
+    for key in [key for key, each in _sessions.items() if each is session]:
+        del _sessions[key]
