@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import gpytorch
 import torch
-from botorch.models.gpytorch import GPyTorchModel
 from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
 from gpytorch.priors import LogNormalPrior
+from linear_operator.utils.cholesky import psd_safe_cholesky
 
 from napari_hae.agent.networks import network
 
@@ -28,7 +28,7 @@ POSITION_UNIT_PX = 10.0
 """Positions enter the kernel in units of this many pixels."""
 
 
-class DeepKernelGP(gpytorch.models.ExactGP, GPyTorchModel):
+class DeepKernelGP(gpytorch.models.ExactGP):
     """Exact Gaussian process on rows of `(descriptors, row, column)`.
 
     Parameters
@@ -74,6 +74,16 @@ class DeepKernelGP(gpytorch.models.ExactGP, GPyTorchModel):
             places = self.position_kernel(one[:, -2:], second[:, -2:])
             result = result + places
         return result
+
+    def factor(self, embedded: Tensor) -> Tensor:
+        """Lower Cholesky factor of the noisy covariance of embedded inputs, `(n, n)`.
+
+        Jitter is added as far as needed; raises `NotPSDError` when none suffices.
+        """
+        noise = self.likelihood.noise * torch.eye(len(embedded), dtype=embedded.dtype)
+        covariance = self.covariance(embedded).to_dense()
+        factor: Tensor = psd_safe_cholesky(covariance + noise)
+        return factor
 
     def parts(self) -> list[tuple[ScaleKernel, slice]]:
         """The additive kernels, each with the columns of the embedding that it sees."""

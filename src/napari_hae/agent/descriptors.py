@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter
+from scipy.sparse.linalg import svds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 SCALES_PX = (0.8, 1.6, 3.2)
 """Widths at which the derivatives of the survey image are taken."""
 
-_CHUNK_ROWS = 8192
-_COVARIANCE_PATCHES = 20_000
+_CHUNK_VALUES = 4_000_000
+_SAMPLED_PATCHES = 20_000
+_SAMPLED_VALUES = 8_000_000
+_DENSE_RANK = 512
+_NOISE_FLOOR = 1e-5
 
 
 def describe(data: Array, *, patch_px: int, components: int) -> Array:
@@ -65,23 +69,43 @@ def patches(data: Array, size_px: int) -> Array:
 def principal_components(data: Array, size_px: int, components: int) -> Array:
     """The patches' principal components, `(rows * columns, components)`, standardised.
 
-    The axes are computed from at most 20 000 patches, spread evenly.
+    The axes are computed from at most 20 000 patches, spread evenly, fewer of large
+    ones. Components in which the patches do not differ are 0.
     """
     windows = patches(data, size_px)
     rows, columns = windows.shape[:2]
     width = int(np.prod(windows.shape[2:]))
-    stride = max(1, int(np.ceil(np.sqrt(rows * columns / _COVARIANCE_PATCHES))))
+    sampled = min(_SAMPLED_PATCHES, max(1, _SAMPLED_VALUES // width))
+    stride = max(1, int(np.ceil(np.sqrt(rows * columns / sampled))))
     sample = windows[::stride, ::stride].reshape(-1, width).astype(np.float64)
     mean = sample.mean(axis=0)
-    _, vectors = np.linalg.eigh((sample - mean).T @ (sample - mean))
-    axes = _signed(vectors[:, ::-1][:, :components])
+    axes = _principal_axes(sample - mean, components)
     projected = np.empty((rows * columns, axes.shape[1]), dtype=np.float32)
-    step = max(1, _CHUNK_ROWS // columns)
+    step = max(1, _CHUNK_VALUES // (columns * width))
     for start in range(0, rows, step):
         block = windows[start : start + step].reshape(-1, width)
         place = slice(start * columns, start * columns + len(block))
         projected[place] = (block - mean) @ axes
     return _standardised(projected)
+
+
+def _principal_axes(
+    centred: NDArray[np.float64], components: int
+) -> NDArray[np.float64]:
+    """The leading right singular vectors as columns; 0 where nothing is left."""
+    rank = min(centred.shape)
+    if not centred.any():
+        return np.zeros((centred.shape[1], min(components, rank)))
+    if rank <= _DENSE_RANK:
+        _, sizes, vectors = np.linalg.svd(centred, full_matrices=False)
+        sizes, vectors = sizes[:components], vectors[:components]
+    else:
+        # A fixed start vector: the same image must give the same axes.
+        sizes, vectors = svds(centred, k=components, v0=np.ones(rank))[1:]
+        sizes, vectors = sizes[::-1], vectors[::-1]
+    # Standardising would blow what rounding left up to the size of a signal.
+    vectors = np.where(sizes[:, None] > _NOISE_FLOOR * sizes[0], vectors, 0)
+    return _signed(vectors.T)
 
 
 def derivatives(data: Array) -> Array:

@@ -24,7 +24,9 @@ class Goal(Settings):
     )
     """Look for the largest target, the smallest, or the one nearest to a value.
     Default: maximise."""
-    value: float | None = Field(default=None, title="Value to reach")
+    value: float | None = Field(
+        default=None, title="Value to reach", json_schema_extra={"empty": "none"}
+    )
     """The target to reach, in the target's own unit; used with the direction "reach"
     only."""
 

@@ -67,6 +67,7 @@ class Policy:
         self._surrogate: Surrogate | None = None
         self._is_stale = True
         self._posterior: Posterior | None = None
+        self._values: Array = np.empty(0)
 
     @property
     def known(self) -> int:
@@ -79,12 +80,18 @@ class Policy:
         return self._goal.best(self._targets)
 
     def configure(
-        self, *, model: ModelSettings, acquisition: AcquisitionFunction, goal: Goal
+        self,
+        *,
+        model: ModelSettings | None = None,
+        acquisition: AcquisitionFunction | None = None,
+        goal: Goal | None = None,
+        initial: InitialDesign | None = None,
     ) -> None:
         """Replace settings; what was measured stays, another model is fitted anew."""
-        if model != self._model:
-            self._surrogate, self._is_stale = None, True
-        self._model, self._acquisition, self._goal = model, acquisition, goal
+        if model is not None and model != self._model:
+            self._model, self._surrogate, self._is_stale = model, None, True
+        self._acquisition = acquisition or self._acquisition
+        self._goal, self._initial = goal or self._goal, initial or self._initial
         self._posterior = None
 
     def ask(self, step: int, allowed: NDArray[np.bool_], attempt: int = 0) -> Proposal:
@@ -103,6 +110,8 @@ class Policy:
         ------
         Exhausted
             If every allowed candidate is measured or pending.
+        ValueError
+            If `allowed` has another shape than the survey image.
         """
         open_ = self._open(allowed)
         if not open_.any():
@@ -162,12 +171,11 @@ class Policy:
         """
         if self._posterior is None:
             return None
-        values = self._values(self._posterior, np.random.default_rng(self._seed))
-        shape = self._frame.shape
-        shown = np.where(self._open(allowed).ravel(), values, NAN)
+        shown = np.where(self._open(allowed).ravel(), self._values, NAN)
         mean, std = self._posterior.mean, self._posterior.std
         planes = (
-            plane.reshape(shape).astype(np.float32) for plane in (mean, std, shown)
+            plane.reshape(self._frame.shape).astype(np.float32)
+            for plane in (mean, std, shown)
         )
         return PredictionMaps(self.known, *planes)
 
@@ -179,14 +187,10 @@ class Policy:
         self, step: int, open_: NDArray[np.bool_], attempt: int
     ) -> Proposal:
         rng = np.random.default_rng([self._seed, step, attempt, 1])
-        self.refresh()
-        if self._surrogate is None:
-            nothing = np.full(open_.size, NAN)
-            posterior = Posterior(nothing, nothing, sample=lambda rng: nothing)
-        else:
-            posterior = self._surrogate.posterior(self._pending)
-            self._posterior = posterior
-        values = self._values(posterior, rng)
+        predicted = self._predicted()
+        nothing = np.full(open_.size, NAN)
+        posterior = predicted or Posterior(nothing, nothing, sample=lambda rng: nothing)
+        values = self._values_of(posterior, rng)
         chosen = _largest(np.where(open_.ravel(), values, NAN), open_.ravel(), rng)
         row, column = divmod(chosen, self._frame.shape[1])
         proposal = self._proposal(
@@ -199,18 +203,26 @@ class Policy:
             value=float(values[chosen]),
         )
         # The maps belong to this proposal although its pixel is pending now.
-        self._posterior = posterior if self._surrogate is not None else None
+        self._posterior, self._values = predicted, values
         return proposal
 
-    def _values(self, posterior: Posterior, rng: np.random.Generator) -> Array:
+    def _predicted(self) -> Posterior | None:
+        """The newest prediction; None if the acquisition function looks at none."""
+        if not self._acquisition.needs_model:
+            return None
+        self.refresh()
+        assert self._surrogate is not None
+        return self._surrogate.posterior(self._pending)
+
+    def _values_of(self, posterior: Posterior, rng: np.random.Generator) -> Array:
         """The acquisition function for all candidates, `(n,)`."""
         if not self._acquisition.needs_model:
             return self._acquisition(posterior, NAN, rng)
         utility = self._goal.utility(posterior)
         # What the model makes of the best measurement, not the largest count that noise
         # ever gave: a lucky one would make everything else look hopeless.
-        best = float(utility.mean[self._measured].max())
-        return self._acquisition(utility, best, rng)
+        usable = np.array(self._measured)[np.isfinite(self._targets)]
+        return self._acquisition(utility, float(utility.mean[usable].max()), rng)
 
     def _proposal(
         self,
@@ -239,12 +251,23 @@ class Policy:
 
     def _open(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Allowed, and neither measured nor pending; shape `(rows, columns)`."""
-        open_ = allowed.copy()
+        if allowed.shape != self._frame.shape:
+            raise ValueError(
+                f"the mask of allowed positions has shape {allowed.shape}; "
+                f"the survey image has {self._frame.shape}"
+            )
+        open_ = np.array(allowed, dtype=bool)
         open_.ravel()[self._measured + self._pending] = False
         return open_
 
     def _index(self, row: int, column: int) -> int:
-        return row * self._frame.shape[1] + column
+        rows, columns = self._frame.shape
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise ValueError(
+                f"pixel ({row}, {column}) is not in the survey image of shape "
+                f"{self._frame.shape}"
+            )
+        return row * columns + column
 
     def _new_surrogate(self) -> Surrogate:
         # torch is imported when a model is first needed, not before.

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import TYPE_CHECKING, Any
 
-import gpytorch
 import numpy as np
 import torch
-from botorch.optim.fit import fit_gpytorch_mll_scipy, fit_gpytorch_mll_torch
-from linear_operator.utils.cholesky import psd_safe_cholesky
 
 from napari_hae.agent.deep_kernel import POSITION_UNIT_PX, DeepKernelGP
-from napari_hae.agent.pathwise import prior_function
+from napari_hae.agent.fitting import (
+    FRESH_ITERATIONS,
+    WARM_ITERATIONS,
+    fit_by_adam,
+    fit_by_lbfgs,
+    negative_log_posterior,
+)
+from napari_hae.agent.pathwise import FEATURES, prior_function
 from napari_hae.agent.posterior import Posterior
 
 if TYPE_CHECKING:
@@ -27,17 +32,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WARM_ITERATIONS = 15
-"""Iterations of L-BFGS from the last fit's result."""
-FRESH_ITERATIONS = 60
-"""The same from the prior's centre."""
 FRESH_START_EVERY = 10
 """Every so many new measurements a fit starts afresh, to leave local optima."""
-CLASSIC_CYCLES = 200
-"""Adam's steps for the classic network, always from scratch, as published."""
-CLASSIC_LEARNING_RATE = 0.01
-
 _CHUNK_VALUES = 4_000_000
+_EMBED_WIDTH = 1024
 
 
 class Surrogate:
@@ -77,48 +75,52 @@ class Surrogate:
     def fit(self, indices: Sequence[int] | NDArray[np.intp], targets: Array) -> None:
         """Fit to the targets measured at some candidates.
 
-        Starts from the last fit. If that fails, it starts afresh; if that fails too,
-        the hyperparameters stay at the centres of their priors: a prediction is
-        always there.
+        Starts from the last fit, or afresh after every tenth measurement. What fails is
+        tried afresh; if that fails too, the hyperparameters stay as they were: a
+        prediction is always there.
+
+        Raises
+        ------
+        ValueError
+            If there is no target, or one that is not finite.
         """
-        before = len(self._indices)
-        self._indices = np.asarray(indices, dtype=np.intp)
-        self._targets = np.asarray(targets, dtype=np.float64)
-        self._centre, self._spread = _standard(self._targets)
-        fresh = (
-            self._model is None
-            or self._settings.network == "classic"
-            or len(self._indices) // FRESH_START_EVERY != before // FRESH_START_EVERY
-        )
-        if self._model is not None and not fresh:
-            self._model.set_train_data(*self._training_data(), strict=False)
-            if _fitted(self._model, WARM_ITERATIONS):
+        values = np.asarray(targets, dtype=np.float64)
+        if not (len(values) and np.isfinite(values).all()):
+            raise ValueError(f"the model needs finite targets, got {values}")
+        before, previous = len(self._indices), self._model
+        self._take_data(np.asarray(indices, dtype=np.intp), values)
+        is_classic = self._settings.network == "classic"
+        if previous is not None and not (is_classic or self._is_due(before)):
+            kept = copy.deepcopy(previous.state_dict())
+            previous.set_train_data(*self._training_data(), strict=False)
+            if fit_by_lbfgs(previous, WARM_ITERATIONS):
                 return
+            previous.load_state_dict(kept)
         self._model = self._new_model()
-        if self._settings.network == "classic":
-            succeeded = _fitted_by_adam(self._model)
+        if is_classic:
+            succeeded = fit_by_adam(self._model)
         else:
-            succeeded = _fitted(self._model, FRESH_ITERATIONS)
+            succeeded = fit_by_lbfgs(self._model, FRESH_ITERATIONS)
         if not succeeded:
-            self._model = self._new_model()
+            logger.warning("the model keeps its previous hyperparameters")
+            self._model = previous or self._new_model()
+            self._model.set_train_data(*self._training_data(), strict=False)
 
     def posterior(self, pending: Sequence[int] = ()) -> Posterior:
         """The prediction for all candidates, in the targets' own unit.
 
-        Pending candidates count as measured with the value that is predicted for them:
-        that leaves the mean, and narrows the standard deviation around them.
+        Pending candidates count as measured with the value that is predicted for them
+        (kriging believer, Ginsbourger et al. 2010): that leaves the mean, and narrows
+        the standard deviation around them.
         """
         model = self._fitted_model()
         with torch.no_grad():
-            measured = self._embedded(self._indices)
-            factor, weights = self._solved(model, measured, self._scaled_targets())
-            known = self._embedded(np.append(self._indices, np.array(pending, np.intp)))
-            if len(pending):
-                factor = self._factor(model, known)
+            known, factor, values = self._conditions(model, pending)
+            weights = torch.cholesky_solve(values[:, None], factor)[:, 0]
             means, variances = [], []
-            for block in self._blocks():
+            for block in self._blocks(model, len(known)):
                 covariance = model.covariance(block, known).to_dense()
-                means.append(covariance[:, : len(measured)] @ weights)
+                means.append(covariance @ weights)
                 solved = torch.linalg.solve_triangular(
                     factor, covariance.T, upper=False
                 )
@@ -128,54 +130,51 @@ class Surrogate:
         return Posterior(
             mean=self._centre + self._spread * mean,
             std=self._spread * std,
-            sample=self.sample,
+            sample=lambda rng: self.sample(rng, pending),
         )
 
-    def sample(self, rng: np.random.Generator) -> Array:
+    def sample(self, rng: np.random.Generator, pending: Sequence[int] = ()) -> Array:
         """One function from the joint posterior, `(n,)`, in the targets' own unit."""
         model = self._fitted_model()
         function = prior_function(model.parts(), rng)
         with torch.no_grad():
-            measured = self._embedded(self._indices)
+            known, factor, values = self._conditions(model, pending)
             noise_std = float(model.likelihood.noise) ** 0.5
-            noise = noise_std * rng.standard_normal(len(measured))
-            missed = (
-                self._scaled_targets() - function(measured) - torch.from_numpy(noise)
-            )
-            _, weights = self._solved(model, measured, missed)
+            noise = torch.from_numpy(noise_std * rng.standard_normal(len(known)))
+            missed = values - function(known) - noise
+            weights = torch.cholesky_solve(missed[:, None], factor)[:, 0]
             drawn = [
-                function(block) + model.covariance(block, measured).to_dense() @ weights
-                for block in self._blocks()
+                function(block) + model.covariance(block, known).to_dense() @ weights
+                for block in self._blocks(model, max(len(known), FEATURES))
             ]
-            values: Array = torch.cat(drawn).numpy()
-        return self._centre + self._spread * values
+            result: Array = torch.cat(drawn).numpy()
+        return self._centre + self._spread * result
 
     def embed(self) -> Array:
         """What the network makes of each candidate's descriptors, `(n, width)`."""
         with torch.no_grad():
-            blocks = [block[:, :-2] for block in self._blocks()]
+            model = self._fitted_model()
+            blocks = [block[:, :-2] for block in self._blocks(model, _EMBED_WIDTH)]
         embedding: Array = torch.cat(blocks).numpy()
         return embedding
 
     @property
     def log_marginal_likelihood(self) -> float:
         """Of the standardised targets, per measurement, with the priors."""
-        model = self._fitted_model()
         with torch.no_grad():
-            return -float(_loss(model))
+            return -float(negative_log_posterior(self._fitted_model()))
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to predict the same again."""
         return {
-            "model": self._fitted_model().state_dict(),
+            "model": copy.deepcopy(self._fitted_model().state_dict()),
             "indices": self._indices.copy(),
             "targets": self._targets.copy(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the state of a surrogate of the same candidates and settings."""
-        self._indices, self._targets = state["indices"].copy(), state["targets"].copy()
-        self._centre, self._spread = _standard(self._targets)
+        self._take_data(state["indices"].copy(), state["targets"].copy())
         self._model = self._new_model()
         self._model.load_state_dict(state["model"])
 
@@ -189,34 +188,40 @@ class Surrogate:
             raise RuntimeError("the surrogate has not been fitted yet")
         return self._model
 
+    def _take_data(self, indices: NDArray[np.intp], targets: Array) -> None:
+        self._indices, self._targets = indices, targets
+        self._centre, self._spread = _standard(targets)
+
+    def _is_due(self, before: int) -> bool:
+        """Whether a fresh start is due, `before` measurements having been fitted."""
+        return len(self._indices) // FRESH_START_EVERY != before // FRESH_START_EVERY
+
     def _training_data(self) -> tuple[Tensor, Tensor]:
         return self._candidates[self._indices].double(), self._scaled_targets()
 
     def _scaled_targets(self) -> Tensor:
         return torch.from_numpy((self._targets - self._centre) / self._spread)
 
-    def _embedded(self, indices: NDArray[np.intp]) -> Tensor:
-        return self._fitted_model().embed(self._candidates[indices].double())
+    def _conditions(
+        self, model: DeepKernelGP, pending: Sequence[int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What counts as known, embedded; its Cholesky factor; its values."""
+        values = self._scaled_targets()
+        measured = model.embed(self._candidates[self._indices].double())
+        factor = model.factor(measured)
+        if not len(pending):
+            return measured, factor, values
+        expected = model.embed(self._candidates[list(pending)].double())
+        weights = torch.cholesky_solve(values[:, None], factor)
+        believed = model.covariance(expected, measured).to_dense() @ weights
+        known = torch.cat([measured, expected])
+        return known, model.factor(known), torch.cat([values, believed[:, 0]])
 
-    def _blocks(self) -> Iterator[Tensor]:
-        """The embedded candidates, in chunks whose covariance fits the memory."""
-        size = max(1, _CHUNK_VALUES // max(len(self._indices), 64))
+    def _blocks(self, model: DeepKernelGP, width: int) -> Iterator[Tensor]:
+        """The embedded candidates, in chunks small enough for `width` columns."""
+        size = max(1, _CHUNK_VALUES // max(width, 64))
         for start in range(0, len(self._candidates), size):
-            block = self._candidates[start : start + size]
-            yield self._fitted_model().embed(block.double())
-
-    def _factor(self, model: DeepKernelGP, known: Tensor) -> Tensor:
-        covariance = model.covariance(known).to_dense()
-        noise = model.likelihood.noise * torch.eye(len(known), dtype=torch.float64)
-        factor: Tensor = psd_safe_cholesky(covariance + noise)
-        return factor
-
-    def _solved(
-        self, model: DeepKernelGP, measured: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The Cholesky factor, and the covariance's inverse times some values."""
-        factor = self._factor(model, measured)
-        return factor, torch.cholesky_solve(values[:, None], factor)[:, 0]
+            yield model.embed(self._candidates[start : start + size].double())
 
 
 def _standard(targets: Array) -> tuple[float, float]:
@@ -228,42 +233,3 @@ def _standard(targets: Array) -> tuple[float, float]:
 def _variance(model: DeepKernelGP) -> Tensor:
     """The prior variance of any candidate; the kernels are stationary."""
     return torch.stack([kernel.outputscale for kernel, _ in model.parts()]).sum()
-
-
-def _loss(model: DeepKernelGP) -> Tensor:
-    mll = gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)
-    model.train()
-    loss: Tensor = -mll(model(*model.train_inputs), model.train_targets)
-    return loss
-
-
-def _fitted(model: DeepKernelGP, iterations: int) -> bool:
-    """Whether L-BFGS found finite hyperparameters."""
-    mll = gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)
-    model.train()
-    try:
-        with gpytorch.settings.cholesky_max_tries(6):
-            fit_gpytorch_mll_scipy(
-                mll, method="L-BFGS-B", options={"maxiter": iterations}
-            )
-    # A covariance that is not positive definite, in all the ways the libraries say it.
-    except (RuntimeError, ValueError, ArithmeticError) as error:
-        logger.warning("the model's fit failed and starts afresh: %s", error)
-        return False
-    return _is_finite(model)
-
-
-def _fitted_by_adam(model: DeepKernelGP) -> bool:
-    mll = gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)
-    model.train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=CLASSIC_LEARNING_RATE)
-    try:
-        fit_gpytorch_mll_torch(mll, optimizer=optimizer, step_limit=CLASSIC_CYCLES)
-    except (RuntimeError, ValueError, ArithmeticError) as error:
-        logger.warning("the model's fit failed: %s", error)
-        return False
-    return _is_finite(model)
-
-
-def _is_finite(model: DeepKernelGP) -> bool:
-    return all(bool(parameter.isfinite().all()) for parameter in model.parameters())

@@ -49,6 +49,7 @@ class Advisor:
             self._worker.submit(_cap_threads)
         self._ahead: Future[Advice] | None = None
         self._untold: list[Measurement] = []
+        self._held_back: list[Measurement] = []
         self.maps: PredictionMaps | None = None
         """The newest predicted maps."""
 
@@ -61,11 +62,13 @@ class Advisor:
             If no allowed candidate is left.
         """
         if self._ahead is None:
+            self._tell_all()
             self.look_ahead(step, allowed, attempt)
         ahead, self._ahead = self._ahead, None
         assert ahead is not None
         proposal, maps = ahead.result()
         self.maps = maps or self.maps
+        self._release_held_back()
         self._tell_all()
         return proposal
 
@@ -110,6 +113,7 @@ class Advisor:
 
     def retarget(self, targets: Sequence[float]) -> None:
         """Replace all targets, in the order of the measurements."""
+        self._release_held_back()
         self._tell_all()
         self._policy.retarget(targets)
 
@@ -130,16 +134,24 @@ class Advisor:
             self._tell(measurement)
 
     def take_up(self, measured: Sequence[Measurement], lookahead: int) -> None:
-        """Tell all that `repeat` left, but for what an uninterrupted run had ahead."""
+        """Tell all that `repeat` left, as an uninterrupted run would have.
+
+        With look-ahead its next proposal did not know of the last measurement: that is
+        held back until the proposal is there.
+        """
         self.catch_up(measured[: max(len(measured) - lookahead, 0)])
-        self._untold = list(measured[self._policy.known :])
-        for measurement in self._untold:
+        self._held_back = list(measured[self._policy.known :])
+        for measurement in self._held_back:
             proposal = measurement.proposal
             self._policy.expect(proposal.row, proposal.column)
 
     def close(self) -> None:
         """End the worker; waits for a computation that is under way."""
         self._worker.shutdown(wait=True, cancel_futures=True)
+
+    def _release_held_back(self) -> None:
+        self._untold = self._held_back + self._untold
+        self._held_back = []
 
     def _tell_all(self) -> None:
         for measurement in self._untold:

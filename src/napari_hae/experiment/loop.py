@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.policy import Exhausted
@@ -61,6 +62,7 @@ class Loop:
         self.settings = settings
         self.proposal: Proposal | None = None
         """What is being measured, or was last."""
+        self._started_s = time.monotonic()
         self._instrument = instrument
         self._record = record
         self._events = events
@@ -99,6 +101,16 @@ class Loop:
                 raise DoseExceeded("the dose budget is used up")
         self._instrument.set_dose_budget(budget_e)
 
+    def spent_budget(self) -> str:
+        """Which limit of the budget is reached, in words; empty if none is."""
+        budget = self.settings.budget
+        if self.step >= budget.steps:
+            return f"{self.step} of {budget.steps} steps are done"
+        elapsed_s = time.monotonic() - self._started_s
+        if budget.time_s is not None and elapsed_s >= budget.time_s:
+            return f"the time budget of {budget.time_s:g} s is used up"
+        return ""
+
     def change_regions(self, regions: Regions) -> None:
         """Note that the agent's mask follows new regions from the next step on."""
         self._record.regions(self.step, regions)
@@ -115,9 +127,11 @@ class Loop:
         }
         if not changes:
             return
-        self._drop_ahead("the settings were changed")
+        concerns_agent = {"model", "acquisition", "goal", "scalarizer"} & changes.keys()
+        if concerns_agent:
+            self._drop_ahead("the settings were changed")
         self._record.settings(self.step, changes, who=who)
-        if {"model", "acquisition", "goal", "scalarizer"} & changes.keys():
+        if concerns_agent:
             self._advisor.configure(new)
         if "scalarizer" in changes:
             self._retarget()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from napari_hae.agent.policy import Exhausted
@@ -56,6 +55,9 @@ class Runner:
         Where the beam may go.
     past
         A stored run to go on with; its survey image and regions replace those above.
+    attended
+        Whether somebody can widen the regions: the run then pauses, and does not end,
+        when all that they allow is measured.
     """
 
     def __init__(
@@ -67,11 +69,13 @@ class Runner:
         survey: ScanImage | None = None,
         regions: Regions | None = None,
         past: StoredRun | None = None,
+        attended: bool = False,
     ) -> None:
         self.events = RunEvents()
         self.record = record
         self._instrument = instrument
         self._past = past
+        self._attended = attended
         self._first_settings = settings
         self._survey = past.survey if past else survey
         self._regions = (past.regions if past else regions) or Regions()
@@ -82,7 +86,6 @@ class Runner:
         self._controls = Controls()
         self._regions_lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._started_s = 0.0
         self.finish_reason: FinishReason | None = None
         """Why the run ended; None before."""
         self.finish_text = ""
@@ -215,7 +218,6 @@ class Runner:
 
     def _prepare(self) -> Loop:
         self._set_state(RunState.INITIALISING)
-        self._started_s = time.monotonic()
         self._instrument.rearm()
         wanted = self._first_settings.survey
         survey = self._survey or acquire_survey(self._instrument, wanted)
@@ -265,18 +267,19 @@ class Runner:
     def _take_steps(self, loop: Loop) -> tuple[FinishReason, str]:
         while True:
             self._boundary()
-            if text := self._spent_budget(loop):
+            if text := loop.spent_budget():
                 return FinishReason.COMPLETED, text
-            loop.take_step()
-
-    def _spent_budget(self, loop: Loop) -> str:
-        budget = loop.settings.budget
-        if loop.step >= budget.steps:
-            return f"{loop.step} of {budget.steps} steps are done"
-        elapsed_s = time.monotonic() - self._started_s
-        if budget.time_s is not None and elapsed_s >= budget.time_s:
-            return f"the time budget of {budget.time_s:g} s is used up"
-        return ""
+            try:
+                loop.take_step()
+            except Exhausted:
+                if not (self._attended and self._regions.restricts):
+                    raise
+                # A person who is painting can still open new positions.
+                self._controls.pause()
+                loop.warn(
+                    "Every position that the regions allow is measured. Widen them and "
+                    "press Resume, or press Stop."
+                )
 
     def _boundary(self) -> None:
         """Obey what was ordered; returns when the next step may begin."""

@@ -72,10 +72,14 @@ class Budget(Settings):
 
     steps: int = Field(default=100, ge=1, title="Steps")
     """Number of spectra in all, the initial design included. Default 100."""
-    dose_e: float | None = Field(default=None, gt=0, title="Dose (e⁻)")
+    dose_e: float | None = Field(
+        default=None, gt=0, title="Dose (e⁻)", json_schema_extra={"empty": "no limit"}
+    )
     """Electrons that the spectra may use together. The dose is booked before the beam
     is on. Default: no limit."""
-    time_s: float | None = Field(default=None, gt=0, title="Time (s)")
+    time_s: float | None = Field(
+        default=None, gt=0, title="Time (s)", json_schema_extra={"empty": "no limit"}
+    )
     """Wall time in s, pauses included; the step that is running is finished. Default:
     no limit."""
 

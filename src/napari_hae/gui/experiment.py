@@ -94,7 +94,8 @@ class ExperimentDock(Dock):
         self.session.configure(**dict.fromkeys(names, value))
 
     def _on_in_force(self, step: int) -> None:
-        self.pending.setText(f"Your settings hold since step {step + 1}.")
+        if self.pending.text():
+            self.pending.setText(f"Your change holds since step {step + 1}.")
 
     def _on_finished(self) -> None:
         self.pending.setText("")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 EMPTY = "automatic"
-"""What a control shows where a value may be left out."""
+"""What a control shows where a value may be left out, unless the field says otherwise
+by `json_schema_extra={"empty": …}`."""
 
 
 class FieldControl:
@@ -74,7 +75,9 @@ class FieldControl:
             return SpinBox(min=low, max=high)
         edit = LineEdit()
         if NoneType in self._kinds:
-            edit.native.setPlaceholderText(EMPTY)
+            extra = field.json_schema_extra
+            said = extra.get("empty") if isinstance(extra, dict) else None
+            edit.native.setPlaceholderText(str(said or EMPTY))
         return edit
 
 

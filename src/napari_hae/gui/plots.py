@@ -58,9 +58,10 @@ class LivePlot(QWidget):
     def _apply_theme(self, _: object = None) -> None:
         theme = get_theme(get_settings().appearance.theme)
         self.plot.setBackground(theme.background.as_hex())
-        text = theme.text.as_hex()
+        text = self._text_color = theme.text.as_hex()
         for side in ("left", "bottom"):
             axis = self.plot.getAxis(side)
+            axis.enableAutoSIPrefix(False)
             axis.setPen(text)
             axis.setTextPen(text)
 
@@ -82,6 +83,8 @@ class SpectrumPlot(LivePlot):
         self.band.setToolTip("The band that makes the target. Drag it, or its edges.")
         self.band.hide()
         self.plot.addItem(self.band)
+        # A zero-loss peak out of view must not flatten what is in view.
+        self.plot.setAutoVisible(y=True)
         self.band.sigRegionChangeFinished.connect(self._on_dragged)
 
     def set_spectrum(
@@ -90,7 +93,7 @@ class SpectrumPlot(LivePlot):
         """Show one spectrum; both arrays of shape `(channels,)`."""
         first = self.is_empty
         self._curve.setData(energies_ev, counts)
-        self.plot.setTitle(title, size="10pt")
+        self.plot.setTitle(title, size="10pt", color=self._text_color)
         self._show(something=True)
         if first:
             self.plot.setXRange(energies_ev[0], energies_ev[-1], padding=0.02)
@@ -108,7 +111,7 @@ class SpectrumPlot(LivePlot):
     def look_at(self, low_ev: float, high_ev: float) -> None:
         """Bring a band into the middle of the view, with its surroundings."""
         width = high_ev - low_ev
-        self.plot.setXRange(low_ev - 3 * width, high_ev + 3 * width)
+        self.plot.setXRange(low_ev - 1.5 * width, high_ev + 3 * width)
 
     def clear(self) -> None:
         """Show nothing."""
@@ -127,7 +130,7 @@ class LearningCurve(LivePlot):
             "No target yet. It appears with the first measured spectrum.", parent
         )
         self.plot.setLabel("bottom", "Step")
-        self.plot.addLegend(offset=(-10, -10), labelTextSize="8pt")
+        self.plot.addLegend(offset=(10, 5), labelTextSize="8pt")
         self._bars = pg.ErrorBarItem(pen=pg.mkPen(PREDICTED_COLOR), beam=0.3)
         self.plot.addItem(self._bars)
         self._measured = self.plot.plot(

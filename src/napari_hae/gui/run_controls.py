@@ -50,7 +50,7 @@ class RunControls(QWidget):
         self.stop = _button("Stop", "End the run at the end of the step.")
         self.abort = _button(
             "ABORT",
-            "Blank the beam at once and end the run. Key: Ctrl+Shift+Backspace.",
+            f"Blank the beam at once and end the run. Key: {ABORT_KEY}.",
         )
         self.approve = _button("Approve", "Measure at the ring.")
         self.veto = _button("Veto", "Do not measure there, in the whole run.")
@@ -128,9 +128,8 @@ class RunControls(QWidget):
         steps = self._session.settings.budget.steps
         left_s = (time.monotonic() - self._started_s) / taken * max(steps - done, 0)
         minutes = math.ceil(left_s / 60)
-        return (
-            f"   about {minutes} min left" if left_s > 90 else f"   {left_s:.0f} s left"
-        )
+        left = f"about {minutes} min" if left_s > 90 else f"{left_s:.0f} s"
+        return f"   {left} left"
 
     def _on_start(self) -> None:
         self.problem.say("")

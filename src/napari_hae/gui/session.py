@@ -252,6 +252,7 @@ class Session(QObject):
             self.settings,
             survey=self.survey,
             regions=self.watcher.regions,
+            attended=True,
         )
         self.record_path = record.path
         self._bridge.attach(self.runner.events)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from napari_hae.coordinates import FieldFrame
 from napari_hae.instruments.base import (
@@ -46,6 +46,12 @@ class ReplaySettings(Settings):
     realtime: bool = Field(default=False, title="Take real time")
     """Let each exposure take its time on the clock. Default off."""
 
+    @field_validator("file", "survey_file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        """An empty text is no file; pathlib would make the current folder of it."""
+        return None if value in ("", Path()) else value
+
 
 class ReplayedSpectrumImage(InProcessInstrument):
     """Gives the spectrum that was measured at the pixel under the beam.
@@ -60,8 +66,12 @@ class ReplayedSpectrumImage(InProcessInstrument):
         super().__init__(dead_time_s=settings.dead_time_s, realtime=settings.realtime)
         self._settings = settings
         self._data: SpectrumImage | None = None
-        self.spectra_served = 0
-        """How many spectra were asked for with the beam on."""
+        self._spectra_served = 0
+
+    @property
+    def spectra_served(self) -> int:
+        """How many spectra were taken with the beam on, since it was made."""
+        return self._spectra_served
 
     def connect(self) -> None:
         """Read the file.
@@ -82,7 +92,10 @@ class ReplayedSpectrumImage(InProcessInstrument):
     def disconnect(self) -> None:
         """Blank the beam, end what is running and let go of the file."""
         super().disconnect()
-        self._data = None
+        with self._using:  # what was aborted may still be reading
+            data, self._data = self._data, None
+            if data is not None:
+                data.close()
 
     def capabilities(self) -> Capabilities:
         """What the file allows. Raises `NotConnected`."""
@@ -118,9 +131,9 @@ class ReplayedSpectrumImage(InProcessInstrument):
             dose_e = dose_electrons(current_pa, exposure_s) if lit else 0.0
         counts = np.zeros(data.energy.size, np.float32)
         if lit:
-            self.spectra_served += 1
             frame = FieldFrame(data.shape, data.fov_nm)
             counts = data.spectrum(*frame.pixel(position))
+            self._spectra_served += 1
         return Spectrum(
             counts, data.energy, data.detector, position, exposure_s, dose_e
         )

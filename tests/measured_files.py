@@ -1,0 +1,72 @@
+"""Small spectrum images, saved as files, and where the measured ones are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from napari_hae.coordinates import FieldFrame
+from napari_hae.hyperspy_signals import hyperspy
+from napari_hae.instruments.replay import ReplayedSpectrumImage, ReplaySettings
+
+DATA = Path(
+    os.environ.get(
+        "NAPARI_HAE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"
+    )
+)
+P45, CLEAN = DATA / "P45_the_default_job.bcf", DATA / "bcf_v2_50x50px.bcf"
+
+ROWS, COLUMNS, CHANNELS = 5, 7, 16
+COUNTS = np.random.default_rng(0).poisson(9, (ROWS, COLUMNS, CHANNELS))
+COUNTS = COUNTS.astype(np.uint16)
+Y = {"name": "height", "units": "µm", "scale": 0.002, "size": ROWS}
+X = {"name": "width", "units": "nm", "scale": 3, "size": COLUMNS}
+ENERGY = {
+    "name": "Energy",
+    "units": "keV",
+    "scale": 0.01,
+    "offset": -0.2,
+    "size": CHANNELS,
+}
+
+
+def save(path, data, *axes, signal_dimension=1, chunks=None, metadata=None):
+    """Save a signal with these axes, the last of them the signal's; answer the path."""
+    signals = hyperspy().signals
+    kind = {1: signals.Signal1D, 2: signals.Signal2D}[signal_dimension]
+    first = len(axes) - signal_dimension
+    described = [{"navigate": index < first, **axis} for index, axis in enumerate(axes)]
+    signal = kind(data, axes=described, metadata=metadata or {})
+    signal.save(path, chunks=chunks)
+    return path
+
+
+def save_cube(path, y=Y, x=X, energy=ENERGY, **options):
+    """Save `COUNTS` with these axes."""
+    return save(path, COUNTS, y, x, energy, **options)
+
+
+def connected(path, **settings):
+    """A replay of a file, connected."""
+    replay = ReplayedSpectrumImage(ReplaySettings(file=path, **settings))
+    replay.connect()
+    return replay
+
+
+def survey_of(replay):
+    """The survey image with all detectors."""
+    able = replay.capabilities()
+    return replay.acquire_survey(able.survey_detectors, able.survey_shape, 1e-6)
+
+
+def expose(replay, row, column, exposure_s=0.1):
+    """A spectrum with the beam on a pixel."""
+    able = replay.capabilities()
+    frame = FieldFrame(able.survey_shape, able.fov_nm)
+    replay.place_beam(frame.position(row, column))
+    replay.unblank()
+    spectrum = replay.acquire_spectrum("", exposure_s)
+    replay.blank()
+    return spectrum

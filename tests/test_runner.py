@@ -1,0 +1,480 @@
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fakes import FakeInstrument, FakeSettings, bump
+from napari_hae.agent.acquisition import (
+    LogExpectedImprovement,
+    RandomChoice,
+    UpperConfidenceBound,
+)
+from napari_hae.agent.policy_settings import InitialDesign
+from napari_hae.agent.scalarizers import BandMaximum, BandRatio
+from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.record import Record
+from napari_hae.experiment.regions import MaskRegion, Regions
+from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.settings import (
+    Budget,
+    ExperimentSettings,
+    LoopSettings,
+)
+from napari_hae.experiment.stored import open_run
+from napari_hae.instruments.gate import GuardedInstrument
+from napari_hae.types import BeamState, ChosenBy, Measurement, ProbePosition
+
+TIMEOUT_S = 60
+
+
+def experiment(**sections) -> ExperimentSettings:
+    return ExperimentSettings(
+        **{
+            "acquisition": RandomChoice(),
+            "initial": InitialDesign(points=4),
+            "budget": Budget(steps=12),
+            **sections,
+        }
+    )
+
+
+@dataclass
+class Lab:
+    """A fake microscope and a folder for records."""
+
+    folder: object
+    bare: FakeInstrument = field(default_factory=FakeInstrument)
+    runs: int = 0
+
+    def __post_init__(self) -> None:
+        self.gate = GuardedInstrument(self.bare)
+        self.gate.connect()
+
+    def runner(self, settings: ExperimentSettings, **more) -> Runner:
+        self.runs += 1
+        record = Record.create(
+            self.folder / f"run{self.runs}",
+            instrument="fake",
+            instrument_settings=self.bare.settings,
+            settings=settings,
+        )
+        return Runner(self.gate, record, settings, **more)
+
+    def resumed(self, runner: Runner, steps: int, **more) -> Runner:
+        past = open_run(runner.record.path)
+        budget = past.settings.budget.model_copy(update={"steps": steps})
+        new = past.settings.model_copy(update={"budget": budget})
+        record = Record.reopen(past.path, surveys=past.surveys)
+        return Runner(self.gate, record, new, past=past, **more)
+
+
+@pytest.fixture
+def lab(tmp_path) -> Lab:
+    return Lab(tmp_path)
+
+
+def run(runner: Runner) -> Runner:
+    runner.start()
+    assert runner.wait(TIMEOUT_S)
+    return runner
+
+
+def path_of(measurements) -> list[tuple[int, int]]:
+    return [(m.proposal.row, m.proposal.column) for m in measurements]
+
+
+def column_region(name: str, *columns: int, size: int = 8) -> MaskRegion:
+    """Columns of a field of 80 nm."""
+    mask = np.zeros((size, size), bool)
+    mask[:, list(columns)] = True
+    pixel_nm = 80.0 / size
+    nm_to_pixel = np.array([[1 / pixel_nm, 0, -0.5], [0, 1 / pixel_nm, -0.5]])
+    return MaskRegion(name, mask, nm_to_pixel)
+
+
+def test_a_run_measures_what_its_budget_says_and_never_a_pixel_twice(lab):
+    runner = run(lab.runner(experiment()))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert len(lab.bare.beam.exposed) == 12
+    assert len(set(path_of(runner.measurements))) == 12
+    assert lab.gate.status().beam is BeamState.BLANKED
+
+
+def test_the_states_follow_each_other_and_end_idle(lab):
+    runner = lab.runner(experiment())
+    states = []
+    runner.events.state_changed.connect(states.append)
+    run(runner)
+    assert states == [
+        RunState.INITIALISING,
+        RunState.RUNNING,
+        RunState.FINISHING,
+        RunState.IDLE,
+    ]
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_the_agent_finds_the_bump(lab, lookahead):
+    settings = experiment(
+        acquisition=LogExpectedImprovement(),
+        loop=LoopSettings(lookahead=lookahead),
+        budget=Budget(steps=16),
+    )
+    runner = run(lab.runner(settings))
+    frame = FieldFrame((8, 8), (80.0, 80.0))
+    top = max(bump(frame.position(r, c)) for r in range(8) for c in range(8))
+    assert max(m.target for m in runner.measurements) == pytest.approx(4 * top)
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_the_same_seed_gives_the_same_path(lab, lookahead):
+    settings = experiment(
+        acquisition=LogExpectedImprovement(), loop=LoopSettings(lookahead=lookahead)
+    )
+    first, second = run(lab.runner(settings)), run(lab.runner(settings))
+    assert path_of(first.measurements) == path_of(second.measurements)
+    other = run(lab.runner(settings.model_copy(update={"seed": 5})))
+    assert path_of(first.measurements) != path_of(other.measurements)
+
+
+def test_a_measurement_is_on_disk_before_anyone_hears_of_it(lab):
+    runner = lab.runner(experiment())
+    stored = []
+
+    def look(measurement: Measurement) -> None:
+        seen = open_run(runner.record.path).measurements[measurement.step]
+        stored.append(np.array_equal(seen.spectrum.counts, measurement.spectrum.counts))
+
+    runner.events.measured.connect(look)
+    run(runner)
+    assert stored == [True] * 12
+
+
+def test_a_listener_that_raises_does_not_stop_the_run(lab, caplog):
+    runner = lab.runner(experiment())
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError("a bad listener")
+
+    runner.events.measured.connect(fail)
+    run(runner)
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert "a bad listener" in caplog.text
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+@pytest.mark.parametrize("stop_at", [3, 4, 5, 9])
+def test_a_resumed_run_goes_on_as_the_uninterrupted_one(lab, lookahead, stop_at):
+    settings = experiment(
+        acquisition=UpperConfidenceBound(),
+        loop=LoopSettings(lookahead=lookahead),
+        seed=3,
+    )
+    whole = run(lab.runner(settings))
+    cut = lab.runner(settings)
+
+    def stop(measurement: Measurement) -> None:
+        if measurement.step + 1 == stop_at:
+            cut.stop()
+
+    cut.events.measured.connect(stop)
+    run(cut)
+    assert cut.finish_reason is FinishReason.STOPPED
+    assert len(cut.measurements) == stop_at
+    resumed = run(lab.resumed(cut, 12))
+    assert path_of(resumed.measurements) == path_of(whole.measurements)
+    means = [m.proposal.mean for m in resumed.measurements]
+    assert np.array_equal(
+        means, [m.proposal.mean for m in whole.measurements], equal_nan=True
+    )
+
+
+def test_a_run_that_was_killed_resumes_from_its_last_whole_line(lab):
+    whole = run(lab.runner(experiment(acquisition=UpperConfidenceBound())))
+    journal = whole.record.path / "journal.jsonl"
+    lines = journal.read_bytes().split(b"\n")
+    measured = [i for i, line in enumerate(lines) if b'"event": "measurement"' in line]
+    torn = b"\n".join(lines[: measured[8]]) + b"\n" + lines[measured[8]][:20]
+    journal.write_bytes(torn)
+    assert len(open_run(whole.record.path).measurements) == 8
+    resumed = run(lab.resumed(whole, 12))
+    assert path_of(resumed.measurements) == path_of(whole.measurements)
+    assert len(open_run(whole.record.path).measurements) == 12
+
+
+def test_pause_blanks_and_holds_until_resumed(lab):
+    runner = lab.runner(experiment())
+    paused = threading.Event()
+
+    def on_state(state: RunState) -> None:
+        if state is RunState.PAUSED:
+            paused.set()
+
+    runner.events.state_changed.connect(on_state)
+    runner.start(paused=True)
+    assert paused.wait(TIMEOUT_S)
+    assert lab.bare.beam.exposed == []
+    assert not lab.bare.beam.on
+    paused.clear()
+    runner.step()
+    assert paused.wait(TIMEOUT_S)
+    assert len(runner.measurements) == 1
+    runner.resume()
+    assert runner.wait(TIMEOUT_S)
+    assert len(runner.measurements) == 12
+
+
+def test_abort_blanks_at_once_and_discards_the_exposure(lab):
+    lab.bare.hold = threading.Event()
+    exposing = threading.Event()
+    lab.bare.during_exposure = lambda _: exposing.set()
+    runner = lab.runner(experiment())
+    runner.start()
+    assert exposing.wait(TIMEOUT_S)
+    runner.abort()
+    assert not lab.bare.beam.on
+    assert runner.wait(TIMEOUT_S)
+    assert runner.finish_reason is FinishReason.STOPPED
+    assert open_run(runner.record.path).measurements == ()
+
+
+def test_an_instrument_that_fails_ends_the_run_in_words(lab):
+    def fail(position: ProbePosition) -> None:
+        if len(lab.bare.beam.exposed) == 3:
+            raise RuntimeError("the camera caught fire")
+
+    lab.bare.during_exposure = fail
+    runner = run(lab.runner(experiment()))
+    assert runner.finish_reason is FinishReason.FAILED
+    assert "the camera caught fire" in runner.finish_text
+    stored = open_run(runner.record.path)
+    assert stored.finish_reason is FinishReason.FAILED
+    assert len(stored.measurements) == 2
+    assert not lab.bare.beam.on
+
+
+def test_every_allowed_position_measured_exhausts_the_run(lab):
+    regions = Regions(interest=(column_region("edge", 0),))
+    runner = run(lab.runner(experiment(), regions=regions))
+    assert runner.finish_reason is FinishReason.EXHAUSTED
+    assert sorted(path_of(runner.measurements)) == [(row, 0) for row in range(8)]
+
+
+def test_an_attended_run_waits_for_wider_regions_instead(lab):
+    regions = Regions(interest=(column_region("edge", 0),))
+    runner = lab.runner(experiment(), regions=regions, attended=True)
+    warned = threading.Event()
+    runner.events.warned.connect(lambda text: warned.set())
+    runner.start()
+    assert warned.wait(TIMEOUT_S)
+    assert len(runner.measurements) == 8
+    runner.set_regions(Regions())
+    runner.resume()
+    assert runner.wait(TIMEOUT_S)
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert len(runner.measurements) == 12
+
+
+def test_approval_is_asked_and_a_veto_keeps_the_place_out(lab):
+    settings = experiment(
+        acquisition=UpperConfidenceBound(), loop=LoopSettings(approve=True)
+    )
+    runner = lab.runner(settings)
+    vetoed: list[tuple[int, int]] = []
+
+    def answer(state: RunState) -> None:
+        if state is not RunState.WAITING:
+            return
+        proposal = runner.latest_proposal
+        assert not lab.bare.beam.on
+        if len(vetoed) < 2:
+            vetoed.append((proposal.row, proposal.column))
+            threading.Thread(target=runner.veto).start()
+        else:
+            threading.Thread(target=runner.approve).start()
+
+    runner.events.state_changed.connect(answer)
+    run(runner)
+    assert len(runner.measurements) == 12
+    assert len(vetoed) == 2
+    assert not set(vetoed) & set(path_of(runner.measurements))
+    assert open_run(runner.record.path).vetoed == set(vetoed)
+
+
+def test_a_changed_scalarizer_recomputes_all_targets_and_is_journalled(lab):
+    runner = lab.runner(experiment())
+    retargeted = []
+    runner.events.retargeted.connect(retargeted.append)
+
+    def change(measurement: Measurement) -> None:
+        if measurement.step == 5:
+            new = BandMaximum(low_ev=0.3, high_ev=0.6)
+            runner.configure(runner.settings.model_copy(update={"scalarizer": new}))
+
+    runner.events.measured.connect(change)
+    run(runner)
+    assert len(retargeted[-1]) == 6
+    for measurement in runner.measurements:
+        assert measurement.target == pytest.approx(measurement.spectrum.counts.max())
+    stored = open_run(runner.record.path)
+    assert [m.target for m in stored.measurements] == [
+        m.target for m in runner.measurements
+    ]
+    lines = (runner.record.path / "journal.jsonl").read_text().splitlines()
+    changes = [json.loads(x) for x in lines if '"settings"' in x and '"human"' in x]
+    assert changes[0]["step"] == 6
+    assert changes[0]["changes"]["scalarizer"]["old"]["kind"] == "band_integral"
+
+
+def test_a_band_off_the_energy_axis_is_refused_in_words(lab):
+    runner = run(lab.runner(experiment(scalarizer=BandMaximum(low_ev=90, high_ev=91))))
+    assert runner.finish_reason is FinishReason.FAILED
+    assert "holds no channel" in runner.finish_text
+    with pytest.raises(ValueError, match="holds no channel"):
+        new = BandMaximum(low_ev=70, high_ev=71)
+        runner.configure(runner.settings.model_copy(update={"scalarizer": new}))
+
+
+def test_a_spectrum_without_a_target_is_kept_marked_and_warned_of(lab, monkeypatch):
+    scalarizer = BandRatio(
+        low_ev=0.3, high_ev=0.6, reference_low_ev=0.9, reference_high_ev=1.2
+    )
+    measure = lab.bare.acquire_spectrum
+
+    def dark_in_places(detector: str, exposure_s: float):
+        spectrum = measure(detector, exposure_s)
+        if spectrum.position.x < 0.5:
+            spectrum.counts[:] = 0
+        return spectrum
+
+    monkeypatch.setattr(lab.bare, "acquire_spectrum", dark_in_places)
+    settings = experiment(scalarizer=scalarizer, acquisition=UpperConfidenceBound())
+    runner = lab.runner(settings)
+    warnings = []
+    runner.events.warned.connect(warnings.append)
+    run(runner)
+    unusable = [m for m in runner.measurements if not m.usable]
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert 0 < len(unusable) < 12
+    assert len(warnings) == len(unusable)
+    assert "left out of training" in warnings[0]
+    assert open_run(runner.record.path).warnings == tuple(warnings)
+
+
+def test_the_dose_budget_ends_the_run_before_it_is_exceeded(lab):
+    one_e = lab.gate.capabilities().current_pa * 1e-12 * 0.1 / 1.602176634e-19
+    runner = run(lab.runner(experiment(budget=Budget(steps=12, dose_e=5.5 * one_e))))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert len(lab.bare.beam.exposed) == 5
+
+
+def test_a_dose_budget_without_a_known_current_is_refused(tmp_path):
+    lab = Lab(tmp_path, FakeInstrument(FakeSettings(current_pa=None)))
+    runner = run(lab.runner(experiment(budget=Budget(steps=12, dose_e=1e9))))
+    assert runner.finish_reason is FinishReason.FAILED
+    assert "beam current" in runner.finish_text
+    assert lab.bare.beam.exposed == []
+
+
+def test_initial_points_are_marked_as_such(lab):
+    runner = run(lab.runner(experiment(acquisition=UpperConfidenceBound())))
+    chosen = [m.proposal.chosen_by for m in runner.measurements]
+    assert chosen[:4] == [ChosenBy.INITIAL] * 4
+    assert set(chosen[4:]) == {ChosenBy.AGENT}
+
+
+SIZE = 8
+
+
+@st.composite
+def painted(draw: st.DrawFn) -> Regions:
+    """Random regions of both kinds, some of them empty."""
+
+    def regions(name: str) -> tuple[MaskRegion, ...]:
+        count = draw(st.integers(0, 2))
+        masks = [
+            draw(st.lists(st.integers(0, SIZE - 1), max_size=5)) for _ in range(count)
+        ]
+        return tuple(
+            column_region(f"{name} {i}", *columns) for i, columns in enumerate(masks)
+        )
+
+    return Regions(interest=regions("interest"), forbidden=regions("forbidden"))
+
+
+@pytest.fixture(scope="module")
+def shared_lab(tmp_path_factory) -> Lab:
+    return Lab(tmp_path_factory.mktemp("random runs"))
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    paintings=st.lists(
+        st.tuples(
+            st.integers(0, 9), st.sampled_from(["placing", "exposing"]), painted()
+        ),
+        max_size=4,
+    ),
+    lookahead=st.sampled_from([0, 1]),
+    seed=st.integers(0, 2**20),
+)
+def test_nothing_is_ever_measured_where_it_was_forbidden_at_that_moment(
+    shared_lab, paintings, lookahead, seed
+):
+    """Random masks at random moments of random runs: no violation, in 300 cases."""
+    bare = FakeInstrument()
+    lab = Lab(shared_lab.folder, bare)
+    lab.runs = shared_lab.runs
+    runner = lab.runner(
+        experiment(
+            loop=LoopSettings(lookahead=lookahead), budget=Budget(steps=10), seed=seed
+        )
+    )
+    shared_lab.runs = lab.runs
+    frame = FieldFrame((SIZE, SIZE), (80.0, 80.0))
+    in_force = [Regions()]
+    violations: list[ProbePosition] = []
+    exposures = [0]
+
+    def paint(moment: str) -> None:
+        for step, when, regions in paintings:
+            if step == exposures[0] and when == moment:
+                in_force[0] = regions
+                runner.set_regions(regions)
+
+    place = bare.place_beam
+
+    def place_and_watch(position: ProbePosition) -> None:
+        if in_force[0].allows(*frame.nm(position)) is not None:
+            violations.append(position)
+        place(position)
+        paint("placing")
+
+    def expose_and_watch(position: ProbePosition) -> None:
+        if in_force[0].allows(*frame.nm(position)) is not None:
+            violations.append(position)
+        paint("exposing")
+        exposures[0] += 1
+
+    bare.place_beam = place_and_watch
+    bare.during_exposure = expose_and_watch
+    kept: list[str | None] = []
+    runner.events.measured.connect(
+        lambda m: kept.append(in_force[0].allows(m.y_nm, m.x_nm))
+    )
+    run(runner)
+    assert violations == []
+    assert set(kept) <= {None}
+    assert not bare.beam.on
+    assert runner.finish_reason in (FinishReason.COMPLETED, FinishReason.EXHAUSTED)
