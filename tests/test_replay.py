@@ -6,6 +6,8 @@ import math
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,43 +193,38 @@ def test_a_file_that_vanishes_in_mid_run_is_an_instrument_error(large):
     assert lazy.spectra_served == 0
 
 
+class SlowCounts:
+    """Counts that are read only when told so."""
+
+    def __init__(self, counts):
+        self.counts, self.shape = counts, counts.shape
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def __getitem__(self, pixel):
+        self.asked.set()
+        assert self.go_on.wait(30)
+        return self.counts[pixel]
+
+
 def test_disconnecting_waits_for_a_spectrum_that_is_being_read(large):
     lazy, _ = large
-    reading, go_on = threading.Event(), threading.Event()
-    raised = []
-
-    class Slow:
-        shape, energy, detector, fov_nm = (ROWS, COLUMNS), None, "", (1.0, 1.0)
-
-        def spectrum(self, row, column):
-            reading.set()
-            go_on.wait(30)
-            return data.spectrum(row, column)
-
-        def close(self):
-            data.close()
-
-    def measure():
-        try:
-            lazy.acquire_spectrum("", 0.1)
-        except InstrumentError as error:
-            raised.append(error)
-
+    slow = SlowCounts(lazy._data.counts)
+    lazy._data = replace(lazy._data, counts=slow)
     lazy.place_beam(MIDDLE)
     lazy.unblank()
-    data, able = lazy._data, lazy.capabilities()
-    lazy.capabilities = lambda: able
-    lazy._data = Slow()
-    threads = [threading.Thread(target=each) for each in (measure, lazy.disconnect)]
-    threads[0].start()
-    assert reading.wait(30)
-    threads[1].start()
-    assert lazy._aborted.wait(30)
-    go_on.set()
-    for thread in threads:
-        thread.join(30)
 
-    assert [type(error) for error in raised] == [Aborted]
+    with ThreadPoolExecutor() as pool:
+        spectrum = pool.submit(lazy.acquire_spectrum, "", 0.1)
+        assert slow.asked.wait(30)
+        disconnected = pool.submit(lazy.disconnect)
+        done, _ = wait([disconnected], timeout=0.1)
+        slow.go_on.set()
+
+        assert not done
+        with pytest.raises(Aborted):
+            spectrum.result(30)
+        disconnected.result(30)
+    assert not lazy.status().connected
 
 
 @pytest.mark.parametrize("current_pa", [None, 50])
@@ -276,7 +273,6 @@ def test_measured_maps_open(path, shape, surveys, fov_nm, offset_ev):
 )
 def test_measured_maps_hold_the_lines_they_are_known_for(path, band_ev, counts):
     replay = connected(path)
-    rows, columns = replay.capabilities().survey_shape
     random = np.random.default_rng(0).random((400, 2))
     positions = [ProbePosition(x, y) for x, y in random]
     spectra = list(replay.acquire_spectra(positions, "", 0.1))
