@@ -1,4 +1,4 @@
-"""Sets up everything and runs it: `nox -s demo`, `nox -s tests`, `nox -s screenshots`."""
+"""Sets everything up and runs it: `nox -s demo`, `-s tests`, `-s screenshots`."""
 
 from __future__ import annotations
 

@@ -42,6 +42,9 @@ class MicroscopeDock(Dock):
             {name: cls.settings_type for name, cls in classes.items()},
             {name: cls.title for name, cls in classes.items()},
         )
+        # Somebody who is new here can connect at once.
+        choice = self.instrument.choice
+        choice.setCurrentIndex(max(choice.findData("simulated"), 0))
         self.survey_form = SettingsForm(SurveySettings)
         self.survey_form.set_value(session.settings.survey)
         self._make_header()

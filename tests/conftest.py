@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(
+    os.environ.get("NAPARI_HAE_DATA", Path(__file__).parents[2] / "shared" / "data")
+)
+
+
+@pytest.fixture
+def cockpit(make_napari_viewer, tmp_path, qtbot):
+    """The plugin's docks in a real window, in the way napari opens them."""
+    from napari_hae.gui.cockpit import Cockpit
+
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1400, 900)
+    cockpit = Cockpit(viewer)
+    cockpit.viewer = viewer
+    cockpit.session = cockpit.experiment.session
+    cockpit.session.record_folder = tmp_path
+    qtbot.waitUntil(lambda: cockpit.monitor.window() is not cockpit.monitor)
+    yield cockpit
+    cockpit.session.close()
+
+
+@pytest.fixture
+def connected(cockpit, qtbot):
+    """The cockpit with the simulated microscope connected by its button."""
+    from qtpy.QtCore import Qt
+
+    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=30_000):
+        qtbot.mouseClick(cockpit.microscope.connect_button, Qt.MouseButton.LeftButton)
+    return cockpit

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtWidgets import QApplication
+
+from mouse import paint_stroke
+from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.regions import RegionKind
+from napari_hae.experiment.settings import Budget
+from napari_hae.experiment.stored import open_run
+from napari_hae.gui.layers import Role, find_layer
+from napari_hae.types import BeamState
+
+pytestmark = pytest.mark.gui
+
+LEFT = Qt.MouseButton.LeftButton
+TIMEOUT_MS = 120_000
+
+
+def wait_for(qtbot, condition):
+    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
+
+
+def start(cockpit, qtbot, *, steps: int) -> None:
+    """Set the budget and press Start."""
+    cockpit.session.configure(budget=Budget(steps=steps))
+    cockpit.show_experiment()
+    with qtbot.waitSignal(cockpit.session.started, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(cockpit.experiment.controls.start, LEFT)
+
+
+def stop(cockpit, qtbot) -> None:
+    with qtbot.waitSignal(cockpit.session.finished, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(cockpit.experiment.controls.stop, LEFT)
+
+
+def measured(cockpit):
+    return cockpit.session.live.measurements
+
+
+def pause(cockpit, qtbot) -> None:
+    qtbot.mouseClick(cockpit.experiment.controls.pause, LEFT)
+    wait_for(qtbot, lambda: cockpit.session.state is RunState.PAUSED)
+
+
+def test_empty_docks_say_what_to_do_next(cockpit):
+    assert "No microscope connected" in cockpit.microscope.state.text()
+    assert "Connect a microscope first" in cockpit.experiment.controls.state.text()
+    assert not cockpit.experiment.controls.start.isEnabled()
+    assert cockpit.experiment.controls.abort.isEnabled()
+    assert not cockpit.experiment.regions.paint_forbidden.isEnabled()
+    assert cockpit.monitor.spectrum.is_empty
+
+
+def test_connect_shows_the_survey_image_calibrated(connected):
+    layers = connected.session.layers.survey_layers
+    assert [layer.name for layer in layers] == ["Survey HAADF", "Survey BF"]
+    survey = connected.session.survey
+    assert layers[0].scale == pytest.approx(connected.session.layers.frame.pixel_nm)
+    assert [str(unit) for unit in layers[0].units] == ["nanometer", "nanometer"]
+    assert np.array_equal(layers[0].data, survey.data[0])
+    assert "Beam blanked" in connected.microscope.beam.text()
+    assert connected.microscope.connect_button.text() == "Disconnect"
+
+
+def test_a_failed_connection_is_told_in_one_sentence(cockpit, qtbot):
+    choice = cockpit.microscope.instrument.choice
+    choice.setCurrentIndex(choice.findData("replay"))
+    with qtbot.waitSignal(cockpit.session.failed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
+    assert "choose a file" in cockpit.microscope.problem.text()
+    assert cockpit.microscope.connect_button.isEnabled()
+
+
+def test_a_run_fills_layers_and_plots_and_leaves_its_record(connected, qtbot):
+    start(connected, qtbot, steps=14)
+    with qtbot.waitSignal(connected.session.finished, timeout=TIMEOUT_MS) as finished:
+        pass
+    assert finished.args[0] is FinishReason.COMPLETED
+    layers = connected.session.layers
+    features = layers.measured_layer.features
+    assert list(features["step"]) == list(range(14))
+    assert {"target", "mean", "std", "exposure_s", "chosen_by"} <= set(features)
+    for role in (Role.MEAN, Role.STD, Role.ACQUISITION):
+        assert np.isfinite(layers.map_layer(role).data).any()
+    scales = {tuple(layer.scale) for layer in connected.viewer.layers}
+    assert len(scales) == 1
+    assert not connected.monitor.spectrum.is_empty
+    assert not connected.monitor.curve.is_empty
+    stored = open_run(connected.session.record_path)
+    assert len(stored.measurements) == 14
+    assert str(stored.path) in connected.experiment.controls.message.text()
+
+
+def test_a_forbidden_zone_painted_over_the_next_place_is_obeyed_at_once(
+    connected, qtbot
+):
+    """The main job: mouse events paint while the run goes; 40 steps, no violation."""
+    session, viewer = connected.session, connected.viewer
+    start(connected, qtbot, steps=70)
+    wait_for(qtbot, lambda: len(measured(connected)) >= 12)
+    qtbot.mouseClick(connected.experiment.regions.paint_forbidden, LEFT)
+    layer = viewer.layers.selection.active
+    assert layer.mode == "paint"
+    going = session.runner.latest_proposal.position
+    y_nm, x_nm = session.layers.frame.nm(going)
+    width_nm = session.layers.frame.fov_nm[1]
+    ends = [(y_nm, max(x_nm - 20, 2)), (y_nm, min(x_nm + 20, width_nm - 2))]
+    paint_stroke(viewer, ends)
+    regions = session.watcher.regions
+    assert regions.allows(y_nm, x_nm) is not None
+    known = len(measured(connected))
+    wait_for(qtbot, lambda: len(measured(connected)) >= known + 40)
+    later = measured(connected)[known:]
+    assert [m for m in later if regions.allows(m.y_nm, m.x_nm)] == []
+    stop(connected, qtbot)
+    assert open_run(session.record_path).regions.forbidden[0].name == layer.name
+
+
+def test_nothing_is_measured_outside_a_painted_region_of_interest(connected, qtbot):
+    session, viewer = connected.session, connected.viewer
+    start(connected, qtbot, steps=60)
+    wait_for(qtbot, lambda: len(measured(connected)) >= 5)
+    qtbot.mouseClick(connected.experiment.regions.paint_interest, LEFT)
+    height_nm, width_nm = session.layers.frame.fov_nm
+    middle = height_nm / 2
+    paint_stroke(viewer, [(middle, 0.2 * width_nm), (middle, 0.8 * width_nm)])
+    regions = session.watcher.regions
+    assert regions.restricts
+    known = len(measured(connected))
+    wait_for(qtbot, lambda: len(measured(connected)) >= known + 25)
+    later = measured(connected)[known:]
+    assert [m for m in later if regions.allows(m.y_nm, m.x_nm)] == []
+    stop(connected, qtbot)
+
+
+def test_a_labels_layer_of_another_plugin_can_be_ticked_as_a_region(connected, qtbot):
+    height_nm, width_nm = connected.session.layers.frame.fov_nm
+    foreign = np.zeros((10, 10), np.uint8)
+    foreign[:, :5] = 3
+    scale = (height_nm / 10, width_nm / 10)
+    origin = (scale[0] / 2, scale[1] / 2)
+    layer = connected.viewer.add_labels(
+        foreign, scale=scale, translate=origin, units=("nm", "nm"), name="cells"
+    )
+    choice = connected.experiment.regions.forbidden.list
+    assert choice.item(0).text() == "cells"
+    choice.item(0).setCheckState(Qt.CheckState.Checked)
+    regions = connected.session.watcher.regions
+    assert regions.allows(height_nm / 2, 0.2 * width_nm) is not None
+    assert regions.allows(height_nm / 2, 0.8 * width_nm) is None
+    layer.name = "renamed"
+    assert connected.experiment.regions.forbidden.list.item(0).text() == "renamed"
+    assert connected.session.watcher.layers[layer] is RegionKind.FORBIDDEN
+    connected.viewer.layers.remove(layer)
+    assert not connected.session.watcher.regions.restricts
+
+
+def test_the_survey_image_cannot_be_retaken_over_a_forbidden_zone(connected, qtbot):
+    qtbot.mouseClick(connected.experiment.regions.paint_forbidden, LEFT)
+    layer = find_layer(connected.viewer, Role.FORBIDDEN, "labels")
+    layer.data_setitem((slice(0, 3), slice(0, 3)), 1)
+    assert connected.session.watcher.regions.restricts
+    with qtbot.waitSignal(connected.session.failed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(connected.microscope.survey_button, LEFT)
+    assert "switch the regions off" in connected.microscope.problem.text()
+
+
+def test_dragging_the_band_changes_all_targets(connected, qtbot):
+    start(connected, qtbot, steps=60)
+    wait_for(qtbot, lambda: len(measured(connected)) >= 4)
+    pause(connected, qtbot)
+    before = [m.target for m in measured(connected)]
+    plot = connected.monitor.spectrum
+    drag_band(plot, by_ev=0.05)
+    retargeted = connected.session.live.retargeted
+    if connected.session.settings.scalarizer.low_ev == 0.3:
+        pytest.fail("the drag did not reach the band")
+    wait_for(
+        qtbot, lambda: [m.target for m in measured(connected)][: len(before)] != before
+    )
+    assert retargeted is connected.session.live.retargeted
+    scalarizer = connected.session.settings.scalarizer
+    assert scalarizer.low_ev == pytest.approx(0.35, abs=0.02)
+    for measurement in measured(connected):
+        assert measurement.target == pytest.approx(scalarizer(measurement.spectrum))
+    form = connected.experiment.forms["scalarizer"].form
+    assert float(form.controls["low_ev"].value) == scalarizer.low_ev
+    stop(connected, qtbot)
+
+
+def drag_band(plot, *, by_ev: float) -> None:
+    """Drag the band with the mouse by its middle."""
+    from pyqtgraph.Qt import QtTest
+
+    view = plot.plot.getViewBox()
+    low, high = plot.band.getRegion()
+    _, (bottom, top) = view.viewRange()
+
+    def pixel(energy_ev: float) -> QPoint:
+        scene = view.mapViewToScene(QPointF(energy_ev, (bottom + top) / 2))
+        return plot.plot.mapFromScene(scene)
+
+    viewport, middle = plot.plot.viewport(), (low + high) / 2
+    QtTest.QTest.mousePress(viewport, LEFT, pos=pixel(middle))
+    for part in np.linspace(0.1, 1, 10):
+        QtTest.QTest.mouseMove(viewport, pixel(middle + part * by_ev))
+        QApplication.processEvents()
+    QtTest.QTest.mouseRelease(viewport, LEFT, pos=pixel(middle + by_ev))
+    QApplication.processEvents()
+
+
+def test_an_invalid_band_is_told_under_the_field_and_nothing_is_lost(connected, qtbot):
+    form = connected.experiment.forms["scalarizer"].form
+    form.controls["low_ev"].value = "0.3"
+    form.controls["high_ev"].value = "0.2"
+    assert "empty" in " ".join(form.problems.values())
+    assert connected.session.settings.scalarizer.band_ev is None
+    form.controls["high_ev"].value = "0.4"
+    assert form.problems == {}
+    assert connected.session.settings.scalarizer.band_ev == (0.3, 0.4)
+
+
+def test_a_selected_point_shows_its_spectrum(connected, qtbot):
+    start(connected, qtbot, steps=60)
+    wait_for(qtbot, lambda: len(measured(connected)) >= 4)
+    pause(connected, qtbot)
+    connected.session.layers.measured_layer.selected_data = {1}
+    title = connected.monitor.spectrum.plot.getPlotItem().titleLabel.text
+    assert title.startswith("Step 2,")
+    stop(connected, qtbot)
+
+
+def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
+    session, controls = connected.session, connected.experiment.controls
+    session.configure(
+        loop=session.settings.loop.model_copy(update={"approve": True}),
+        initial=session.settings.initial.model_copy(update={"points": 3}),
+    )
+    start(connected, qtbot, steps=5)
+    wait_for(qtbot, lambda: session.state is RunState.WAITING)
+    wait_for(qtbot, controls.veto.isVisible)
+    assert session.instrument.status().beam is BeamState.BLANKED
+    vetoed = session.runner.latest_proposal
+    qtbot.mouseClick(controls.veto, LEFT)
+    wait_for(
+        qtbot,
+        lambda: (
+            session.state is RunState.WAITING
+            and session.runner.latest_proposal is not vetoed
+        ),
+    )
+    stop(connected, qtbot)
+    assert open_run(session.record_path).vetoed == {(vetoed.row, vetoed.column)}
+
+
+def test_abort_ends_the_run_with_the_beam_blanked(connected, qtbot):
+    start(connected, qtbot, steps=60)
+    wait_for(qtbot, lambda: len(measured(connected)) >= 3)
+    with qtbot.waitSignal(connected.session.finished, timeout=TIMEOUT_MS) as finished:
+        qtbot.mouseClick(connected.experiment.controls.abort, LEFT)
+    assert finished.args[0] is FinishReason.STOPPED
+    assert connected.session.instrument.status().beam is BeamState.BLANKED
+
+
+def test_deleted_and_renamed_layers_are_survived(connected, qtbot):
+    start(connected, qtbot, steps=60)
+    wait_for(qtbot, lambda: len(measured(connected)) >= 4)
+    layers, viewer = connected.session.layers, connected.viewer
+    layers.measured_layer.name = "mine"
+    viewer.layers.remove(layers.trajectory_layer)
+    known = len(measured(connected))
+    wait_for(qtbot, lambda: len(measured(connected)) >= known + 3)
+    connected.session.live.refresh()
+    assert layers.measured_layer.name == "mine"
+    assert len(layers.measured_layer.data) >= known + 3
+    assert layers.trajectory_layer is not None
+    stop(connected, qtbot)
+
+
+@pytest.mark.parametrize("turn", range(20))
+def test_closing_the_viewer_in_mid_run_loses_nothing(
+    make_napari_viewer, tmp_path, qtbot, turn
+):
+    from napari_hae.gui.cockpit import Cockpit
+    from napari_hae.instruments.simulated_settings import SimulatedSettings
+
+    viewer = make_napari_viewer(show=True)
+    cockpit = Cockpit(viewer)
+    session = cockpit.experiment.session
+    session.record_folder = tmp_path
+    settings = SimulatedSettings(shape=(32, 32), realtime=bool(turn % 2))
+    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
+        session.connect_instrument("simulated", settings)
+    with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
+        session.start()
+    wait_for(qtbot, lambda: len(session.live.measurements) >= 1 + turn % 13)
+    instrument, path = session.instrument, session.record_path
+    runner = session.runner
+    viewer.close()
+    wait_for(qtbot, lambda: not instrument.status().connected)
+    assert instrument.status().beam is BeamState.BLANKED
+    assert runner.finish_reason is FinishReason.STOPPED
+    own = [t.name for t in threading.enumerate() if t.name.startswith("napari-hae")]
+    assert own == []
+    stored = open_run(path)
+    assert stored.finish_reason is FinishReason.STOPPED
+    assert len(stored.measurements) >= 1 + turn % 13
+    assert all(np.isfinite(m.spectrum.counts).all() for m in stored.measurements)
