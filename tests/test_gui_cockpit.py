@@ -4,10 +4,11 @@ import threading
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
-from mouse import paint_stroke
+from mouse import LEFT, NO_BUTTON, NO_MODIFIER, paint_stroke
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.regions import RegionKind
 from napari_hae.experiment.settings import Budget
@@ -17,7 +18,6 @@ from napari_hae.types import BeamState
 
 pytestmark = pytest.mark.gui
 
-LEFT = Qt.MouseButton.LeftButton
 TIMEOUT_MS = 120_000
 
 
@@ -163,7 +163,7 @@ def test_a_labels_layer_of_another_plugin_can_be_ticked_as_a_region(connected, q
 def test_the_survey_image_cannot_be_retaken_over_a_forbidden_zone(connected, qtbot):
     qtbot.mouseClick(connected.experiment.regions.paint_forbidden, LEFT)
     layer = find_layer(connected.viewer, Role.FORBIDDEN, "labels")
-    layer.data_setitem((slice(0, 3), slice(0, 3)), 1)
+    layer.data_setitem((np.array([0, 1]), np.array([0, 1])), 1)
     assert connected.session.watcher.regions.restricts
     with qtbot.waitSignal(connected.session.failed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(connected.microscope.survey_button, LEFT)
@@ -177,13 +177,9 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
     before = [m.target for m in measured(connected)]
     plot = connected.monitor.spectrum
     drag_band(plot, by_ev=0.05)
-    retargeted = connected.session.live.retargeted
-    if connected.session.settings.scalarizer.low_ev == 0.3:
-        pytest.fail("the drag did not reach the band")
     wait_for(
         qtbot, lambda: [m.target for m in measured(connected)][: len(before)] != before
     )
-    assert retargeted is connected.session.live.retargeted
     scalarizer = connected.session.settings.scalarizer
     assert scalarizer.low_ev == pytest.approx(0.35, abs=0.02)
     for measurement in measured(connected):
@@ -195,23 +191,24 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
 
 def drag_band(plot, *, by_ev: float) -> None:
     """Drag the band with the mouse by its middle."""
-    from pyqtgraph.Qt import QtTest
-
-    view = plot.plot.getViewBox()
+    view, viewport = plot.plot.getViewBox(), plot.plot.viewport()
     low, high = plot.band.getRegion()
     _, (bottom, top) = view.viewRange()
 
-    def pixel(energy_ev: float) -> QPoint:
+    def send(kind: QEvent.Type, energy_ev: float, button, pressed) -> None:
         scene = view.mapViewToScene(QPointF(energy_ev, (bottom + top) / 2))
-        return plot.plot.mapFromScene(scene)
-
-    viewport, middle = plot.plot.viewport(), (low + high) / 2
-    QtTest.QTest.mousePress(viewport, LEFT, pos=pixel(middle))
-    for part in np.linspace(0.1, 1, 10):
-        QtTest.QTest.mouseMove(viewport, pixel(middle + part * by_ev))
+        local = QPointF(plot.plot.mapFromScene(scene))
+        place = QPointF(viewport.mapToGlobal(local.toPoint()))
+        event = QMouseEvent(kind, local, place, button, pressed, NO_MODIFIER)
+        QApplication.sendEvent(viewport, event)
         QApplication.processEvents()
-    QtTest.QTest.mouseRelease(viewport, LEFT, pos=pixel(middle + by_ev))
-    QApplication.processEvents()
+
+    middle = (low + high) / 2
+    send(QEvent.Type.MouseMove, middle, NO_BUTTON, NO_BUTTON)
+    send(QEvent.Type.MouseButtonPress, middle, LEFT, LEFT)
+    for part in np.linspace(0.1, 1, 10):
+        send(QEvent.Type.MouseMove, middle + part * by_ev, NO_BUTTON, LEFT)
+    send(QEvent.Type.MouseButtonRelease, middle + by_ev, LEFT, NO_BUTTON)
 
 
 def test_an_invalid_band_is_told_under_the_field_and_nothing_is_lost(connected, qtbot):

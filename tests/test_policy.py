@@ -224,7 +224,7 @@ def test_the_incumbent_is_never_a_place_without_a_target():
     agent.ask(6, blobs.ANYWHERE)
     mean, best = seen[-1]
     measured = [row * blobs.SIDE + column for row, column in pixels(path)]
-    assert best == mean[measured].max() < mean[peak]
+    assert best == mean[measured].max()
 
 
 def test_until_two_targets_are_numbers_the_initial_design_goes_on():

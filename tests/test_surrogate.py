@@ -38,7 +38,7 @@ def matern52(one, other, kernel):
     lengths = kernel.base_kernel.lengthscale.detach().numpy()
     difference = (one[:, None] - other[None]) / lengths
     r = np.sqrt(5 * (difference**2).sum(axis=-1))
-    return float(kernel.outputscale) * (1 + r + r**2 / 3) * np.exp(-r)
+    return float(kernel.outputscale.detach()) * (1 + r + r**2 / 3) * np.exp(-r)
 
 
 def by_brute_force(fitted, known, values):
