@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
+from hypothesis import settings
 
-DATA = Path(
-    os.environ.get("NAPARI_HAE_DATA", Path(__file__).parents[2] / "shared" / "data")
-)
+# How long an example takes says nothing about whether it is right.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 
 @pytest.fixture

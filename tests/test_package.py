@@ -120,8 +120,8 @@ def actions(menu):
             yield action
 wanted = ("Microscope", "Experiment", "Monitor")
 for name in wanted:
-    action = next(a for a in actions(menu) if a.text().replace("&", "").startswith(name))
-    action.trigger()
+    named = (a for a in actions(menu) if name in a.text().replace("&", ""))
+    next(named).trigger()
 docks = " ".join(viewer.window.dock_widgets)
 assert all(name in docks for name in wanted), docks
 print("opened", docks)
