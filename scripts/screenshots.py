@@ -1,7 +1,7 @@
 """Makes the screenshots of the documentation in a real napari window.
 
-Run it by `nox -s screenshots`. The window shows a run on the simulated microscope, with a
-forbidden zone and a region of interest painted while it goes.
+Run it by `nox -s screenshots`. The window shows a run on the simulated microscope, with
+a forbidden zone and a region of interest painted while it goes.
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ class Photographer:
         self._session.finished.connect(self._on_finished)
 
     def _on_connected(self) -> None:
+        # The run starts next, and brings its own dock to the front.
         QTimer.singleShot(300, self._shoot_microscope)
 
     def _shoot_microscope(self) -> None:
+        self._cockpit.show_microscope()
         self._shoot("microscope")
+        self._cockpit.show_experiment()
 
     def _on_measured(self) -> None:
         done = len(self._session.live.measurements)

@@ -36,7 +36,11 @@ class Cockpit:
         window.tabifyDockWidget(microscope_dock, experiment_dock)
         window.resizeDocks([monitor_dock], [MONITOR_HEIGHT_PX], Qt.Orientation.Vertical)
         self._microscope_dock, self._experiment_dock = microscope_dock, experiment_dock
-        microscope_dock.raise_()
+        self.show_microscope()
+
+    def show_microscope(self) -> None:
+        """Bring the dock *Microscope* to the front."""
+        self._microscope_dock.raise_()
 
     def show_experiment(self) -> None:
         """Bring the dock *Experiment* to the front."""

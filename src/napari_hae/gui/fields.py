@@ -34,6 +34,8 @@ class FieldControl:
         native = self.widget.native
         native.setToolTip(self.tooltip)
         native.setAccessibleName(self.title)
+        # Long contents must not make the dock wider than the screen allows.
+        native.setMinimumWidth(60)
 
     @property
     def entered(self) -> Any:

@@ -160,6 +160,7 @@ class ChoiceForm(QWidget):
         self._forms: dict[str, SettingsForm] = {}
         self.choice = QComboBox(self)
         self.choice.setAccessibleName(title)
+        self.choice.setMinimumWidth(60)
         for kind, model in self._kinds.items():
             label = (labels or {}).get(kind) or getattr(model, "title", kind)
             self.choice.addItem(label, kind)

@@ -55,12 +55,17 @@ class LiveView(QObject):
         """Show the last of it; the run has ended."""
         self.refresh()
         self.stop()
-        if self._layers.frame is not None:
+        if self._runner is not None and self._layers.frame is not None:
             self._layers.show_next(None)
 
     def stop(self) -> None:
         """Fetch nothing more."""
         self._poll.stop()
+
+    def close(self) -> None:
+        """Show nothing more: the layers' viewer is closing."""
+        self.stop()
+        self._runner = None
 
     def refresh(self) -> None:
         """Show what is new since the last time."""
@@ -84,6 +89,8 @@ class LiveView(QObject):
 
     def show_targets(self, targets: tuple[float, ...]) -> None:
         """Show other targets for the measurements so far."""
+        if self._runner is None:
+            return
         self.refresh()
         self._layers.show_targets(dict(enumerate(targets)))
         self.retargeted.emit(self.measurements)

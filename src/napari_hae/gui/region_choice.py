@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels, Layer, Shapes
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QHBoxLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
@@ -47,10 +46,8 @@ class RegionChoice(QWidget):
         self.empty.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.paint_interest)
-        buttons.addWidget(self.paint_forbidden)
-        layout.addLayout(buttons)
+        layout.addWidget(self.paint_interest)
+        layout.addWidget(self.paint_forbidden)
         layout.addWidget(self.empty)
         for choice in (self.interest, self.forbidden):
             layout.addWidget(choice)

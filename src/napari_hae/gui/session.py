@@ -232,8 +232,10 @@ class Session(QObject):
         if self._is_closed:
             return
         self._is_closed = True
-        self.live.stop()
+        self.live.close()
         self._bridge.detach()
+        # What the run emitted before is still queued, and its listeners are going.
+        self.blockSignals(True)
         self.watcher.detach()
         if self.runner is not None:
             self.runner.abort()
@@ -241,7 +243,9 @@ class Session(QObject):
         self.background.close()
         if self.instrument is not None:
             self.instrument.disconnect()
+        self.blockSignals(False)
         self.closed.emit(self)
+        self.blockSignals(True)
 
     def _begin(
         self, instrument: GuardedInstrument, record: Record, paused: bool
@@ -273,7 +277,7 @@ class Session(QObject):
         return self.record_folder / name
 
     def _show_survey(self, survey: ScanImage) -> None:
-        if survey is self.survey:
+        if survey is self.survey or self._is_closed:
             return
         self.survey = survey
         self.layers.show_survey(survey)
@@ -306,6 +310,8 @@ class Session(QObject):
         self.settings_in_force.emit(step)
 
     def _on_finished(self, reason: FinishReason, text: str) -> None:
+        if self._is_closed:
+            return
         self.live.end()
         runner, self.runner = self.runner, None
         self._bridge.detach()

@@ -64,6 +64,9 @@ class _CloseWatcher(QObject):
         """Notice that the window was closed and is hidden now."""
         if event.type() == QEvent.Type.Close:
             self._closing = True
+            if not event.spontaneous():
+                # Closed by the program: there is nobody who could take it back.
+                self._session.close()
         elif event.type() == QEvent.Type.Show:
             self._closing = False
         elif event.type() == QEvent.Type.Hide and self._closing:
