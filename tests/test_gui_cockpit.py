@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import pyqtgraph
 import pytest
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
@@ -172,10 +173,12 @@ def test_the_survey_image_cannot_be_retaken_over_a_forbidden_zone(connected, qtb
 
 def test_dragging_the_band_changes_all_targets(connected, qtbot):
     start(connected, qtbot, steps=60)
-    wait_for(qtbot, lambda: len(measured(connected)) >= 4)
+    wait_for(qtbot, lambda: connected.session.settings.scalarizer.band_ev is not None)
     pause(connected, qtbot)
     before = [m.target for m in measured(connected)]
     plot = connected.monitor.spectrum
+    # All moves are seen, however quickly they come.
+    pyqtgraph.setConfigOption("mouseRateLimit", 0)
     drag_band(plot, by_ev=0.05)
     wait_for(
         qtbot, lambda: [m.target for m in measured(connected)][: len(before)] != before

@@ -26,6 +26,9 @@ __all__ = ["AcquisitionFunction", "Posterior"]
 
 _SQRT_2 = np.sqrt(2.0)
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
+_LEAST_STD = 1e-100
+_LARGEST_Z = 1e150
+"""Still has a square: where nothing is uncertain, the means decide."""
 
 
 class AcquisitionFunction(Settings):
@@ -58,8 +61,9 @@ class _Improvement(AcquisitionFunction):
     def _z(self, posterior: Posterior, best: float) -> tuple[Array, Array]:
         """Standardised improvement and standard deviation, where that is above 0."""
         margin = self.xi * float(np.median(posterior.std))
-        std = np.maximum(posterior.std, np.finfo(float).tiny * 1e100)
-        return (posterior.mean - best - margin) / std, std
+        std = np.maximum(posterior.std, _LEAST_STD)
+        z = (posterior.mean - best - margin) / std
+        return np.clip(z, -_LARGEST_Z, _LARGEST_Z), std
 
 
 class LogExpectedImprovement(_Improvement):
@@ -90,7 +94,7 @@ class ExpectedImprovement(_Improvement):
     ) -> Array:
         """See `AcquisitionFunction`."""
         z, std = self._z(posterior, best)
-        return std * np.exp(_log_h(np.clip(z, -1e6, 1e6)))
+        return std * np.exp(_log_h(z))
 
 
 class ProbabilityOfImprovement(_Improvement):

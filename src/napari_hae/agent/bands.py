@@ -1,4 +1,4 @@
-"""Chooses a band where nobody gave one: where the first spectra differ most."""
+"""Chooses a band where nobody gave one: the line that differs most between spectra."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import chdtrc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,18 +15,25 @@ if TYPE_CHECKING:
 
     from napari_hae.types import EnergyAxis, Spectrum
 
+    Array = NDArray[np.float64]
+
 _NOISE_PEAK_EV = 300.0
 """Below this, X-ray spectra show the detector's noise peak, not lines."""
+_SIGNIFICANT_LINE = 3.0
+"""Net counts of a line, in standard deviations of their counting noise."""
+_SIGNIFICANT_VARIATION = 1e-3
+"""Probability that counting noise alone makes spectra differ as much."""
 
 
 def choose_band(spectra: Sequence[Spectrum]) -> tuple[float, float]:
-    """The band in eV in which some measured spectra differ most beyond counting noise.
+    """The band in eV of the line that differs most between some measured spectra.
 
-    Counts are summed in overlapping windows of the width of a line; the score of a
-    window is the excess of the variance between spectra over the mean (their ratio is
-    1 for counting noise alone), weighted by the square root of the mean, so that weak
-    windows with a few stray counts do not win. The zero-loss or noise peak at 0 eV is
-    left out.
+    Lines are found in the sum of all spectra with a zero-area top-hat filter (Statham,
+    Anal. Chem. 49, 2149 (1977)), which takes off any straight background. Of those
+    whose counts vary between spectra more than counting noise does (chi-squared test of
+    the index of dispersion), the one with the largest ratio of variance to mean is
+    taken: there one spectrum tells most about its position. If none does, the strongest
+    line is taken. The zero-loss or noise peak at 0 eV is left out.
 
     Raises
     ------
@@ -35,40 +43,64 @@ def choose_band(spectra: Sequence[Spectrum]) -> tuple[float, float]:
     if not spectra:
         raise ValueError("a band is chosen from spectra; there is none yet")
     energy = spectra[0].energy
-    counts = np.stack([spectrum.counts for spectrum in spectra]).astype(np.float64)
-    width = _line_width(energy)
-    sums = _moving_sums(np.nan_to_num(counts), width)
-    mean, variance = sums.mean(axis=0), sums.var(axis=0, ddof=min(1, len(spectra) - 1))
-    score = (variance - mean) / np.sqrt(np.maximum(mean, 1.0))
+    counts = np.nan_to_num(np.stack([spectrum.counts for spectrum in spectra]))
+    half = _half_line_width(energy)
     first = energy.channels(_lowest_ev(energy), energy.last_ev).start
-    score[: min(first, len(score) - 1)] = -np.inf
-    start = int(score.argmax())
-    offset_ev, step_ev = energy.offset_ev, energy.dispersion_ev
-    # To a thousandth of a channel: enough for every reader, and no odd last digits.
-    digits = 2 - math.floor(math.log10(abs(step_ev)))
-    return (
-        round(offset_ev + start * step_ev, digits),
-        round(offset_ev + (start + width - 1) * step_ev, digits),
-    )
+    starts, net = _lines(counts.sum(axis=0, dtype=np.float64), half, first)
+    bands = [counts[:, start : start + 2 * half].sum(axis=1) for start in starts]
+    start = int(starts[_most_telling(np.array(bands, dtype=np.float64), net)])
+    last = min(start + 2 * half, energy.size) - 1
+    return _in_ev(energy, start), _in_ev(energy, last)
 
 
-def _moving_sums(counts: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    total = np.cumsum(np.pad(counts, ((0, 0), (1, 0))), axis=1)
-    sums: NDArray[np.float64] = total[:, width:] - total[:, :-width]
-    return sums
+def _lines(total: Array, half: int, first: int) -> tuple[NDArray[np.intp], Array]:
+    """First channels and net counts of the lines; at least one, the most likely.
+
+    A line is `2 * half` channels wide, with half as much background on either side, and
+    begins at channel `first` or later.
+    """
+    from scipy.signal import find_peaks
+
+    sums = np.cumsum(np.pad(total, (1, 0)))
+    sums = sums[half:] - sums[:-half]
+    if len(sums) <= 3 * half:
+        return np.array([0]), np.zeros(1)
+    left, right = sums[: -3 * half], sums[3 * half :]
+    inside = sums[half : -2 * half] + sums[2 * half : -half]
+    skipped = min(max(first - half, 0), len(left) - 1)
+    net = (inside - left - right)[skipped:]
+    noise = np.sqrt(np.maximum(inside + left + right, 1.0))[skipped:]
+    peaks, _ = find_peaks(net)
+    peaks = peaks[net[peaks] > _SIGNIFICANT_LINE * noise[peaks]]
+    if not peaks.size:
+        peaks = np.array([net.argmax()])
+    return peaks + skipped + half, net[peaks]
+
+
+def _most_telling(counts: Array, net: Array) -> int:
+    """Which line to take; `counts` has the shape `(lines, spectra)`, `net` `(lines,)`.
+
+    See `choose_band` for the rule.
+    """
+    freedom = counts.shape[1] - 1
+    if freedom:
+        mean = np.maximum(counts.mean(axis=1), np.finfo(float).tiny)
+        dispersion = counts.var(axis=1, ddof=1) / mean
+        varies = chdtrc(freedom, freedom * dispersion) < _SIGNIFICANT_VARIATION
+        if varies.any():
+            return int(np.where(varies, dispersion, 0.0).argmax())
+    return int(net.argmax())
 
 
 def _is_x_ray(energy: EnergyAxis) -> bool:
     return energy.last_ev > 5_000
 
 
-def _line_width(energy: EnergyAxis) -> int:
-    """Channels of a line: 160 eV for X-rays, else a 24th of the axis."""
+def _half_line_width(energy: EnergyAxis) -> int:
+    """Half the channels of a line: of 160 eV for X-rays, else of a 24th of the axis."""
     if _is_x_ray(energy):
-        channels = round(160 / energy.dispersion_ev)
-    else:
-        channels = round(energy.size / 24)
-    return min(max(channels, 2), energy.size)
+        return max(round(80 / energy.dispersion_ev), 1)
+    return max(round(energy.size / 48), 1)
 
 
 def _lowest_ev(energy: EnergyAxis) -> float:
@@ -76,3 +108,9 @@ def _lowest_ev(energy: EnergyAxis) -> float:
         return _NOISE_PEAK_EV
     # As far to the right of zero as the axis reaches to its left.
     return max(-energy.offset_ev, 0.0)
+
+
+def _in_ev(energy: EnergyAxis, channel: int) -> float:
+    # To a thousandth of a channel: enough for every reader, and no odd last digits.
+    digits = 2 - math.floor(math.log10(abs(energy.dispersion_ev)))
+    return round(energy.offset_ev + channel * energy.dispersion_ev, digits)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy import integrate, stats
+
+from napari_hae.agent.acquisition import (
+    ExpectedImprovement,
+    LogExpectedImprovement,
+    MaximumUncertainty,
+    ProbabilityOfImprovement,
+    RandomChoice,
+    Raster,
+    ThompsonSampling,
+    UpperConfidenceBound,
+)
+from napari_hae.agent.posterior import Posterior
+
+RNG = np.random.default_rng(0)
+MEAN = np.array([0.0, 0.4, -1.0, 2.0, 0.4])
+STD = np.array([1.0, 0.3, 0.7, 0.2, 0.5])
+BEST = 0.8
+
+
+def posterior(mean=MEAN, std=STD):
+    mean, std = np.asarray(mean, dtype=float), np.asarray(std, dtype=float)
+    return Posterior(
+        mean=mean,
+        std=std,
+        sample=lambda rng: mean + std * rng.standard_normal(len(mean)),
+    )
+
+
+def improvement(mean, std, best, power):
+    """The integral of the improvement (to a power) over the posterior."""
+
+    def integrand(value):
+        return (value - best) ** power * stats.norm.pdf(value, mean, std)
+
+    high = max(mean + 14 * std, best)
+    return integrate.quad(integrand, best, high, epsabs=0, limit=200)[0]
+
+
+@pytest.mark.parametrize("xi", [0.0, 0.5])
+def test_expected_improvement_is_its_integral(xi):
+    margin = BEST + xi * np.median(STD)
+    integrals = [improvement(m, s, margin, 1) for m, s in zip(MEAN, STD, strict=True)]
+    values = ExpectedImprovement(xi=xi)(posterior(), BEST, RNG)
+    np.testing.assert_allclose(values, integrals, rtol=1e-6)
+    logarithms = LogExpectedImprovement(xi=xi)(posterior(), BEST, RNG)
+    np.testing.assert_allclose(logarithms, np.log(integrals), rtol=1e-6)
+
+
+def test_probability_of_improvement_is_its_integral():
+    integrals = [improvement(m, s, BEST, 0) for m, s in zip(MEAN, STD, strict=True)]
+    values = ProbabilityOfImprovement()(posterior(), BEST, RNG)
+    np.testing.assert_allclose(np.exp(values), integrals, rtol=1e-6)
+
+
+def test_the_confidence_bound_is_the_mean_and_beta_standard_deviations():
+    values = UpperConfidenceBound(beta=3.0)(posterior(), BEST, RNG)
+    np.testing.assert_array_equal(values, MEAN + 3.0 * STD)
+
+
+def test_the_other_functions_look_at_what_they_say():
+    values = MaximumUncertainty()(posterior(), BEST, RNG)
+    np.testing.assert_array_equal(values, STD)
+    assert np.argmax(Raster()(posterior(), BEST, RNG)) == 0
+    drawn = ThompsonSampling()(posterior(), BEST, np.random.default_rng(1))
+    expected = posterior().sample(np.random.default_rng(1))
+    np.testing.assert_array_equal(drawn, expected)
+    assert len(set(RandomChoice()(posterior(), BEST, RNG))) == len(MEAN)
+
+
+FAR = np.array([-1e8, -1e5, -1e4, -9999.0, -1e3, -100.0, -38.0, -5.0, -1.0, 0.0, 30.0])
+
+
+def test_the_logarithm_keeps_the_order_where_the_improvement_is_zero():
+    values = LogExpectedImprovement()(posterior(FAR, np.ones(len(FAR))), 0.0, RNG)
+    assert np.isfinite(values).all()
+    assert (np.diff(values) > 0).all()
+
+
+def test_the_logarithm_far_out_is_its_asymptote():
+    z = np.array([-50.0, -500.0, -20_000.0])
+    values = LogExpectedImprovement()(posterior(z, np.ones(3)), 0.0, RNG)
+    asymptote = stats.norm.logpdf(z) - 2 * np.log(-z)
+    # The next term of the series is -3 / z².
+    np.testing.assert_allclose(values, asymptote + np.log1p(-3 / z**2), atol=1e-5)
+
+
+def test_a_standard_deviation_of_zero_makes_no_nan():
+    certain = posterior([0.0, 1.0, 0.8], [0.0, 0.0, 0.0])
+    for function in (ExpectedImprovement, ProbabilityOfImprovement):
+        assert not np.isnan(function()(certain, BEST, RNG)).any()
+    values = LogExpectedImprovement()(certain, BEST, RNG)
+    assert np.argmax(values) == 1
+
+
+@given(
+    scale=st.floats(1e-3, 1e3),
+    shift=st.floats(-1e3, 1e3),
+    xi=st.floats(0, 3),
+)
+def test_shift_and_scale_of_the_utility_change_no_choice(scale, shift, xi):
+    functions = [
+        LogExpectedImprovement(xi=xi),
+        ExpectedImprovement(xi=xi),
+        ProbabilityOfImprovement(xi=xi),
+        UpperConfidenceBound(beta=xi),
+        MaximumUncertainty(),
+    ]
+    moved = posterior(scale * MEAN + shift, scale * STD)
+    for function in functions:
+        plain = function(posterior(), BEST, RNG)
+        other = function(moved, scale * BEST + shift, RNG)
+        assert plain.argmax() == other.argmax()
+
+
+@pytest.mark.parametrize("function", [ExpectedImprovement, LogExpectedImprovement])
+def test_a_larger_xi_prefers_the_uncertain(function):
+    # One place is surely a little better, the other perhaps much.
+    two = posterior([1.0, 0.5], [0.1, 1.0])
+    assert function(xi=0.0)(two, 0.0, RNG).argmax() == 0
+    assert function(xi=3.0)(two, 0.0, RNG).argmax() == 1
+
+
+def test_a_negative_exploration_is_refused():
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        UpperConfidenceBound(beta=-1.0)
