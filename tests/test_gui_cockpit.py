@@ -57,6 +57,11 @@ def test_empty_docks_say_what_to_do_next(cockpit):
     assert cockpit.monitor.spectrum.is_empty
 
 
+def test_the_plots_take_the_height_of_their_dock(cockpit):
+    dock = cockpit.monitor
+    assert dock.spectrum.height() > dock.height() - dock.why.height() - 40
+
+
 def test_connect_shows_the_survey_image_calibrated(connected):
     layers = connected.session.layers.survey_layers
     assert [layer.name for layer in layers] == ["Survey HAADF", "Survey BF"]
@@ -177,6 +182,7 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
     pause(connected, qtbot)
     before = [m.target for m in measured(connected)]
     plot = connected.monitor.spectrum
+    wait_for(qtbot, lambda: not plot.is_empty)
     # All moves are seen, however quickly they come.
     pyqtgraph.setConfigOption("mouseRateLimit", 0)
     drag_band(plot, by_ev=0.05)
@@ -229,6 +235,7 @@ def test_a_selected_point_shows_its_spectrum(connected, qtbot):
     start(connected, qtbot, steps=60)
     wait_for(qtbot, lambda: len(measured(connected)) >= 4)
     pause(connected, qtbot)
+    connected.session.live.refresh()
     connected.session.layers.measured_layer.selected_data = {1}
     title = connected.monitor.spectrum.plot.getPlotItem().titleLabel.text
     assert title.startswith("Step 2,")
@@ -271,6 +278,7 @@ def test_deleted_and_renamed_layers_are_survived(connected, qtbot):
     start(connected, qtbot, steps=60)
     wait_for(qtbot, lambda: len(measured(connected)) >= 4)
     layers, viewer = connected.session.layers, connected.viewer
+    connected.session.live.refresh()
     layers.measured_layer.name = "mine"
     viewer.layers.remove(layers.trajectory_layer)
     known = len(measured(connected))

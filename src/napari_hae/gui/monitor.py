@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.gui.plots import LearningCurve, SpectrumPlot
@@ -41,6 +41,8 @@ class MonitorDock(Dock):
         layout.addWidget(self.why)
         layout.addWidget(splitter, 1)
         self.setMinimumHeight(190)
+        # Else napari adds a stretch below, which takes the plots' height.
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.spectrum.band_changed.connect(self._on_band_dragged)
         self._signals = [
             (session.started, self._on_started),
