@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from napari_hae.coordinates import FieldFrame
 from napari_hae.hyperspy_signals import hyperspy
@@ -17,6 +18,10 @@ DATA = Path(
     )
 )
 P45, CLEAN = DATA / "P45_the_default_job.bcf", DATA / "bcf_v2_50x50px.bcf"
+needs_data = pytest.mark.skipif(
+    not (P45.is_file() and CLEAN.is_file()),
+    reason=f"the measured .bcf files are not in {DATA}; set NAPARI_HAE_DATA",
+)
 
 ROWS, COLUMNS, CHANNELS = 5, 7, 16
 COUNTS = np.random.default_rng(0).poisson(9, (ROWS, COLUMNS, CHANNELS))

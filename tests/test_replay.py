@@ -19,11 +19,11 @@ from measured_files import (
     CLEAN,
     COLUMNS,
     COUNTS,
-    DATA,
     P45,
     ROWS,
     connected,
     expose,
+    needs_data,
     save_cube,
     survey_of,
 )
@@ -40,11 +40,6 @@ from napari_hae.instruments.replay import ReplayedSpectrumImage, ReplaySettings
 from napari_hae.types import BeamState, ProbePosition, dose_electrons
 
 MIDDLE = ProbePosition(0.5, 0.5)
-
-needs_data = pytest.mark.skipif(
-    not (P45.is_file() and CLEAN.is_file()),
-    reason=f"the measured .bcf files are not in {DATA}; set NAPARI_HAE_DATA",
-)
 
 
 @pytest.fixture(scope="module")
