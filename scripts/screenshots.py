@@ -18,7 +18,7 @@ from napari_hae.gui.demo import REALTIME, start_demo
 from napari_hae.gui.layers import Role, find_layer
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-SETTINGS = {**REALTIME, "budget": {"steps": 70}, "seed": 4}
+SETTINGS = {**REALTIME, "budget": {"steps": 70}, "seed": 7}
 
 
 class Photographer:
@@ -62,7 +62,6 @@ class Photographer:
         layer.data_setitem(tuple(a.ravel() for a in np.mgrid[rows, columns]), 1)
 
     def _on_finished(self) -> None:
-        self._shoot("finished")
         self._viewer.close()
 
     def _shoot(self, name: str) -> None:

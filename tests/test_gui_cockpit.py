@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
+from measured_files import COUNTS, save_cube
 from mouse import LEFT, NO_BUTTON, NO_MODIFIER, paint_stroke
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.regions import RegionKind
@@ -80,6 +81,22 @@ def test_a_failed_connection_is_told_in_one_sentence(cockpit, qtbot):
         qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
     assert "choose a file" in cockpit.microscope.problem.text()
     assert cockpit.microscope.connect_button.isEnabled()
+
+
+def test_a_file_is_chosen_and_replayed(cockpit, qtbot, tmp_path):
+    choice = cockpit.microscope.instrument
+    choice.choice.setCurrentIndex(choice.choice.findData("replay"))
+    choice.form.controls["file"].value = save_cube(tmp_path / "cube.hspy")
+    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
+    assert "dose unknown" in cockpit.microscope.beam.text()
+    start(cockpit, qtbot, steps=12)
+    wait_for(qtbot, lambda: not cockpit.session.is_running)
+    run = open_run(cockpit.session.record_path)
+    assert len(run.measurements) == 12
+    for m in run.measurements:
+        counts = COUNTS[m.proposal.row, m.proposal.column]
+        assert np.array_equal(m.spectrum.counts, counts)
 
 
 def test_a_run_fills_layers_and_plots_and_leaves_its_record(connected, qtbot):

@@ -35,9 +35,13 @@ class SimilarityToTarget(Scalarizer):
     )
     """The target spectrum's counts, channel by channel of the measured spectra; in
     place of a file."""
-    low_ev: float | None = Field(default=None, title="From (eV)")
+    low_ev: float | None = Field(
+        default=None, title="From (eV)", json_schema_extra={"empty": "all"}
+    )
     """Only energies from here on are compared. Default: all."""
-    high_ev: float | None = Field(default=None, title="To (eV)")
+    high_ev: float | None = Field(
+        default=None, title="To (eV)", json_schema_extra={"empty": "all"}
+    )
     """Only energies up to here are compared. Default: all."""
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "napari-hae"
 MONITOR_HEIGHT_PX = 260
+SIDE_WIDTH_PX = 360
 
 
 class Cockpit:
@@ -35,6 +36,9 @@ class Cockpit:
         window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, monitor_dock)
         window.tabifyDockWidget(microscope_dock, experiment_dock)
         window.resizeDocks([monitor_dock], [MONITOR_HEIGHT_PX], Qt.Orientation.Vertical)
+        window.resizeDocks(
+            [experiment_dock], [SIDE_WIDTH_PX], Qt.Orientation.Horizontal
+        )
         self._microscope_dock, self._experiment_dock = microscope_dock, experiment_dock
         self.show_microscope()
 

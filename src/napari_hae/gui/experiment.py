@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import FileEdit, SpinBox
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_hae import plugins
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.region_choice import RegionChoice
 from napari_hae.gui.run_controls import ABORT_KEY, RunControls
 from napari_hae.gui.sections import pinned, section
+from napari_hae.gui.sentences import Sentence
 from napari_hae.gui.sessions import Dock
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ class ExperimentDock(Dock):
         )
         self.folder = FileEdit(mode="d", value=session.record_folder)
         self.regions = RegionChoice(session)
-        self.pending = QLabel("")
-        self.pending.setWordWrap(True)
+        self.pending = Sentence()
         forms = self.forms
         pinned(
             self,
@@ -90,15 +90,15 @@ class ExperimentDock(Dock):
         names = [name for name, form in self.forms.items() if form is self.sender()]
         if self.session.is_running:
             step = len(self.session.live.measurements) + 1
-            self.pending.setText(f"Your change holds from step {step} on …")
+            self.pending.say(f"Your change holds from step {step} on …")
         self.session.configure(**dict.fromkeys(names, value))
 
     def _on_in_force(self, step: int) -> None:
         if self.pending.text():
-            self.pending.setText(f"Your change holds since step {step + 1}.")
+            self.pending.say(f"Your change holds since step {step + 1}.")
 
     def _on_finished(self) -> None:
-        self.pending.setText("")
+        self.pending.say("")
 
     def _on_seed(self, seed: int) -> None:
         self.session.configure(seed=seed)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from pydantic.fields import FieldInfo
 
-EMPTY = "automatic"
-"""What a control shows where a value may be left out, unless the field says otherwise
-by `json_schema_extra={"empty": …}`."""
+EMPTY, NO_FILE = "automatic", "no file chosen"
+"""What a control shows where a value or a file may be left out, unless the field says
+otherwise by `json_schema_extra={"empty": …}`."""
 
 
 class FieldControl:
@@ -41,8 +41,6 @@ class FieldControl:
     def entered(self) -> Any:
         """What was entered, for the model to check."""
         value = self.widget.value
-        if isinstance(self.widget, FileEdit):
-            return None if str(value) in ("", ".") else value
         if not isinstance(self.widget, LineEdit):
             return value
         text = value.strip()
@@ -56,9 +54,7 @@ class FieldControl:
     def show(self, value: Any) -> None:
         """Show a value; nothing is emitted."""
         with self.widget.changed.blocked():
-            if isinstance(self.widget, FileEdit):
-                self.widget.value = "" if value is None else value
-            elif isinstance(self.widget, LineEdit):
+            if isinstance(self.widget, LineEdit):
                 self.widget.value = _as_text(value)
             else:
                 self.widget.value = value
@@ -70,15 +66,17 @@ class FieldControl:
             return ComboBox(choices=named)
         if bool in self._kinds:
             return CheckBox()
+        extra = field.json_schema_extra
+        said = extra.get("empty") if isinstance(extra, dict) else None
         if Path in self._kinds:
-            return FileEdit(mode="r")
+            file = FileEdit(mode="r", nullable=True)
+            file.line_edit.native.setPlaceholderText(str(said or NO_FILE))
+            return file
         if self._kinds == (int,):
             low, high = _limits(field)
             return SpinBox(min=low, max=high)
         edit = LineEdit()
         if NoneType in self._kinds:
-            extra = field.json_schema_extra
-            said = extra.get("empty") if isinstance(extra, dict) else None
             edit.native.setPlaceholderText(str(said or EMPTY))
         return edit
 

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_hae.gui.fields import FieldControl
+from napari_hae.gui.sentences import PROBLEM_COLOR, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,23 +17,6 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
     from napari_hae.settings_base import Settings
-
-PROBLEM_COLOR = "#d9544d"
-
-
-class Problem(QLabel):
-    """One sentence about what is wrong; hidden while nothing is."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWordWrap(True)
-        self.setStyleSheet(f"color: {PROBLEM_COLOR};")
-        self.hide()
-
-    def say(self, text: str) -> None:
-        """Show a sentence, or hide with an empty one."""
-        self.setText(text)
-        self.setVisible(bool(text))
 
 
 class SettingsForm(QWidget):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -17,8 +15,10 @@ from qtpy.QtWidgets import (
 
 from napari_hae import plugins
 from napari_hae.experiment.settings import SurveySettings
-from napari_hae.gui.forms import ChoiceForm, Problem, SettingsForm
+from napari_hae.gui.beam import BeamLine
+from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.sections import pinned, section
+from napari_hae.gui.sentences import Problem, Sentence
 from napari_hae.gui.sessions import Dock
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from napari_hae.types import ScanImage
 
-BEAM_POLL_MS = 200
 NOT_CONNECTED = "No microscope connected. Choose one and press Connect."
 
 
@@ -48,8 +47,7 @@ class MicroscopeDock(Dock):
         self.survey_form = SettingsForm(SurveySettings)
         self.survey_form.set_value(session.settings.survey)
         self._make_header()
-        self.field = QLabel("")
-        self.field.setWordWrap(True)
+        self.field = Sentence()
         pinned(
             self,
             self._header,
@@ -69,9 +67,6 @@ class MicroscopeDock(Dock):
         ]
         for signal, slot in self._signals:
             signal.connect(slot)
-        self._beam_timer = QTimer(self, interval=BEAM_POLL_MS)
-        self._beam_timer.timeout.connect(self._show_beam)
-        self._beam_timer.start()
         if session.survey is not None:
             self._on_survey(session.survey)
         self._refresh()
@@ -79,11 +74,7 @@ class MicroscopeDock(Dock):
     def _make_header(self) -> None:
         self.state = QLabel(NOT_CONNECTED)
         self.state.setWordWrap(True)
-        self.beam = QLabel("")
-        self.beam.setToolTip(
-            "Whether electrons reach the sample, and how many did since connecting. "
-            "The beam is blanked whenever no one measures."
-        )
+        self.beam = BeamLine(self.session)
         self.progress = QProgressBar()
         self.progress.setRange(0, 0)
         self.progress.setTextVisible(False)
@@ -100,6 +91,7 @@ class MicroscopeDock(Dock):
         layout.setContentsMargins(0, 0, 0, 0)
         row = QHBoxLayout()
         row.addWidget(self.beam, 1)
+        row.addStretch()
         row.addWidget(self.connect_button)
         layout.addWidget(self.state)
         layout.addLayout(row)
@@ -120,7 +112,7 @@ class MicroscopeDock(Dock):
     def _on_survey(self, image: ScanImage) -> None:
         rows, columns = image.shape
         height_nm, width_nm = image.fov_nm
-        self.field.setText(
+        self.field.say(
             f"{rows} × {columns} px, {height_nm:.4g} × {width_nm:.4g} nm, "
             f"{', '.join(image.detectors)}"
         )
@@ -143,7 +135,6 @@ class MicroscopeDock(Dock):
         else:
             self.state.setText(NOT_CONNECTED)
         self._refresh_controls()
-        self._show_beam()
 
     def _refresh_controls(self) -> None:
         session = self.session
@@ -153,12 +144,3 @@ class MicroscopeDock(Dock):
         self.connect_button.setText("Disconnect" if connected else "Connect")
         self.instrument.setEnabled(not (busy or connected))
         self.survey_button.setEnabled(connected and not busy and not session.is_running)
-
-    def _show_beam(self) -> None:
-        instrument = self.session.instrument
-        if instrument is None:
-            self.beam.setText("")
-            return
-        dose_e = instrument.dose_e
-        dose = "unknown" if math.isnan(dose_e) else f"{dose_e:.3g} e⁻"
-        self.beam.setText(f"Beam {instrument.status().beam}, dose {dose}")

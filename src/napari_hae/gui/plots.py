@@ -1,4 +1,4 @@
-"""Live plots in napari's theme: the spectrum with its band, and the learning curve."""
+"""Live plots in the window's colours: spectrum with band, and learning curve."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
-from napari.settings import get_settings
-from napari.utils.theme import get_theme
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QLabel, QStackedLayout, QWidget
 
 if TYPE_CHECKING:
@@ -21,11 +19,13 @@ BAND_EDGE = (217, 95, 2)
 SPECTRUM_COLOR = "#56b4e9"
 TARGET_COLOR = "#56b4e9"
 BEST_COLOR = "#e69f00"
-PREDICTED_COLOR = (128, 128, 128, 110)
+PREDICTED_COLOR = (128, 128, 128)
+FAINT = (*PREDICTED_COLOR, 110)
+LABEL_OVERHANG_PX = 6
 
 
 class LivePlot(QWidget):
-    """A plot that shows a sentence while it is empty, in the colours of the theme.
+    """A plot that shows a sentence while it is empty, in the colours of the window.
 
     Parameters
     ----------
@@ -44,8 +44,13 @@ class LivePlot(QWidget):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(message)
         self._stack.addWidget(self.plot)
-        self._apply_theme()
-        get_settings().appearance.events.theme.connect(self._apply_theme)
+        # The axis puts the lower edge of its label out of the plot.
+        self.plot.getPlotItem().setContentsMargins(0, 0, 0, LABEL_OVERHANG_PX)
+        self._title = ""
+        for side in ("left", "bottom"):
+            # Only before the label is there: pyqtgraph would scale once more.
+            self.plot.getAxis(side).enableAutoSIPrefix(False)
+        self._take_colors()
 
     @property
     def is_empty(self) -> bool:
@@ -55,15 +60,25 @@ class LivePlot(QWidget):
     def _show(self, *, something: bool) -> None:
         self._stack.setCurrentIndex(int(something))
 
-    def _apply_theme(self, _: object = None) -> None:
-        theme = get_theme(get_settings().appearance.theme)
-        self.plot.setBackground(theme.background.as_hex())
-        text = self._text_color = theme.text.as_hex()
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the window when it gets another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._take_colors()
+
+    def _set_title(self, html: str) -> None:
+        self._title = html
+        self.plot.setTitle(html, size="10pt", color=self._text_color)
+
+    def _take_colors(self) -> None:
+        palette = self.palette()
+        self.plot.setBackground(palette.window().color())
+        self._text_color = palette.windowText().color()
         for side in ("left", "bottom"):
             axis = self.plot.getAxis(side)
-            axis.enableAutoSIPrefix(False)
-            axis.setPen(text)
-            axis.setTextPen(text)
+            axis.setPen(self._text_color)
+            axis.setTextPen(self._text_color)
+        self._set_title(self._title)
 
 
 class SpectrumPlot(LivePlot):
@@ -93,7 +108,7 @@ class SpectrumPlot(LivePlot):
         """Show one spectrum; both arrays of shape `(channels,)`."""
         first = self.is_empty
         self._curve.setData(energies_ev, counts)
-        self.plot.setTitle(title, size="10pt", color=self._text_color)
+        self._set_title(title)
         self._show(something=True)
         if first:
             self.plot.setXRange(energies_ev[0], energies_ev[-1], padding=0.02)
@@ -130,8 +145,13 @@ class LearningCurve(LivePlot):
             "No target yet. It appears with the first measured spectrum.", parent
         )
         self.plot.setLabel("bottom", "Step")
-        self.plot.addLegend(offset=(10, 5), labelTextSize="8pt")
-        self._bars = pg.ErrorBarItem(pen=pg.mkPen(PREDICTED_COLOR), beam=0.3)
+        # Above the plot, where a legend hides no point.
+        self._set_title(
+            f'<span style="color: {TARGET_COLOR}">●</span> measured &nbsp; '
+            f'<span style="color: rgb{PREDICTED_COLOR}">┿</span> predicted before ± std'
+            f' &nbsp; <span style="color: {BEST_COLOR}">━</span> best so far'
+        )
+        self._bars = pg.ErrorBarItem(pen=pg.mkPen(FAINT), beam=0.3)
         self.plot.addItem(self._bars)
         self._measured = self.plot.plot(
             pen=None,
@@ -139,18 +159,14 @@ class LearningCurve(LivePlot):
             symbolSize=5,
             symbolPen=None,
             symbolBrush=TARGET_COLOR,
-            name="measured",
         )
         self._predicted = self.plot.plot(
             pen=None,
             symbol="_",
             symbolSize=7,
-            symbolPen=pg.mkPen("gray"),
-            name="predicted before ± std",
+            symbolPen=pg.mkPen(PREDICTED_COLOR),
         )
-        self._best = self.plot.plot(
-            pen=pg.mkPen(BEST_COLOR, width=2), stepMode="right", name="best so far"
-        )
+        self._best = self.plot.plot(pen=pg.mkPen(BEST_COLOR, width=2), stepMode="right")
         self._markers: list[Any] = []
 
     def set_points(
@@ -177,7 +193,9 @@ class LearningCurve(LivePlot):
     def add_marker(self, step: int, text: str) -> None:
         """Mark on the axis that something was changed from a step on."""
         marker = pg.InfiniteLine(
-            pos=step + 0.5, angle=90, pen=pg.mkPen(PREDICTED_COLOR, style=_DASHED)
+            pos=step + 0.5,
+            angle=90,
+            pen=pg.mkPen(FAINT, style=Qt.PenStyle.DashLine),
         )
         marker.setToolTip(text)
         self.plot.addItem(marker)
@@ -189,6 +207,3 @@ class LearningCurve(LivePlot):
             self.plot.removeItem(marker)
         self._markers.clear()
         self._show(something=False)
-
-
-_DASHED = pg.QtCore.Qt.PenStyle.DashLine

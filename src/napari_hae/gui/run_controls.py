@@ -17,7 +17,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hae.experiment.events import FinishReason, RunState
-from napari_hae.gui.forms import Problem
+from napari_hae.gui.beam import BeamLine
+from napari_hae.gui.sentences import Problem, Sentence
 
 if TYPE_CHECKING:
     from napari_hae.gui.session import Session
@@ -43,6 +44,7 @@ class RunControls(QWidget):
         self._started_s, self._first = 0.0, 0
         self.state = QLabel()
         self.state.setWordWrap(True)
+        self.beam = BeamLine(session)
         self.progress = QProgressBar()
         self.start = _button("Start", "Start a run with the settings below.")
         self.pause = _button("Pause", "Pause at the end of the step; beam blanked.")
@@ -54,8 +56,7 @@ class RunControls(QWidget):
         )
         self.approve = _button("Approve", "Measure at the ring.")
         self.veto = _button("Veto", "Do not measure there, in the whole run.")
-        self.message = QLabel("")
-        self.message.setWordWrap(True)
+        self.message = Sentence()
         self.problem = Problem()
         self._lay_out()
         self._connect()
@@ -76,6 +77,7 @@ class RunControls(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.state)
+        layout.addWidget(self.beam)
         layout.addWidget(self.progress)
         layout.addLayout(buttons)
         layout.addWidget(self._question)
@@ -97,7 +99,7 @@ class RunControls(QWidget):
         session.settings_changed.connect(self.refresh)
         session.started.connect(self._on_started)
         session.finished.connect(self._on_finished)
-        session.said.connect(self.message.setText)
+        session.said.connect(self.message.say)
         session.failed.connect(self._on_failed)
 
     def refresh(self, _: object = None) -> None:
@@ -143,7 +145,7 @@ class RunControls(QWidget):
 
     def _on_started(self) -> None:
         self._started_s, self._first = time.monotonic(), 0
-        self.message.setText("")
+        self.message.say("")
         self.problem.say("")
         self.refresh()
 
@@ -157,7 +159,7 @@ class RunControls(QWidget):
         said = f"The run is {reason}" if reason is not FinishReason.FAILED else ""
         sentence = f"{said or 'The run failed'}{': ' if text else ''}{text}."
         path = self._session.record_path
-        self.message.setText(f"{sentence}\nRecord: {path}")
+        self.message.say(f"{sentence}\nRecord: {path}")
         self.message.setToolTip(str(path))
         self.refresh()
 

@@ -36,10 +36,17 @@ class ReplaySettings(Settings):
     file: Path | None = Field(default=None, title="Spectrum image")
     """A file with a spectrum image, of any kind that HyperSpy reads; images of the same
     shape in it become the survey image."""
-    survey_file: Path | None = Field(default=None, title="Survey image")
+    survey_file: Path | None = Field(
+        default=None, title="Survey image", json_schema_extra={"empty": "from the same"}
+    )
     """A file with a survey image of the same shape. Default: the one in the file, else
     the sum over all channels."""
-    current_pa: float | None = Field(default=None, gt=0, title="Beam current (pA)")
+    current_pa: float | None = Field(
+        default=None,
+        gt=0,
+        title="Beam current (pA)",
+        json_schema_extra={"empty": "unknown"},
+    )
     """Beam current during the measurement in pA, for the dose. Default: unknown."""
     dead_time_s: float = Field(default=0.0, ge=0, le=60, title="Dead time (s)")
     """Waiting time per acquisition in s, as of a real instrument. Default 0."""

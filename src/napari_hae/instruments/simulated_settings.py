@@ -52,12 +52,18 @@ class SimulatedSettings(Settings):
     """Standard deviation, in nm along each axis, of the random part of the drift after
     1 s; it grows with the square root of time. Default 0."""
     damage_dose_e_per_nm2: float | None = Field(
-        default=None, gt=0, title="Damage dose (e⁻/nm²)"
+        default=None,
+        gt=0,
+        title="Damage dose (e⁻/nm²)",
+        json_schema_extra={"empty": "no damage"},
     )
     """Local dose after which the particles' modes have fallen to 1/e, in e⁻/nm². An
     exposure of 0.1 s at 20 pA gives about 5e5. Default: no damage."""
     contamination_dose_e_per_nm2: float | None = Field(
-        default=None, gt=0, title="Contamination dose (e⁻/nm²)"
+        default=None,
+        gt=0,
+        title="Contamination dose (e⁻/nm²)",
+        json_schema_extra={"empty": "none"},
     )
     """Local dose after which the support's background has doubled, in e⁻/nm².
     Default: no contamination."""
