@@ -16,6 +16,7 @@ from napari_hae.experiment.regions import RegionKind
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
+from napari_hae.instruments.replay import ReplaySettings
 from napari_hae.types import BeamState
 
 pytestmark = pytest.mark.gui
@@ -97,6 +98,29 @@ def test_a_file_is_chosen_and_replayed(cockpit, qtbot, tmp_path):
     for m in run.measurements:
         counts = COUNTS[m.proposal.row, m.proposal.column]
         assert np.array_equal(m.spectrum.counts, counts)
+
+
+def test_the_band_of_one_microscope_is_not_carried_to_another(
+    connected, qtbot, tmp_path
+):
+    session = connected.session
+    start(connected, qtbot, steps=12)
+    wait_for(qtbot, lambda: not session.is_running)
+    assert session.settings.scalarizer.band_ev == (0.3, 0.4)
+    replay = ReplaySettings(file=save_cube(tmp_path / "cube.hspy"))
+    change_microscope(connected, qtbot, "replay", replay)
+    assert session.settings.scalarizer.is_automatic
+    mine = session.settings.scalarizer.with_band(20, 60)
+    session.configure(scalarizer=mine)
+    change_microscope(connected, qtbot, "replay", replay)
+    assert session.settings.scalarizer == mine
+
+
+def change_microscope(cockpit, qtbot, name, settings) -> None:
+    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
+    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
+        cockpit.session.connect_instrument(name, settings)
 
 
 def test_a_run_fills_layers_and_plots_and_leaves_its_record(connected, qtbot):

@@ -73,8 +73,8 @@ class BandScalarizer(Scalarizer):
         """Whether the band is still to be chosen."""
         return self.band_ev is None
 
-    def with_band(self, low_ev: float, high_ev: float) -> Self:
-        """The same scalarizer with another band, validated."""
+    def with_band(self, low_ev: float | None, high_ev: float | None) -> Self:
+        """The same scalarizer with another band, or an automatic one, validated."""
         values = self.model_dump() | {"low_ev": low_ev, "high_ev": high_ev}
         return type(self).model_validate(values)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.candidates import AllowedField
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.record import Record
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from pydantic import BaseModel
 
+    from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.regions import Regions
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import ScanImage
@@ -76,6 +78,7 @@ class Session(QObject):
         self.runner: Runner | None = None
         self._bridge = RunBridge(self)
         self._is_closed = False
+        self._chosen_by_run: Scalarizer | None = None
         self.watcher.changed.connect(self._on_regions)
         self.watcher.refused.connect(self.said)
         self._bridge.state_changed.connect(self._on_state)
@@ -102,7 +105,9 @@ class Session(QObject):
         return self.runner is not None
 
     def connect_instrument(self, name: str, settings: BaseModel) -> None:
-        """Connect an instrument and take a survey image."""
+        """Connect an instrument, if none is, and take a survey image."""
+        if self.is_connected:
+            return
         wanted = self.settings.survey
 
         def work() -> tuple[GuardedInstrument, ScanImage]:
@@ -117,6 +122,7 @@ class Session(QObject):
         def done(result: tuple[GuardedInstrument, ScanImage]) -> None:
             self.instrument, survey = result
             self.instrument_name, self.instrument_settings = name, settings
+            self._forget_chosen_band()
             self._show_survey(survey)
             self.instrument_changed.emit()
 
@@ -264,6 +270,13 @@ class Session(QObject):
         self.started.emit()
         self.runner.start(paused=paused)
 
+    def _forget_chosen_band(self) -> None:
+        """A band that a run chose was for the instrument and sample of that run."""
+        scalarizer = self.settings.scalarizer
+        chosen = scalarizer == self._chosen_by_run
+        if chosen and isinstance(scalarizer, BandScalarizer):
+            self.configure(scalarizer=scalarizer.with_band(None, None))
+
     def _do(self, name: str, work: Any, done: Any) -> None:
         def failed(error: Exception) -> None:
             text = str(error) or type(error).__name__
@@ -305,7 +318,7 @@ class Session(QObject):
     def _on_settings_in_force(self, step: int, settings: ExperimentSettings) -> None:
         if settings != self.settings:
             # The run chose for itself, such as the band.
-            self.settings = settings
+            self.settings, self._chosen_by_run = settings, settings.scalarizer
             self.settings_changed.emit(settings)
         self.settings_in_force.emit(step)
 
