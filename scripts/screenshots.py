@@ -53,7 +53,7 @@ class Photographer:
     def _paint_regions(self) -> None:
         regions = self._cockpit.experiment.regions
         regions.paint_interest.click()
-        self._fill(Role.ROI, slice(4, 60), slice(3, 60))
+        self._fill(Role.ROI, slice(4, 63), slice(3, 60))
         regions.paint_forbidden.click()
         self._fill(Role.FORBIDDEN, slice(14, 30), slice(40, 58))
 
