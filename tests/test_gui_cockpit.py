@@ -219,11 +219,12 @@ def test_the_survey_image_cannot_be_retaken_over_a_forbidden_zone(connected, qtb
 
 def test_dragging_the_band_changes_all_targets(connected, qtbot):
     start(connected, qtbot, steps=60)
-    wait_for(qtbot, lambda: connected.session.settings.scalarizer.band_ev is not None)
+    wait_for(qtbot, lambda: len(measured(connected)) >= 4)
     pause(connected, qtbot)
+    connected.session.live.refresh()
     before = [m.target for m in measured(connected)]
     plot = connected.monitor.spectrum
-    wait_for(qtbot, lambda: not plot.is_empty)
+    plot.grab()  # lays it out and draws it, so that the mouse finds the band
     # All moves are seen, however quickly they come.
     pyqtgraph.setConfigOption("mouseRateLimit", 0)
     drag_band(plot, by_ev=0.05)
