@@ -258,3 +258,10 @@ def test_building_a_model_leaves_torchs_own_random_numbers_alone():
     torch.manual_seed(5)
     surrogate().fit([1, 2], np.array([1.0, 2.0]))
     assert torch.rand(1) == expected
+
+
+def test_the_noise_is_in_the_unit_of_the_targets(fitted):
+    assert np.isnan(surrogate().noise_std)
+    larger = surrogate()
+    larger.fit(MEASURED, 1000 * TRUTH[MEASURED] + 5)
+    assert larger.noise_std == pytest.approx(1000 * fitted.noise_std, rel=1e-3)

@@ -79,6 +79,16 @@ class Policy:
         """The best target it knows; NaN if there is none."""
         return self._goal.best(self._targets)
 
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of one measurement's noise, as fitted; NaN before."""
+        return NAN if self._surrogate is None else self._surrogate.noise_std
+
+    def prepare(self) -> None:
+        """Describe the survey image for the model; else the first `ask` does it."""
+        if self._surrogate is None and self._acquisition.needs_model:
+            self._surrogate = self._new_surrogate()
+
     def configure(
         self,
         *,
@@ -158,8 +168,8 @@ class Policy:
         usable = np.isfinite(self._targets)
         if not (self._is_stale and self._acquisition.needs_model and usable.any()):
             return
-        if self._surrogate is None:
-            self._surrogate = self._new_surrogate()
+        self.prepare()
+        assert self._surrogate is not None
         measured = np.array(self._measured)[usable]
         self._surrogate.fit(measured, np.array(self._targets)[usable])
         self._is_stale, self._posterior = False, None

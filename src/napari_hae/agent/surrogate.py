@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,6 +158,14 @@ class Surrogate:
             blocks = [block[:, :-2] for block in self._blocks(model, _EMBED_WIDTH)]
         embedding: Array = torch.cat(blocks).numpy()
         return embedding
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of a measurement's noise, in the targets' own unit."""
+        if self._model is None:
+            return float("nan")
+        variance = float(self._model.likelihood.noise.detach())
+        return self._spread * math.sqrt(variance)
 
     @property
     def log_marginal_likelihood(self) -> float:

@@ -1,0 +1,43 @@
+"""The agent keeps the interface of the comparison."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import blobs
+from bench_adapter import ACQUISITION_FUNCTIONS, Agent
+
+ROWS, COLUMNS = np.indices((blobs.SIDE - 7, blobs.SIDE - 7)).reshape(2, -1) + 4
+COORDS = np.stack([ROWS, COLUMNS], axis=1)
+TARGETS = blobs.truth()[ROWS, COLUMNS]
+
+
+@pytest.fixture(scope="module")
+def agent():
+    agent = Agent(seed=1)
+    patches = np.empty((len(COORDS), 64), np.float32)
+    agent.setup(blobs.image().data[0], COORDS, patches)
+    return agent
+
+
+@pytest.mark.parametrize("acquisition", ACQUISITION_FUNCTIONS)
+def test_a_step_gives_a_new_candidate_and_predicts_all(agent, acquisition):
+    known = list(np.random.default_rng(2).choice(len(COORDS), 12, replace=False))
+    for _ in range(3):
+        answer = agent.step(np.array(known), TARGETS[known], acquisition)
+        assert answer["next"] not in known
+        known.append(answer["next"])
+    mean, std, noise = answer["mean"], answer["std"], answer["noise"]
+    assert mean.shape == std.shape == (len(COORDS),)
+    assert (std >= 0).all()
+    assert 0 < noise < TARGETS.std()
+    assert np.corrcoef(mean, TARGETS)[0, 1] > 0.7
+
+
+def test_the_best_are_found_sooner_than_by_chance(agent):
+    known = list(np.random.default_rng(3).choice(len(COORDS), 10, replace=False))
+    for _ in range(15):
+        known.append(agent.step(np.array(known), TARGETS[known], "EI")["next"])
+    best = set(np.argsort(-TARGETS)[:10])
+    assert len(best & set(known[10:])) >= 4
