@@ -19,7 +19,14 @@ def cockpit(make_napari_viewer, tmp_path, qtbot):
     cockpit.viewer = viewer
     cockpit.session = cockpit.experiment.session
     cockpit.session.record_folder = tmp_path
-    qtbot.waitUntil(lambda: cockpit.monitor.window() is not cockpit.monitor)
+    window, canvas = viewer.window._qt_window, viewer.window._qt_viewer.canvas.native
+    qtbot.waitUntil(lambda: cockpit.monitor.window() is window)
+    # On a busy machine the window is drawn late, and its docks take their room then;
+    # what was fitted to the canvas before would reach out of it.
+    qtbot.waitExposed(window)
+    qtbot.waitUntil(
+        lambda: canvas.height() + cockpit.monitor.height() < window.height()
+    )
     yield cockpit
     cockpit.session.close()
 

@@ -54,7 +54,9 @@ def send_mouse(
     widget = canvas_widget(viewer)
     local = canvas_position(viewer, world_point)
     inside = widget.rect().contains(local.toPoint())
-    assert inside, f"{world_point} is drawn outside the canvas, at {local}"
+    assert inside, (
+        f"{world_point} is drawn at {local}, outside the canvas of {widget.size()}"
+    )
     place = QPointF(widget.mapToGlobal(local.toPoint()))
     event = QMouseEvent(kind, local, place, button, pressed, modifiers)
     QApplication.sendEvent(widget, event)
