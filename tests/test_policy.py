@@ -74,11 +74,12 @@ def test_the_agent_finds_better_places_than_chance():
         run(agent, 20)
         return agent.best
 
-    seeds = range(3)
-    found = [best_of(LogExpectedImprovement(), seed) for seed in seeds]
-    by_chance = [best_of(RandomChoice(), seed) for seed in seeds]
-    assert np.mean(found) > np.mean(by_chance)
-    assert np.mean(found) > np.quantile(TRUTH, 0.99)
+    top = np.quantile(TRUTH, 0.99)
+    seeds = range(10)
+    found = [best_of(LogExpectedImprovement(), seed) > top for seed in seeds]
+    by_chance = [best_of(RandomChoice(), seed) > top for seed in seeds]
+    assert sum(found) >= 8
+    assert sum(by_chance) <= 5
 
 
 def test_the_same_seed_gives_the_same_path_and_another_seed_another():

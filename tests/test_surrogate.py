@@ -12,6 +12,7 @@ PLACES = np.stack(np.indices((blobs.SIDE, blobs.SIDE)).reshape(2, -1), axis=1)
 DESCRIPTORS = describe(blobs.image().data, patch_px=8, components=8)
 TRUTH = blobs.truth().ravel()
 MEASURED = np.random.default_rng(3).choice(len(TRUTH), 24, replace=False)
+UNMEASURED = np.setdiff1d(np.arange(len(TRUTH)), MEASURED)
 
 
 def surrogate(**changes):
@@ -70,12 +71,73 @@ def test_the_posterior_is_that_of_the_fitted_kernel(fitted):
     np.testing.assert_allclose(posterior.std, std, rtol=0, atol=1e-6)
 
 
-def test_the_posterior_does_not_depend_on_the_chunks(fitted, monkeypatch):
-    whole = fitted.posterior()
+@pytest.mark.parametrize("pending", [(), (7, 300)])
+def test_the_posterior_of_a_large_field_is_computed_in_chunks(
+    fitted, monkeypatch, pending
+):
+    whole = fitted.posterior(pending)
+    monkeypatch.setattr("napari_hae.agent.surrogate._KEPT_VALUES", 0)
     monkeypatch.setattr("napari_hae.agent.surrogate._CHUNK_VALUES", 64 * 100)
-    chunked = fitted.posterior()
+    chunked = fitted.posterior(pending)
     np.testing.assert_allclose(chunked.mean, whole.mean, rtol=1e-9)
     np.testing.assert_allclose(chunked.std, whole.std, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kept", [0, 16_000_000])
+def test_a_few_more_measurements_condition_the_model_without_a_fit(
+    fitted, monkeypatch, kept
+):
+    monkeypatch.setattr("napari_hae.agent.surrogate._KEPT_VALUES", kept)
+    before = fitted.state_dict()["model"]
+    expected = fitted.posterior()
+    known, values = MEASURED, TRUTH[MEASURED]
+    for index in UNMEASURED[[5, 200]]:
+        known = np.append(known, index)
+        values = np.append(values, expected.mean[index] + 0.5 * expected.std[index])
+        fitted.fit(known, values)
+        fitted.posterior([int(UNMEASURED[300])])  # what is pending is not learned
+    after = fitted.state_dict()["model"]
+    assert all((after[name] == before[name]).all() for name in before)
+    mean, std = by_brute_force(fitted, known, values)
+    posterior = fitted.posterior()
+    np.testing.assert_allclose(posterior.mean, mean, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(posterior.std, std, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kept", [0, 16_000_000])
+def test_a_surprise_or_another_target_calls_for_a_fit(fitted, monkeypatch, kept):
+    monkeypatch.setattr("napari_hae.agent.surrogate._KEPT_VALUES", kept)
+    before = fitted.state_dict()["model"]["likelihood.noise_covar.raw_noise"].clone()
+    known = np.append(MEASURED, UNMEASURED[5])
+    calm = copy.deepcopy(fitted)
+    calm.fit(known, np.append(TRUTH[MEASURED], fitted.posterior().mean[UNMEASURED[5]]))
+    surprised, moved = copy.deepcopy(fitted), copy.deepcopy(fitted)
+    surprised.fit(known, np.append(TRUTH[MEASURED], 10 * TRUTH.max()))
+    moved.fit(MEASURED, TRUTH[MEASURED][::-1].copy())
+    noises = [
+        model.state_dict()["model"]["likelihood.noise_covar.raw_noise"]
+        for model in (calm, surprised, moved)
+    ]
+    assert [bool((noise == before).all()) for noise in noises] == [True, False, False]
+
+
+def test_conditioning_keeps_its_precision_over_many_measurements(fitted):
+    import torch
+
+    from napari_hae.agent.conditioning import Conditioning
+
+    values = (TRUTH - TRUTH[MEASURED].mean()) / TRUTH[MEASURED].std()
+    order = [*MEASURED.tolist(), *UNMEASURED[:200].tolist()]
+    with torch.no_grad():
+        stepwise = fitted._everywhere()
+        for index in UNMEASURED[:200].tolist():
+            stepwise.add(index, float(values[index]))
+        at_once = Conditioning(
+            fitted._model, stepwise._candidates, order, torch.from_numpy(values[order])
+        )
+    assert stepwise.size == at_once.size == len(order)
+    assert torch.allclose(stepwise.mean, at_once.mean, rtol=0, atol=1e-7)
+    assert torch.allclose(stepwise.variance, at_once.variance, rtol=0, atol=1e-7)
 
 
 def test_pending_points_narrow_the_prediction_around_them_and_leave_the_mean(fitted):
@@ -201,7 +263,7 @@ def test_a_fit_that_fails_keeps_the_hyperparameters_and_says_so(
 
     before = fitted.state_dict()["model"]
     monkeypatch.setattr("napari_hae.agent.fitting.scipy_minimize", fail)
-    more = np.append(MEASURED, 7)
+    more = np.append(MEASURED, UNMEASURED[:6])
     with caplog.at_level(logging.WARNING):
         monkeypatch.setattr(
             "napari_hae.agent.fitting.negative_log_posterior", fail, raising=True
@@ -210,7 +272,8 @@ def test_a_fit_that_fails_keeps_the_hyperparameters_and_says_so(
     after = fitted.state_dict()["model"]
     assert all((after[name] == before[name]).all() for name in before)
     assert "keeps its previous hyperparameters" in caplog.text
-    assert fitted.posterior().std[7] < fitted.posterior().std.max()
+    std = fitted.posterior().std
+    assert std[UNMEASURED[0]] < std.max()
 
 
 def test_the_fit_improves_the_marginal_likelihood(fitted):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_hae.agent.conditioning import Conditioning
 from napari_hae.agent.deep_kernel import POSITION_UNIT_PX, DeepKernelGP
 from napari_hae.agent.fitting import (
     FRESH_ITERATIONS,
@@ -33,8 +34,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FRESH_START_EVERY = 10
-"""Every so many new measurements a fit starts afresh, to leave local optima."""
+REFIT_GROWTH = 1.2
+"""Hyperparameters are fitted again when there are so many times as many measurements;
+in between the model is conditioned on them exactly."""
+FRESH_GROWTH = 1.5
+"""A fit starts afresh, to leave local optima, at so many times as many."""
+SURPRISE = 3.0
+"""So many standard deviations off, a measurement calls for a fit at once."""
+_KEPT_VALUES = 16_000_000
 _CHUNK_VALUES = 4_000_000
 _EMBED_WIDTH = 1024
 
@@ -69,16 +76,19 @@ class Surrogate:
         self._settings = settings
         self._seed = seed
         self._model: DeepKernelGP | None = None
+        self._conditioning: Conditioning | None = None
+        self._refit_at = self._fresh_at = 0
         self._indices = np.empty(0, dtype=np.intp)
         self._targets: Array = np.empty(0)
         self._centre, self._spread = 0.0, 1.0
 
     def fit(self, indices: Sequence[int] | NDArray[np.intp], targets: Array) -> None:
-        """Fit to the targets measured at some candidates.
+        """Learn the targets measured at some candidates.
 
-        Starts from the last fit, or afresh after every tenth measurement. What fails is
-        tried afresh; if that fails too, the hyperparameters stay as they were: a
-        prediction is always there.
+        A few more than at the last fit only condition the model; else it is fitted
+        again, from the last fit or, now and then, afresh. What fails is tried afresh;
+        if that fails too, the hyperparameters stay as they were: a prediction is
+        always there.
 
         Raises
         ------
@@ -88,15 +98,21 @@ class Surrogate:
         values = np.asarray(targets, dtype=np.float64)
         if not (len(values) and np.isfinite(values).all()):
             raise ValueError(f"the model needs finite targets, got {values}")
-        before, previous = len(self._indices), self._model
-        self._take_data(np.asarray(indices, dtype=np.intp), values)
+        places = np.asarray(indices, dtype=np.intp)
         is_classic = self._settings.network == "classic"
-        if previous is not None and not (is_classic or self._is_due(before)):
+        if not is_classic and self._conditioned(places, values):
+            return
+        previous = self._model
+        self._take_data(places, values)
+        count = len(places)
+        self._refit_at = math.ceil(REFIT_GROWTH * count)
+        if previous is not None and not is_classic and count < self._fresh_at:
             kept = copy.deepcopy(previous.state_dict())
             previous.set_train_data(*self._training_data(), strict=False)
             if fit_by_lbfgs(previous, WARM_ITERATIONS):
                 return
             previous.load_state_dict(kept)
+        self._fresh_at = math.ceil(FRESH_GROWTH * count)
         self._model = self._new_model()
         if is_classic:
             succeeded = fit_by_adam(self._model)
@@ -114,23 +130,17 @@ class Surrogate:
         (kriging believer, Ginsbourger et al. 2010): that leaves the mean, and narrows
         the standard deviation around them.
         """
-        model = self._fitted_model()
         with torch.no_grad():
-            known, factor, values = self._conditions(model, pending)
-            weights = torch.cholesky_solve(values[:, None], factor)[:, 0]
-            means, variances = [], []
-            for block in self._blocks(model, len(known)):
-                covariance = model.covariance(block, known).to_dense()
-                means.append(covariance @ weights)
-                solved = torch.linalg.solve_triangular(
-                    factor, covariance.T, upper=False
-                )
-                variances.append(_variance(model) - solved.square().sum(dim=0))
-            mean = torch.cat(means).numpy()
-            std = torch.cat(variances).clamp_min(0).sqrt().numpy()
+            if self._keeps_rows(len(self._indices) + len(pending)):
+                conditioning = self._everywhere()
+                mean = conditioning.mean
+                variance = conditioning.variance_with(pending)
+            else:
+                mean, variance = self._in_blocks(pending)
+            std = variance.clamp_min(0).sqrt()
         return Posterior(
-            mean=self._centre + self._spread * mean,
-            std=self._spread * std,
+            mean=self._centre + self._spread * mean.numpy(),
+            std=self._spread * std.numpy(),
             sample=lambda rng: self.sample(rng, pending),
         )
 
@@ -179,11 +189,15 @@ class Surrogate:
             "model": copy.deepcopy(self._fitted_model().state_dict()),
             "indices": self._indices.copy(),
             "targets": self._targets.copy(),
+            "scale": (self._centre, self._spread),
+            "next": (self._refit_at, self._fresh_at),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the state of a surrogate of the same candidates and settings."""
         self._take_data(state["indices"].copy(), state["targets"].copy())
+        self._centre, self._spread = state["scale"]
+        self._refit_at, self._fresh_at = state["next"]
         self._model = self._new_model()
         self._model.load_state_dict(state["model"])
 
@@ -200,10 +214,61 @@ class Surrogate:
     def _take_data(self, indices: NDArray[np.intp], targets: Array) -> None:
         self._indices, self._targets = indices, targets
         self._centre, self._spread = _standard(targets)
+        self._conditioning = None
 
-    def _is_due(self, before: int) -> bool:
-        """Whether a fresh start is due, `before` measurements having been fitted."""
-        return len(self._indices) // FRESH_START_EVERY != before // FRESH_START_EVERY
+    def _conditioned(self, indices: NDArray[np.intp], targets: Array) -> bool:
+        """Whether the model took what is new without a fit."""
+        model, before, count = self._model, len(self._indices), len(indices)
+        if model is None or not before <= count < self._refit_at:
+            return False
+        if not (
+            np.array_equal(indices[:before], self._indices)
+            and np.array_equal(targets[:before], self._targets)
+        ):
+            return False
+        scaled = ((targets - self._centre) / self._spread).tolist()
+        with torch.no_grad():
+            if self._keeps_rows(count):
+                conditioning, places = self._everywhere(), indices.tolist()
+            else:
+                # The measured candidates alone tell whether one is a surprise.
+                embedded = model.embed(self._candidates[indices].double())
+                known = torch.tensor(scaled[:before], dtype=torch.float64)
+                conditioning = Conditioning(model, embedded, range(before), known)
+                self._conditioning, places = None, range(count)
+            for place, target in zip(places[before:], scaled[before:], strict=True):
+                if conditioning.is_surprised(place, target, SURPRISE):
+                    return False
+                conditioning.add(place, target)
+        self._indices, self._targets = indices, targets
+        model.set_train_data(*self._training_data(), strict=False)
+        return True
+
+    def _keeps_rows(self, count: int) -> bool:
+        return count * len(self._candidates) <= _KEPT_VALUES
+
+    def _everywhere(self) -> Conditioning:
+        """The prediction for all candidates, up to date."""
+        if self._conditioning is None:
+            model = self._fitted_model()
+            candidates = torch.cat(list(self._blocks(model, _EMBED_WIDTH)))
+            self._conditioning = Conditioning(
+                model, candidates, self._indices.tolist(), self._scaled_targets()
+            )
+        return self._conditioning
+
+    def _in_blocks(self, pending: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Mean and variance of all candidates, for fields too large to keep rows of."""
+        model = self._fitted_model()
+        known, factor, values = self._conditions(model, pending)
+        weights = torch.cholesky_solve(values[:, None], factor)[:, 0]
+        means, variances = [], []
+        for block in self._blocks(model, len(known)):
+            covariance = model.covariance(block, known).to_dense()
+            means.append(covariance @ weights)
+            solved = torch.linalg.solve_triangular(factor, covariance.T, upper=False)
+            variances.append(_variance(model) - solved.square().sum(dim=0))
+        return torch.cat(means), torch.cat(variances)
 
     def _training_data(self) -> tuple[Tensor, Tensor]:
         return self._candidates[self._indices].double(), self._scaled_targets()
