@@ -22,6 +22,8 @@ from napari_hae.types import BeamState
 pytestmark = pytest.mark.gui
 
 TIMEOUT_MS = 120_000
+ENDLESS = 1000
+"""Steps of a run that must not end by itself while the window is used."""
 
 
 def wait_for(qtbot, condition):
@@ -148,7 +150,7 @@ def test_a_forbidden_zone_painted_over_the_next_place_is_obeyed_at_once(
 ):
     """The main job: mouse events paint while the run goes; 40 steps, no violation."""
     session, viewer = connected.session, connected.viewer
-    start(connected, qtbot, steps=70)
+    start(connected, qtbot, steps=ENDLESS)
     wait_for(qtbot, lambda: len(measured(connected)) >= 12)
     qtbot.mouseClick(connected.experiment.regions.paint_forbidden, LEFT)
     layer = viewer.layers.selection.active
@@ -170,7 +172,7 @@ def test_a_forbidden_zone_painted_over_the_next_place_is_obeyed_at_once(
 
 def test_nothing_is_measured_outside_a_painted_region_of_interest(connected, qtbot):
     session, viewer = connected.session, connected.viewer
-    start(connected, qtbot, steps=60)
+    start(connected, qtbot, steps=ENDLESS)
     wait_for(qtbot, lambda: len(measured(connected)) >= 5)
     qtbot.mouseClick(connected.experiment.regions.paint_interest, LEFT)
     height_nm, width_nm = session.layers.frame.fov_nm
@@ -218,7 +220,7 @@ def test_the_survey_image_cannot_be_retaken_over_a_forbidden_zone(connected, qtb
 
 
 def test_dragging_the_band_changes_all_targets(connected, qtbot):
-    start(connected, qtbot, steps=60)
+    start(connected, qtbot, steps=ENDLESS)
     wait_for(qtbot, lambda: len(measured(connected)) >= 4)
     pause(connected, qtbot)
     connected.session.live.refresh()
@@ -274,7 +276,7 @@ def test_an_invalid_band_is_told_under_the_field_and_nothing_is_lost(connected, 
 
 
 def test_a_selected_point_shows_its_spectrum(connected, qtbot):
-    start(connected, qtbot, steps=60)
+    start(connected, qtbot, steps=ENDLESS)
     wait_for(qtbot, lambda: len(measured(connected)) >= 4)
     pause(connected, qtbot)
     connected.session.live.refresh()
@@ -308,7 +310,7 @@ def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
 
 
 def test_abort_ends_the_run_with_the_beam_blanked(connected, qtbot):
-    start(connected, qtbot, steps=60)
+    start(connected, qtbot, steps=ENDLESS)
     wait_for(qtbot, lambda: len(measured(connected)) >= 3)
     with qtbot.waitSignal(connected.session.finished, timeout=TIMEOUT_MS) as finished:
         qtbot.mouseClick(connected.experiment.controls.abort, LEFT)
@@ -317,7 +319,7 @@ def test_abort_ends_the_run_with_the_beam_blanked(connected, qtbot):
 
 
 def test_deleted_and_renamed_layers_are_survived(connected, qtbot):
-    start(connected, qtbot, steps=60)
+    start(connected, qtbot, steps=ENDLESS)
     wait_for(qtbot, lambda: len(measured(connected)) >= 4)
     layers, viewer = connected.session.layers, connected.viewer
     connected.session.live.refresh()
@@ -346,6 +348,7 @@ def test_closing_the_viewer_in_mid_run_loses_nothing(
     settings = SimulatedSettings(shape=(32, 32), realtime=bool(turn % 2))
     with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
         session.connect_instrument("simulated", settings)
+    session.configure(budget=Budget(steps=ENDLESS))
     with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
         session.start()
     wait_for(qtbot, lambda: len(session.live.measurements) >= 1 + turn % 13)
