@@ -32,7 +32,17 @@ def test_a_step_gives_a_new_candidate_and_predicts_all(agent, acquisition):
     assert mean.shape == std.shape == (len(COORDS),)
     assert (std >= 0).all()
     assert 0 < noise < TARGETS.std()
-    assert np.corrcoef(mean, TARGETS)[0, 1] > 0.7
+
+
+def test_what_was_not_measured_is_predicted(agent):
+    found = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        known = rng.choice(len(COORDS), 15, replace=False)
+        mean = agent.step(known, TARGETS[known], "EI")["mean"]
+        rest = np.setdiff1d(np.arange(len(COORDS)), known)
+        found.append(np.corrcoef(mean[rest], TARGETS[rest])[0, 1])
+    assert np.mean(found) > 0.7
 
 
 def test_the_best_are_found_sooner_than_by_chance(agent):

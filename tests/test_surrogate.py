@@ -5,21 +5,20 @@ import numpy as np
 import pytest
 
 import blobs
-from napari_hae.agent.descriptors import describe
 from napari_hae.agent.model_settings import ModelSettings
 
+DATA = blobs.image().data
 PLACES = np.stack(np.indices((blobs.SIDE, blobs.SIDE)).reshape(2, -1), axis=1)
-DESCRIPTORS = describe(blobs.image().data, patch_px=8, components=8)
 TRUTH = blobs.truth().ravel()
 MEASURED = np.random.default_rng(3).choice(len(TRUTH), 24, replace=False)
 UNMEASURED = np.setdiff1d(np.arange(len(TRUTH)), MEASURED)
+NETWORKS = ["transfer", "tuned", "residual", "classic", "none"]
 
 
-def surrogate(**changes):
+def surrogate(data=DATA, **changes):
     from napari_hae.agent.surrogate import Surrogate
 
-    settings = ModelSettings(**changes)
-    return Surrogate(DESCRIPTORS, PLACES.astype(np.float32), settings, seed=1)
+    return Surrogate(data, ModelSettings(**changes), seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -35,32 +34,36 @@ def fitted(learned):
     return copy.deepcopy(learned)
 
 
-def matern52(one, other, kernel):
-    lengths = kernel.base_kernel.lengthscale.detach().numpy()
+def matern52(one, other, lengths, variance):
     difference = (one[:, None] - other[None]) / lengths
     r = np.sqrt(5 * (difference**2).sum(axis=-1))
-    return float(kernel.outputscale.detach()) * (1 + r + r**2 / 3) * np.exp(-r)
+    return variance * (1 + r + r**2 / 3) * np.exp(-r)
+
+
+def logs(fitted):
+    return fitted.state_dict()["fitted"].logs
 
 
 def by_brute_force(fitted, known, values):
     """Mean and standard deviation for all candidates, from the fitted kernels."""
-    model, embedded = fitted._model, fitted.embed()
+    embedded = fitted.embed()
     places = (PLACES - PLACES.mean(axis=0)) / 10
+    width = embedded.shape[1]
+    found = np.exp(logs(fitted))
+    seen, near = found[-3:-1]
 
     def covariance(one, other):
-        return matern52(embedded[one], embedded[other], model.kernel) + matern52(
-            places[one], places[other], model.position_kernel
+        return matern52(embedded[one], embedded[other], found[:width], seen) + matern52(
+            places[one], places[other], found[width : width + 2], near
         )
 
     everything = np.arange(len(TRUTH))
-    noise = float(model.likelihood.noise.detach()) * np.eye(len(known))
+    noise = found[-1] * np.eye(len(known))
     inverse = np.linalg.inv(covariance(known, known) + noise)
     across = covariance(everything, known)
     centre, spread = TRUTH[MEASURED].mean(), TRUTH[MEASURED].std()
     mean = across @ inverse @ ((values - centre) / spread)
-    total = model.kernel.outputscale + model.position_kernel.outputscale
-    prior = float(total.detach())
-    variance = prior - np.einsum("ij,jk,ik->i", across, inverse, across)
+    variance = seen + near - np.einsum("ij,jk,ik->i", across, inverse, across)
     return centre + spread * mean, spread * np.sqrt(variance)
 
 
@@ -76,8 +79,9 @@ def test_the_posterior_of_a_large_field_is_computed_in_chunks(
     fitted, monkeypatch, pending
 ):
     whole = fitted.posterior(pending)
-    monkeypatch.setattr("napari_hae.agent.surrogate._KEPT_VALUES", 0)
-    monkeypatch.setattr("napari_hae.agent.surrogate._CHUNK_VALUES", 64 * 100)
+    monkeypatch.setattr("napari_hae.agent.conditioning.KEPT_VALUES", 0)
+    monkeypatch.setattr("napari_hae.agent.conditioning._CHUNK_VALUES", 64 * 100)
+    fitted._conditioning = None
     chunked = fitted.posterior(pending)
     np.testing.assert_allclose(chunked.mean, whole.mean, rtol=1e-9)
     np.testing.assert_allclose(chunked.std, whole.std, rtol=1e-9)
@@ -87,17 +91,17 @@ def test_the_posterior_of_a_large_field_is_computed_in_chunks(
 def test_a_few_more_measurements_condition_the_model_without_a_fit(
     fitted, monkeypatch, kept
 ):
-    monkeypatch.setattr("napari_hae.agent.surrogate._KEPT_VALUES", kept)
-    before = fitted.state_dict()["model"]
+    monkeypatch.setattr("napari_hae.agent.conditioning.KEPT_VALUES", kept)
+    before = logs(fitted)
+    fitted._conditioning = None
     expected = fitted.posterior()
     known, values = MEASURED, TRUTH[MEASURED]
-    for index in UNMEASURED[[5, 200]]:
+    for index in UNMEASURED[[5, 200]]:  # fewer than call for a fit
         known = np.append(known, index)
         values = np.append(values, expected.mean[index] + 0.5 * expected.std[index])
         fitted.fit(known, values)
         fitted.posterior([int(UNMEASURED[300])])  # what is pending is not learned
-    after = fitted.state_dict()["model"]
-    assert all((after[name] == before[name]).all() for name in before)
+    np.testing.assert_array_equal(logs(fitted), before)
     mean, std = by_brute_force(fitted, known, values)
     posterior = fitted.posterior()
     np.testing.assert_allclose(posterior.mean, mean, rtol=0, atol=1e-6)
@@ -106,35 +110,37 @@ def test_a_few_more_measurements_condition_the_model_without_a_fit(
 
 @pytest.mark.parametrize("kept", [0, 16_000_000])
 def test_a_surprise_or_another_target_calls_for_a_fit(fitted, monkeypatch, kept):
-    monkeypatch.setattr("napari_hae.agent.surrogate._KEPT_VALUES", kept)
-    before = fitted.state_dict()["model"]["likelihood.noise_covar.raw_noise"].clone()
+    monkeypatch.setattr("napari_hae.agent.conditioning.KEPT_VALUES", kept)
+    fitted._conditioning = None
+    before = logs(fitted)
     known = np.append(MEASURED, UNMEASURED[5])
     calm = copy.deepcopy(fitted)
     calm.fit(known, np.append(TRUTH[MEASURED], fitted.posterior().mean[UNMEASURED[5]]))
     surprised, moved = copy.deepcopy(fitted), copy.deepcopy(fitted)
     surprised.fit(known, np.append(TRUTH[MEASURED], 10 * TRUTH.max()))
     moved.fit(MEASURED, TRUTH[MEASURED][::-1].copy())
-    noises = [
-        model.state_dict()["model"]["likelihood.noise_covar.raw_noise"]
-        for model in (calm, surprised, moved)
-    ]
-    assert [bool((noise == before).all()) for noise in noises] == [True, False, False]
+    same = [bool((logs(model) == before).all()) for model in (calm, surprised, moved)]
+    assert same == [True, False, False]
 
 
-def test_conditioning_keeps_its_precision_over_many_measurements(fitted):
+@pytest.mark.parametrize("kept", [0, 20_000, 16_000_000])
+def test_conditioning_keeps_its_precision_over_many_measurements(
+    fitted, monkeypatch, kept
+):
     import torch
 
     from napari_hae.agent.conditioning import Conditioning
 
+    monkeypatch.setattr("napari_hae.agent.conditioning.KEPT_VALUES", kept)
     values = (TRUTH - TRUTH[MEASURED].mean()) / TRUTH[MEASURED].std()
     order = [*MEASURED.tolist(), *UNMEASURED[:200].tolist()]
-    with torch.no_grad():
-        stepwise = fitted._everywhere()
-        for index in UNMEASURED[:200].tolist():
-            stepwise.add(index, float(values[index]))
-        at_once = Conditioning(
-            fitted._model, stepwise._candidates, order, torch.from_numpy(values[order])
-        )
+    fitted._conditioning = None
+    stepwise = fitted._everywhere()
+    for index in UNMEASURED[:200].tolist():
+        stepwise.add(index, float(values[index]))
+    at_once = Conditioning(
+        fitted._covariance(), fitted._scaled(), order, torch.from_numpy(values[order])
+    )
     assert stepwise.size == at_once.size == len(order)
     assert torch.allclose(stepwise.mean, at_once.mean, rtol=0, atol=1e-7)
     assert torch.allclose(stepwise.variance, at_once.variance, rtol=0, atol=1e-7)
@@ -198,7 +204,7 @@ def test_the_model_learns_the_map_from_few_points(fitted):
     assert (np.abs(error) < 3 * posterior.std[rest] + 0.02).mean() > 0.9
 
 
-@pytest.mark.parametrize("network", ["residual", "none"])
+@pytest.mark.parametrize("network", ["transfer", "tuned", "residual", "none"])
 def test_a_restored_state_predicts_the_same_and_goes_on_the_same(network):
     first = surrogate(network=network)
     first.fit(MEASURED[:15], TRUTH[MEASURED[:15]])
@@ -213,7 +219,7 @@ def test_a_restored_state_predicts_the_same_and_goes_on_the_same(network):
     np.testing.assert_array_equal(second.posterior().mean, first.posterior().mean)
 
 
-@pytest.mark.parametrize("network", ["residual", "none", "classic"])
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize(
     ("indices", "targets"),
     [
@@ -225,7 +231,7 @@ def test_a_restored_state_predicts_the_same_and_goes_on_the_same(network):
     ids=["one point", "equal targets", "duplicates", "extreme targets"],
 )
 def test_odd_data_still_give_a_prediction(network, indices, targets, monkeypatch):
-    monkeypatch.setattr("napari_hae.agent.fitting.CLASSIC_CYCLES", 3)
+    monkeypatch.setattr("napari_hae.agent.deep_kernel.CLASSIC_CYCLES", 3)
     model = surrogate(network=network)
     model.fit(indices, np.array(targets))
     posterior = model.posterior()
@@ -240,11 +246,9 @@ def test_equal_targets_are_predicted_everywhere():
     np.testing.assert_allclose(model.posterior().mean, 0.1)
 
 
-def test_a_field_without_contrast_is_predicted_from_the_position():
-    from napari_hae.agent.surrogate import Surrogate
-
-    flat = np.zeros_like(DESCRIPTORS)
-    model = Surrogate(flat, PLACES.astype(np.float32), ModelSettings(), seed=0)
+@pytest.mark.parametrize("network", ["transfer", "none"])
+def test_a_field_without_contrast_is_predicted_from_the_position(network):
+    model = surrogate(np.zeros_like(DATA), network=network)
     model.fit(MEASURED[:12], TRUTH[MEASURED[:12]])
     assert np.ptp(model.posterior().mean) > 0
 
@@ -255,59 +259,57 @@ def test_targets_that_are_no_numbers_are_refused(targets):
         surrogate().fit(range(len(targets)), np.array(targets))
 
 
-def test_a_fit_that_fails_keeps_the_hyperparameters_and_says_so(
-    fitted, monkeypatch, caplog
-):
-    def fail(*_, **__):
-        raise RuntimeError("not positive definite")
+def test_a_fit_that_fails_is_tried_afresh(fitted, monkeypatch, caplog):
+    from napari_hae.agent import surrogate as module
 
-    before = fitted.state_dict()["model"]
-    monkeypatch.setattr("napari_hae.agent.fitting.scipy_minimize", fail)
+    def fail_when_warm(evidence, start, iterations):
+        tried.append(iterations)
+        return None if iterations == module.WARM_ITERATIONS else start
+
+    tried = []
+    monkeypatch.setattr(module, "fit", fail_when_warm)
     more = np.append(MEASURED, UNMEASURED[:6])
+    fitted.fit(more, TRUTH[more])
+    assert tried == [module.WARM_ITERATIONS, module.FRESH_ITERATIONS]
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_when_every_fit_fails_a_plain_gaussian_process_predicts(
+    network, monkeypatch, caplog
+):
+    from napari_hae.agent import surrogate as module
+
+    model = surrogate(network=network)
+    monkeypatch.setattr(module, "fit", lambda *_: None)
+    monkeypatch.setattr(module, "fit_network", lambda *_: None)
     with caplog.at_level(logging.WARNING):
-        monkeypatch.setattr(
-            "napari_hae.agent.fitting.negative_log_posterior", fail, raising=True
-        )
-        fitted.fit(more, TRUTH[more])
-    after = fitted.state_dict()["model"]
-    assert all((after[name] == before[name]).all() for name in before)
-    assert "keeps its previous hyperparameters" in caplog.text
-    std = fitted.posterior().std
-    assert std[UNMEASURED[0]] < std.max()
+        model.fit(MEASURED, TRUTH[MEASURED])
+    assert "plain Gaussian process" in caplog.text
+    posterior = model.posterior()
+    error = posterior.mean[UNMEASURED] - TRUTH[UNMEASURED]
+    assert error.std() < TRUTH.std()
+    assert posterior.std[MEASURED].mean() < posterior.std[UNMEASURED].mean()
 
 
 def test_the_fit_improves_the_marginal_likelihood(fitted):
-    from napari_hae.agent.surrogate import Surrogate
-
-    unfitted = Surrogate(
-        DESCRIPTORS, PLACES.astype(np.float32), ModelSettings(), seed=1
-    )
-    unfitted._take_data(MEASURED, TRUTH[MEASURED])
-    unfitted._model = unfitted._new_model()
+    unfitted = copy.deepcopy(fitted)
+    unfitted._fitted = unfitted._unfitted()
     assert fitted.log_marginal_likelihood > unfitted.log_marginal_likelihood + 0.1
 
 
-def test_the_objective_is_gpytorchs_own(fitted):
-    import gpytorch
-
-    from napari_hae.agent.fitting import negative_log_posterior
-
-    model = fitted._model
-    model.train()
-    reference = gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)
-    value = -reference(model(*model.train_inputs), model.train_targets)
-    assert negative_log_posterior(model).item() == pytest.approx(value.item())
-
-
 def test_the_residual_network_begins_as_the_identity():
-    model = surrogate()
-    model._take_data(MEASURED, TRUTH[MEASURED])
-    model._model = model._new_model()
-    np.testing.assert_allclose(model.embed(), DESCRIPTORS, rtol=1e-6)
+    import torch
+
+    from napari_hae.agent.networks import network
+
+    inputs = torch.arange(10.0).reshape(2, 5)
+    untrained = network(ModelSettings(network="residual"), 5)
+    assert torch.equal(untrained(inputs), inputs)
 
 
 def test_the_classic_network_embeds_in_as_many_dimensions_as_asked(monkeypatch):
-    monkeypatch.setattr("napari_hae.agent.fitting.CLASSIC_CYCLES", 3)
+    monkeypatch.setattr("napari_hae.agent.deep_kernel.CLASSIC_CYCLES", 3)
     model = surrogate(network="classic", embedding_dim=3)
     model.fit(MEASURED, TRUTH[MEASURED])
     assert model.embed().shape == (len(TRUTH), 3)
@@ -319,7 +321,7 @@ def test_building_a_model_leaves_torchs_own_random_numbers_alone():
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    surrogate().fit([1, 2], np.array([1.0, 2.0]))
+    surrogate(network="residual").fit([1, 2], np.array([1.0, 2.0]))
     assert torch.rand(1) == expected
 
 

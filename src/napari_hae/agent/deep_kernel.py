@@ -1,31 +1,48 @@
-"""The deep-kernel Gaussian process as a gpytorch model.
+"""A network fitted within one experiment, together with its kernel, by gpytorch.
 
 The covariance of two candidates is a kernel of what a network makes of their
 descriptors (Wilson et al., Deep Kernel Learning, AISTATS 2016), plus, if wanted, a
-kernel of their positions. Log-normal priors on all hyperparameters make the fit a MAP
-estimate: from tens of measurements, maximum likelihood overfits.
+kernel of their positions.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
 import gpytorch
+import numpy as np
 import torch
-from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
+from botorch.optim.closures.core import ForwardBackwardClosure
+from botorch.optim.core import scipy_minimize, torch_minimize
+from botorch.optim.utils import get_parameters_and_bounds
+from gpytorch.kernels import MaternKernel, RBFKernel, ScaleKernel
 from gpytorch.priors import LogNormalPrior
 from linear_operator.utils.cholesky import psd_safe_cholesky
 
+from napari_hae.agent.covariance import (
+    LENGTH_STD,
+    LOG_NOISE,
+    NOISE_STD,
+    VARIANCE_STD,
+    Part,
+)
 from napari_hae.agent.networks import network
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
 
     from napari_hae.agent.model_settings import ModelSettings
 
-POSITION_UNIT_PX = 10.0
-"""Positions enter the kernel in units of this many pixels."""
+logger = logging.getLogger(__name__)
+
+RESIDUAL_ITERATIONS = 40
+"""Iterations of L-BFGS for the residual network."""
+CLASSIC_CYCLES = 200
+"""Adam's steps for the classic network, always from scratch, as published."""
+CLASSIC_LEARNING_RATE = 0.01
 
 
 class DeepKernelGP(gpytorch.models.ExactGP):
@@ -37,77 +54,115 @@ class DeepKernelGP(gpytorch.models.ExactGP):
         Shape `(n, descriptors + 2)`, float64.
     targets
         Shape `(n,)`, standardised.
+    parts
+        The kernels, the first one of the network's output, the second, if any, of the
+        position.
     """
 
     def __init__(
-        self, inputs: Tensor, targets: Tensor, settings: ModelSettings
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        settings: ModelSettings,
+        parts: tuple[Part, ...],
     ) -> None:
         likelihood = gpytorch.likelihoods.GaussianLikelihood(
-            noise_prior=_log_normal(-3.0, 0.7)
+            noise_prior=_log_normal(LOG_NOISE, NOISE_STD)
         )
         super().__init__(inputs, targets, likelihood)
-        self.network, width = network(settings, inputs.shape[1] - 2)
-        self.mean_module = gpytorch.means.ZeroMean()
-        self.kernel = _scaled(settings.kernel, width, _log_scale(width) + 0.3, 0.0)
-        self.position_kernel: Kernel | None = None
-        if settings.position_kernel:
-            self.position_kernel = _scaled("matern52", 2, _log_scale(2), -1.0)
+        self.network = network(settings, inputs.shape[1] - 2)
+        self.kernels = torch.nn.ModuleList(_kernel(part) for part in parts)
         self.double()
-        self.likelihood.initialize(noise=math.exp(-3.0))
+        self.likelihood.initialize(noise=math.exp(LOG_NOISE))
 
     def forward(self, inputs: Tensor) -> Any:
         """The prior at inputs of shape `(n, descriptors + 2)`."""
         return gpytorch.distributions.MultivariateNormal(
-            self.mean_module(inputs), self.covariance(self.embed(inputs))
+            inputs.new_zeros(len(inputs)), self.covariance(inputs)
         )
 
-    def embed(self, inputs: Tensor) -> Tensor:
-        """What the kernels compare: `(n, width + 2)`, network output and position."""
-        descriptors, positions = inputs[:, :-2], inputs[:, -2:]
-        return torch.cat([self.network(descriptors), positions], dim=1)
-
-    def covariance(self, one: Tensor, other: Tensor | None = None) -> Any:
-        """The covariance of embedded inputs, `(n, m)`, evaluated lazily."""
-        second = one if other is None else other
-        result = self.kernel(one[:, :-2], second[:, :-2])
-        if self.position_kernel is not None:
-            places = self.position_kernel(one[:, -2:], second[:, -2:])
-            result = result + places
+    def covariance(self, inputs: Tensor) -> Any:
+        """Without noise, `(n, n)`, evaluated lazily."""
+        result = self.kernels[0](self.network(inputs[:, :-2]))
+        for kernel in self.kernels[1:]:
+            result = result + kernel(inputs[:, -2:])
         return result
 
-    def factor(self, embedded: Tensor) -> Tensor:
-        """Lower Cholesky factor of the noisy covariance of embedded inputs, `(n, n)`.
-
-        Jitter is added as far as needed; raises `NotPSDError` when none suffices.
-        """
-        noise = self.likelihood.noise * torch.eye(len(embedded), dtype=embedded.dtype)
-        covariance = self.covariance(embedded).to_dense()
-        factor: Tensor = psd_safe_cholesky(covariance + noise)
-        return factor
-
-    def parts(self) -> list[tuple[ScaleKernel, slice]]:
-        """The additive kernels, each with the columns of the embedding that it sees."""
-        kernels = [(self.kernel, slice(None, -2))]
-        if self.position_kernel is not None:
-            kernels.append((self.position_kernel, slice(-2, None)))
-        return kernels
+    def logs(self) -> NDArray[np.float64]:
+        """The logarithms of all hyperparameters, in the order of `prior_of`."""
+        kernels: list[Any] = list(self.kernels)
+        lengths = [kernel.base_kernel.lengthscale.ravel() for kernel in kernels]
+        variances = [kernel.outputscale.ravel() for kernel in kernels]
+        noise = self.likelihood.noise.ravel()
+        values: NDArray[np.float64] = torch.cat([*lengths, *variances, noise]).numpy()
+        return np.log(values)
 
 
-def _scaled(
-    kind: str, width: int, log_length: float, log_variance: float
-) -> ScaleKernel:
-    prior = _log_normal(log_length, 0.7)
-    keywords = {"ard_num_dims": width, "lengthscale_prior": prior}
-    base = RBFKernel(**keywords) if kind == "rbf" else MaternKernel(nu=2.5, **keywords)
-    kernel = ScaleKernel(base, outputscale_prior=_log_normal(log_variance, 1.0))
-    base.initialize(lengthscale=math.exp(log_length))
-    kernel.initialize(outputscale=math.exp(log_variance))
+def fit_network(
+    inputs: Tensor, targets: Tensor, settings: ModelSettings, parts: tuple[Part, ...]
+) -> tuple[nn.Module, NDArray[np.float64]] | None:
+    """The fitted network, and the logarithms of the hyperparameters fitted with it.
+
+    The classic network is fitted by Adam, others by L-BFGS. None if that fails.
+    """
+    model = DeepKernelGP(inputs, targets, settings, parts)
+    parameters, bounds = get_parameters_and_bounds(model, requires_grad=True)
+    closure = ForwardBackwardClosure(lambda: negative_log_posterior(model), parameters)
+    try:
+        with gpytorch.settings.cholesky_max_tries(6):
+            if settings.network == "classic":
+                adam = torch.optim.Adam(parameters.values(), lr=CLASSIC_LEARNING_RATE)
+                torch_minimize(
+                    closure,
+                    parameters,
+                    bounds,
+                    optimizer=adam,
+                    step_limit=CLASSIC_CYCLES,
+                )
+            else:
+                options = {"maxiter": RESIDUAL_ITERATIONS}
+                scipy_minimize(closure, parameters, bounds, options=options)
+    # A covariance that is not positive definite, in all the ways the libraries say it.
+    except (RuntimeError, ValueError, ArithmeticError) as error:
+        logger.warning("the network's fit failed: %s", error)
+        return None
+    if not all(bool(each.isfinite().all()) for each in parameters.values()):
+        logger.warning("the network's fit failed: it ended at values not finite")
+        return None
+    with torch.no_grad():
+        return model.network.requires_grad_(False), model.logs()
+
+
+def negative_log_posterior(model: DeepKernelGP) -> Tensor:
+    """Of the hyperparameters, per measurement, up to a constant.
+
+    Minus the log marginal likelihood (Rasmussen and Williams 2006, eq. 2.30) minus the
+    log priors. Written out, because it costs half of what gpytorch's general one does.
+    """
+    inputs, targets = model.train_inputs[0], model.train_targets
+    noise = model.likelihood.noise * torch.eye(len(inputs), dtype=inputs.dtype)
+    factor = psd_safe_cholesky(model.covariance(inputs).to_dense() + noise)
+    white = torch.linalg.solve_triangular(factor, targets[:, None], upper=False)
+    total = white.square().sum() / 2 + factor.diagonal().log().sum()
+    total = total + len(targets) * math.log(2 * math.pi) / 2
+    for _, module, prior, closure, _ in model.named_priors():
+        total = total - prior.log_prob(closure(module)).sum()
+    result: Tensor = total / len(targets)
+    return result
+
+
+def _kernel(part: Part) -> ScaleKernel:
+    keywords = {
+        "ard_num_dims": part.width,
+        "lengthscale_prior": _log_normal(part.log_length, LENGTH_STD),
+    }
+    rbf = part.kind == "rbf"
+    base = RBFKernel(**keywords) if rbf else MaternKernel(nu=2.5, **keywords)
+    prior = _log_normal(part.log_variance, VARIANCE_STD)
+    kernel = ScaleKernel(base, outputscale_prior=prior)
+    base.initialize(lengthscale=math.exp(part.log_length))
+    kernel.initialize(outputscale=math.exp(part.log_variance))
     return kernel
-
-
-def _log_scale(width: int) -> float:
-    """Distances grow with the square root of the number of dimensions."""
-    return 0.5 * math.log(width)
 
 
 def _log_normal(mean: float, std: float) -> LogNormalPrior:

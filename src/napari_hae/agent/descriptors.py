@@ -108,17 +108,17 @@ def _principal_axes(
     return _signed(vectors.T)
 
 
-def derivatives(data: Array) -> Array:
-    """Twelve rotation-invariant derivatives per detector, standardised.
+def derivatives(data: Array, scales_px: tuple[float, ...] = SCALES_PX) -> Array:
+    """Four rotation-invariant derivatives per detector and scale, standardised.
 
-    At each of `SCALES_PX`: the smoothed intensity, the gradient's magnitude, the
-    Laplacian and the anisotropy of the Hessian. Shape
-    `(rows * columns, 12 * detectors)`.
+    At each scale: the smoothed intensity, the gradient's magnitude, the Laplacian and
+    the anisotropy of the Hessian. Shape
+    `(rows * columns, 4 * scales * detectors)`.
     """
     columns = [
         _standardised(feature.ravel())
         for plane in data
-        for scale in SCALES_PX
+        for scale in scales_px
         for feature in _derivatives_at(plane.astype(np.float32), scale)
     ]
     return np.stack(columns, axis=1)

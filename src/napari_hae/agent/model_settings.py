@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -12,24 +13,52 @@ from napari_hae.settings_base import Settings
 class ModelSettings(Settings):
     """How the deep-kernel Gaussian process sees the sample."""
 
-    patch_px: int = Field(default=8, ge=2, le=64, title="Patch size (px)")
-    """Side of the image patch that describes each candidate, in pixels of the survey
-    image. Larger patches see more of the surroundings. Default 8."""
-    components: int = Field(default=8, ge=1, le=32, title="Patch components")
-    """How many principal components of the patches the model sees, beside derivatives
-    of the image. Default 8."""
-    network: Literal["residual", "classic", "none"] = Field(
-        default="residual", title="Network"
+    network: Literal["transfer", "tuned", "residual", "classic", "none"] = Field(
+        default="transfer", title="Network"
     )
-    """residual: a small network that adds to the descriptors and can shrink to nothing.
-    classic: the deep kernel of the papers, a network to a few dimensions, fitted from
-    scratch each time (Wilson et al., AISTATS 2016). none: no network. Default:
-    residual."""
+    """transfer: features that a network learned from many simulated experiments.
+    tuned: the same, with a small network on top that is fitted during the experiment.
+    none: patches and derivatives of the image. residual: the same, with a small network
+    on top. classic: the deep kernel of the papers, a network from these to a few
+    dimensions, fitted from scratch each time (Wilson et al., AISTATS 2016). Default:
+    transfer."""
+    weights: Path | None = Field(
+        default=None,
+        title="Weights of the network",
+        json_schema_extra={"empty": "as installed"},
+    )
+    """File with other weights of the transfer network, as `training/pretrain.py` makes
+    it. Default: those learned from simulated experiments."""
     kernel: Literal["matern52", "rbf"] = Field(default="matern52", title="Kernel")
     """The covariance of the Gaussian process: Matérn 5/2 for rough functions, RBF for
     very smooth ones. Default: Matérn 5/2."""
-    embedding_dim: int = Field(default=2, ge=1, le=8, title="Embedding dimensions")
-    """Dimensions that the classic network maps to. Default 2."""
     position_kernel: bool = Field(default=True, title="Use the position")
     """Add a kernel of the position, so that the model also interpolates in space.
     Default on."""
+    patch_px: int = Field(default=8, ge=2, le=64, title="Patch size (px)")
+    """Side of the image patch that describes each candidate, in pixels of the survey
+    image, without the transfer network. Larger patches see more of the surroundings.
+    Default 8."""
+    components: int = Field(default=8, ge=1, le=32, title="Patch components")
+    """How many principal components of the patches the model sees, beside derivatives
+    of the image, without the transfer network. Default 8."""
+    embedding_dim: int = Field(default=2, ge=1, le=8, title="Embedding dimensions")
+    """Dimensions that the classic network maps to. Default 2."""
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", title="Compute on")
+    """Where predictions are computed. auto: on a graphics card if there is one that
+    torch can use. Default: auto."""
+
+    @property
+    def uses_descriptors(self) -> bool:
+        """Whether it sees patches and derivatives, not learned features."""
+        return self.network in ("residual", "classic", "none")
+
+    @property
+    def fits_network(self) -> bool:
+        """Whether a network is fitted during the experiment."""
+        return self.network in ("tuned", "residual", "classic")
+
+    def without_fitted_network(self) -> Self:
+        """The same inputs, compared as they are."""
+        plain = "none" if self.uses_descriptors else "transfer"
+        return self.model_copy(update={"network": plain})

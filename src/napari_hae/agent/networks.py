@@ -1,4 +1,4 @@
-"""The networks of the deep kernel: from descriptors to what the kernel compares."""
+"""The networks that are fitted within one experiment."""
 
 from __future__ import annotations
 
@@ -45,19 +45,17 @@ class Residual(gpytorch.Module):
         return result
 
 
-def network(settings: ModelSettings, inputs: int) -> tuple[nn.Module, int]:
-    """The network that the settings ask for, and the width of its output."""
-    if settings.network == "residual":
-        return Residual(inputs), inputs
-    if settings.network == "none":
-        return nn.Identity(), inputs
+def network(settings: ModelSettings, inputs: int) -> nn.Module:
+    """The network that the settings ask for, untrained."""
+    if settings.network != "classic":
+        return Residual(inputs)
     layers: list[nn.Module] = []
     width = inputs
     for units in CLASSIC_UNITS:
         layers += [nn.Linear(width, units), nn.ReLU()]
         width = units
     layers.append(nn.Linear(width, settings.embedding_dim))
-    return nn.Sequential(*layers), settings.embedding_dim
+    return nn.Sequential(*layers)
 
 
 def _weight_of(name: str):  # type: ignore[no-untyped-def]

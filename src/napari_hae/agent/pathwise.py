@@ -10,49 +10,78 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from gpytorch.kernels import RBFKernel
+from linear_operator.utils.cholesky import psd_safe_cholesky
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from gpytorch.kernels import ScaleKernel
     from torch import Tensor
+
+    from napari_hae.agent.covariance import Covariance
 
 FEATURES = 1024
 """Fourier features per kernel."""
+_CHUNK = 2048
+
+
+def draw(
+    covariance: Covariance,
+    candidates: Tensor,
+    known: Sequence[int],
+    values: Tensor,
+    rng: np.random.Generator,
+) -> Tensor:
+    """One function from the posterior at all candidates, `(n,)`.
+
+    Parameters
+    ----------
+    candidates
+        Scaled by the covariance, `(n, columns)`.
+    known, values
+        Indices of the measured candidates, and their standardised targets.
+    """
+    function = prior_function(covariance, rng, candidates)
+    measured = candidates[list(known)]
+    noisy = covariance(measured, measured)
+    noisy.diagonal().add_(covariance.noise)
+    noise = covariance.noise**0.5 * rng.standard_normal(len(known))
+    missed = values.to(measured) - function(measured)
+    missed -= torch.from_numpy(noise).to(missed)
+    factor = psd_safe_cholesky(noisy)
+    weights = torch.cholesky_solve(missed[:, None], factor)[:, 0]
+    return torch.cat(
+        [
+            function(block) + covariance(block, measured) @ weights
+            for block in torch.split(candidates, _CHUNK)
+        ]
+    )
 
 
 def prior_function(
-    parts: list[tuple[ScaleKernel, slice]], rng: np.random.Generator
+    covariance: Covariance, rng: np.random.Generator, like: Tensor
 ) -> Callable[[Tensor], Tensor]:
-    """One function from the prior of additive ARD kernels.
+    """One function from the prior, of scaled inputs `(n, columns)` to `(n,)`.
 
     Frequencies of the RBF kernel are normal, those of the Matérn 5/2 kernel follow
-    Student's t distribution with 5 degrees of freedom. The function takes embedded
-    inputs `(n, width)` and returns `(n,)`.
+    Student's t distribution with 5 degrees of freedom.
     """
-    terms = [_term(kernel, columns, rng) for kernel, columns in parts]
+    terms: list[tuple[slice, Tensor, Tensor, Tensor]] = []
+    for part, columns, variance in covariance.terms():
+        frequencies = rng.standard_normal((part.width, FEATURES))
+        if part.kind == "matern52":
+            frequencies *= np.sqrt(5 / rng.chisquare(5, FEATURES))
+        phases = rng.uniform(0, 2 * np.pi, FEATURES)
+        weights = rng.standard_normal(FEATURES) * np.sqrt(2 * variance / FEATURES)
+        frequency, phase, weight = (
+            torch.from_numpy(x).to(like) for x in (frequencies, phases, weights)
+        )
+        terms.append((columns, frequency, phase, weight))
 
-    def function(embedded: Tensor) -> Tensor:
-        return torch.stack([term(embedded) for term in terms]).sum(dim=0)
+    def function(inputs: Tensor) -> Tensor:
+        made = [
+            torch.cos(inputs[:, columns] @ frequency + phase) @ weight
+            for columns, frequency, phase, weight in terms
+        ]
+        return torch.stack(made).sum(dim=0)
 
     return function
-
-
-def _term(
-    kernel: ScaleKernel, columns: slice, rng: np.random.Generator
-) -> Callable[[Tensor], Tensor]:
-    lengths = kernel.base_kernel.lengthscale.detach().squeeze(0).numpy()
-    frequencies = rng.standard_normal((len(lengths), FEATURES)) / lengths[:, None]
-    if not isinstance(kernel.base_kernel, RBFKernel):
-        frequencies *= np.sqrt(5 / rng.chisquare(5, FEATURES))
-    phases = rng.uniform(0, 2 * np.pi, FEATURES)
-    variance = float(kernel.outputscale.detach())
-    weights = rng.standard_normal(FEATURES) * np.sqrt(2 * variance / FEATURES)
-    tensors = [torch.from_numpy(each) for each in (frequencies, phases, weights)]
-
-    def term(embedded: Tensor) -> Tensor:
-        frequency, phase, weight = tensors
-        return torch.cos(embedded[:, columns] @ frequency + phase) @ weight
-
-    return term

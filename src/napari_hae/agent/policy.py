@@ -281,20 +281,9 @@ class Policy:
 
     def _new_surrogate(self) -> Surrogate:
         # torch is imported when a model is first needed, not before.
-        from napari_hae.agent.descriptors import describe
         from napari_hae.agent.surrogate import Surrogate
 
-        rows, columns = np.indices(self._frame.shape).reshape(2, -1)
-        return Surrogate(
-            describe(
-                self._image.data,
-                patch_px=self._model.patch_px,
-                components=self._model.components,
-            ),
-            np.stack([rows, columns], axis=1).astype(np.float32),
-            self._model,
-            seed=self._seed,
-        )
+        return Surrogate(self._image.data, self._model, seed=self._seed)
 
 
 def _largest(values: Array, open_: NDArray[np.bool_], rng: np.random.Generator) -> int:

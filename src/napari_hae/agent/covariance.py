@@ -1,0 +1,126 @@
+"""The covariance of the Gaussian process: a sum of stationary kernels.
+
+Each part of the sum sees its own columns of the inputs, with a length scale for each
+(automatic relevance determination; Rasmussen and Williams 2006, chapters 4.2 and 5.1).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Array = NDArray[np.float64]
+
+LENGTH_STD, VARIANCE_STD, NOISE_STD = 0.7, 1.0, 1.5
+"""Standard deviations of the log-normal priors."""
+LOG_NOISE = -2.5
+"""Centre of the noise variance's prior: a clean spectrum to one that is all noise."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the kernels, with the centres of its log-normal priors.
+
+    Attributes
+    ----------
+    kind
+        Of the kernel.
+    width
+        How many columns it sees.
+    log_length, log_variance
+        Centres of the priors of its length scales and of its variance.
+    """
+
+    kind: Literal["matern52", "rbf"]
+    width: int
+    log_length: float
+    log_variance: float
+
+
+def prior_of(parts: tuple[Part, ...]) -> tuple[Array, Array]:
+    """Centres and standard deviations of all hyperparameters' logarithms.
+
+    In this order: the length scales of all columns, the variance of each part, the
+    variance of the noise.
+    """
+    columns = sum(part.width for part in parts)
+    centres = [part.log_length for part in parts for _ in range(part.width)]
+    centres += [*(part.log_variance for part in parts), LOG_NOISE]
+    deviations = [LENGTH_STD] * columns + [VARIANCE_STD] * len(parts) + [NOISE_STD]
+    return np.array(centres), np.array(deviations)
+
+
+class Covariance:
+    """The sum of kernels at fixed hyperparameters.
+
+    Parameters
+    ----------
+    parts
+        The kernels; together they see all columns, in their order.
+    logs
+        The hyperparameters' logarithms, in the order of `prior_of`.
+    """
+
+    def __init__(self, parts: tuple[Part, ...], logs: Array) -> None:
+        columns = sum(part.width for part in parts)
+        self.parts = parts
+        self.lengths = np.exp(logs[:columns])
+        """Length scale of each column."""
+        self.variances = np.exp(logs[columns:-1])
+        """Prior variance of each part."""
+        self.noise = float(np.exp(logs[-1]))
+        """Variance of one measurement's noise."""
+        self.prior_variance = float(self.variances.sum())
+        """Of any candidate; the kernels are stationary."""
+
+    def scaled(self, inputs: Tensor) -> Tensor:
+        """Inputs `(n, columns)` in units of the length scales."""
+        return inputs / torch.from_numpy(self.lengths).to(inputs)
+
+    def __call__(self, one: Tensor, other: Tensor) -> Tensor:
+        """The covariance of scaled inputs, `(n, columns)` and `(m, columns)`."""
+        result: Tensor | None = None
+        for part, columns, variance in self.terms():
+            squared = squared_distances(one[:, columns], other[:, columns])
+            values = _correlation(part.kind, squared).mul_(variance)
+            result = values if result is None else result.add_(values)
+        assert result is not None
+        return result
+
+    def terms(self) -> Iterator[tuple[Part, slice, float]]:
+        """Each part with its columns and its variance."""
+        start = 0
+        for part, variance in zip(self.parts, self.variances, strict=True):
+            yield part, slice(start, start + part.width), float(variance)
+            start += part.width
+
+
+def squared_distances(one: Tensor, other: Tensor) -> Tensor:
+    """Between all rows, `(n, columns)` and `(m, columns)` to `(n, m)`."""
+    squared = one @ other.T
+    squared.mul_(-2).add_(one.square().sum(dim=1)[:, None])
+    return squared.add_(other.square().sum(dim=1)).clamp_min_(0)
+
+
+def _correlation(kind: str, squared: Tensor) -> Tensor:
+    """The kernel at squared scaled distances, which are overwritten."""
+    if kind == "rbf":
+        return squared.mul_(-0.5).exp_()
+    r = squared.mul_(5).sqrt()
+    polynomial = squared.div_(3).add_(r).add_(1)
+    return polynomial.mul_(r.neg_().exp_())
+
+
+def log_scale(width: int) -> float:
+    """Distances grow with the square root of the number of dimensions."""
+    return 0.5 * math.log(width)
