@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import settings
+
+# Threads that wait for each other make small matrices slow on a busy machine. Read when
+# the libraries are loaded, which no test did yet.
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 # How long an example takes says nothing about whether it is right.
 settings.register_profile("steady", deadline=None)
