@@ -282,7 +282,7 @@ def test_when_every_fit_fails_a_plain_gaussian_process_predicts(
 
     model = surrogate(network=network)
     monkeypatch.setattr(module, "fit", lambda *_: None)
-    monkeypatch.setattr(module, "fit_network", lambda *_: None)
+    monkeypatch.setattr("napari_hae.agent.deep_kernel.fit_network", lambda *_: None)
     with caplog.at_level(logging.WARNING):
         model.fit(MEASURED, TRUTH[MEASURED])
     assert "plain Gaussian process" in caplog.text

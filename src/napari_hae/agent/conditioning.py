@@ -13,7 +13,8 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from linear_operator.utils.cholesky import psd_safe_cholesky
+
+from napari_hae.agent.covariance import cholesky
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ class Conditioning:
 
     Raises
     ------
-    linear_operator.utils.errors.NotPSDError
+    numpy.linalg.LinAlgError
         If the covariance of what is known has no factor.
     """
 
@@ -62,7 +63,7 @@ class Conditioning:
         noisy = covariance(measured, measured)
         noisy.diagonal().add_(covariance.noise)
         # How much of each row of the factor is known is the size of `_known`.
-        self._factor = psd_safe_cholesky(noisy)
+        self._factor = cholesky(noisy)
         white = _solved(self._factor, targets[:, None])[:, 0]
         count, total = len(self._known), len(candidates)
         self._rows: Tensor | None = None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+JITTERS = (0.0, 1e-8, 1e-6, 1e-4)
+"""Added to the diagonal, one after the other, until a covariance has a factor."""
 LENGTH_STD, VARIANCE_STD, NOISE_STD = 0.7, 1.0, 1.5
 """Standard deviations of the log-normal priors."""
 LOG_NOISE = -2.5
@@ -103,6 +105,23 @@ class Covariance:
         for part, variance in zip(self.parts, self.variances, strict=True):
             yield part, slice(start, start + part.width), float(variance)
             start += part.width
+
+
+def cholesky(covariance: Tensor) -> Tensor:
+    """Lower Cholesky factor, `(n, n)`; jitter is added to the covariance as needed.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If no jitter suffices.
+    """
+    for jitter in JITTERS:
+        covariance.diagonal().add_(jitter)
+        factor, info = torch.linalg.cholesky_ex(covariance)
+        if not int(info) and math.isfinite(float(factor[-1, -1])):
+            result: Tensor = factor
+            return result
+    raise np.linalg.LinAlgError("the covariance is not positive definite")
 
 
 def squared_distances(one: Tensor, other: Tensor) -> Tensor:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from linear_operator.utils.errors import NotPSDError
 
-from napari_hae.agent.covariance import prior_of, squared_distances
+from napari_hae.agent.covariance import cholesky, prior_of, squared_distances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from napari_hae.agent.covariance import Part
 
     Array = NDArray[np.float64]
-
-JITTERS = (1e-8, 1e-6, 1e-4)
-"""Added to the diagonal, one after the other, until the covariance has a factor."""
 
 
 class Evidence:
@@ -53,7 +49,7 @@ class Evidence:
 
         Raises
         ------
-        linear_operator.utils.errors.NotPSDError
+        numpy.linalg.LinAlgError
             If the covariance has no factor, whatever jitter is added.
         """
         count, columns = self._inputs.shape
@@ -68,7 +64,7 @@ class Evidence:
             kept.append((inputs, values, slopes.mul_(variance)))
             start += part.width
         total.diagonal().add_(noise)
-        factor = _factor(total)
+        factor = cholesky(total)
         inverse = torch.cholesky_inverse(factor)
         weights = inverse @ self._targets
         deviations = (logs - self._centres) / self._deviations
@@ -104,14 +100,3 @@ def _by_length(inputs: Tensor, pull: Tensor) -> Tensor:
     """The sum over all pairs of `pull (x - x')² / 2`, for each column."""
     own = pull.sum(dim=1) @ inputs.square()
     return own - (inputs * (pull @ inputs)).sum(dim=0)
-
-
-def _factor(covariance: Tensor) -> Tensor:
-    """Lower Cholesky factor, `(n, n)`; adds jitter as far as needed."""
-    for jitter in JITTERS:
-        covariance.diagonal().add_(jitter)
-        factor, info = torch.linalg.cholesky_ex(covariance)
-        if not int(info) and math.isfinite(float(factor[-1, -1])):
-            result: Tensor = factor
-            return result
-    raise NotPSDError("the covariance is not positive definite")

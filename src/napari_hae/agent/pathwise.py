@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from linear_operator.utils.cholesky import psd_safe_cholesky
+
+from napari_hae.agent.covariance import cholesky
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ def draw(
     noise = covariance.noise**0.5 * rng.standard_normal(len(known))
     missed = values.to(measured) - function(measured)
     missed -= torch.from_numpy(noise).to(missed)
-    factor = psd_safe_cholesky(noisy)
+    factor = cholesky(noisy)
     weights = torch.cholesky_solve(missed[:, None], factor)[:, 0]
     return torch.cat(
         [

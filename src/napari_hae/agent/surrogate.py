@@ -13,7 +13,6 @@ import torch
 
 from napari_hae.agent.conditioning import Conditioning
 from napari_hae.agent.covariance import Covariance, prior_of
-from napari_hae.agent.deep_kernel import fit_network
 from napari_hae.agent.embedding import embed, parts_of, positions
 from napari_hae.agent.evidence import Evidence
 from napari_hae.agent.fitting import FRESH_ITERATIONS, WARM_ITERATIONS, fit
@@ -36,6 +35,8 @@ logger = logging.getLogger(__name__)
 REFIT_GROWTH = 1.1
 """Hyperparameters are fitted again when there are so many times as many measurements;
 in between the model is conditioned on them exactly."""
+MANY, REFIT_GROWTH_OF_MANY = 100, 1.3
+"""With so many measurements a fit takes longer and changes less."""
 FRESH_GROWTH = 1.5
 """A fit starts afresh, to leave local optima, at so many times as many."""
 SURPRISE = 3.0
@@ -106,7 +107,8 @@ class Surrogate:
         self._centre, self._spread = _standard(values)
         self._conditioning = None
         count = len(places)
-        self._refit_at = math.ceil(REFIT_GROWTH * count)
+        growth = REFIT_GROWTH if count < MANY else REFIT_GROWTH_OF_MANY
+        self._refit_at = math.ceil(growth * count)
         fitted = None
         if self._fitted is not None and count < self._fresh_at:
             fitted = self._fit_from(self._fitted.logs, WARM_ITERATIONS)
@@ -189,6 +191,9 @@ class Surrogate:
         return None if logs is None else _Fitted(plain.parts, logs)
 
     def _fit_with_network(self) -> _Fitted | None:
+        # gpytorch takes its time to load, and most runs need none of it.
+        from napari_hae.agent.deep_kernel import fit_network
+
         parts = parts_of(self._settings, self._width)
         inputs = self._inputs[self._indices].double()
         with torch.random.fork_rng(devices=[]):

@@ -6,6 +6,7 @@ by the experiment's thread otherwise.
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,10 @@ class Advisor:
             seed=settings.seed,
         )
         self._worker = ThreadPoolExecutor(1, "napari-hae-agent")
+        # The libraries of the model load while the initial design is measured.
+        self._loading = threading.Thread(target=_load_model, name="napari-hae-loading")
         if settings.acquisition.needs_model:
+            self._loading.start()
             self._worker.submit(_cap_threads)
         self._ahead: Future[Advice] | None = None
         self._untold: list[Measurement] = []
@@ -148,6 +152,8 @@ class Advisor:
     def close(self) -> None:
         """End the worker; waits for a computation that is under way."""
         self._worker.shutdown(wait=True, cancel_futures=True)
+        if self._loading.ident is not None:
+            self._loading.join()
 
     def _release_held_back(self) -> None:
         self._untold = self._held_back + self._untold
@@ -161,6 +167,10 @@ class Advisor:
     def _tell(self, measurement: Measurement) -> None:
         proposal = measurement.proposal
         self._policy.tell(proposal.row, proposal.column, measurement.target)
+
+
+def _load_model() -> None:
+    import napari_hae.agent.surrogate  # noqa: F401
 
 
 def _cap_threads() -> None:
