@@ -1,4 +1,4 @@
-"""Sets everything up and runs it: `nox -s demo`, `-s tests`, `-s screenshots`."""
+"""Sets everything up and runs it: `nox -s demo`, `tests`, `screenshots`, `bench`."""
 
 from __future__ import annotations
 
@@ -55,6 +55,17 @@ def tests(session: nox.Session) -> None:
     _set_up(session, "all,eels,tests")
     run = (*_display(), "python", "-m", "pytest", *session.posargs)
     session.run(*run, external=run[0] == XVFB[0])
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what docs/benchmarks.md says; with `--short` only the short form."""
+    _set_up(session, "all,eels")
+    if "--short" in session.posargs:
+        session.run("python", "benchmarks/short.py")
+        return
+    for script in ("step_time", "beam_share", "trap_sample", "compare", "ablation"):
+        session.run("python", f"benchmarks/{script}.py")
 
 
 @nox.session

@@ -21,7 +21,7 @@ from napari_hae.agent.acquisition import (
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.policy import Policy
-from napari_hae.agent.policy_settings import InitialDesign
+from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.types import ScanImage
 
 if TYPE_CHECKING:
@@ -41,15 +41,18 @@ class Agent:
     ----------
     seed
         Of the policy.
-    settings
-        Fields of `ModelSettings` other than the defaults.
+    moves, settings
+        Fields of `MoveSettings` and `ModelSettings` other than the defaults.
     """
 
     name = "napari-hae"
 
-    def __init__(self, seed: int = 0, **settings: Any) -> None:
+    def __init__(
+        self, seed: int = 0, moves: dict[str, Any] | None = None, **settings: Any
+    ) -> None:
         self._seed = seed
         self._model = ModelSettings.model_validate(settings)
+        self._moves = MoveSettings.model_validate(moves or {})
 
     def setup(
         self,
@@ -110,6 +113,7 @@ class Agent:
             goal=Goal(),
             initial=InitialDesign(points=1),
             seed=self._seed,
+            moves=self._moves,
         )
 
 

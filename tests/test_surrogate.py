@@ -240,6 +240,22 @@ def test_odd_data_still_give_a_prediction(network, indices, targets, monkeypatch
     assert np.isfinite(posterior.sample(np.random.default_rng(0))).all()
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_without_position_equal_surroundings_are_predicted_equal(network, monkeypatch):
+    monkeypatch.setattr("napari_hae.agent.deep_kernel.CLASSIC_CYCLES", 3)
+    halves = np.concatenate([DATA[:, :12], DATA[:, :12][:, ::-1]], axis=1)
+    model = surrogate(halves, network=network, position_kernel=False)
+    model.fit(MEASURED, TRUTH[MEASURED])
+    posterior = model.posterior()
+    shape = halves.shape[1:]
+    if network in ("transfer", "tuned"):
+        mean = posterior.mean.reshape(shape)
+        np.testing.assert_allclose(mean, mean[::-1], atol=5e-3 * np.ptp(mean))
+    assert np.isfinite(posterior.std).all()
+    assert np.isfinite(posterior.sample(np.random.default_rng(0))).all()
+    assert len(model.embed()) == len(TRUTH)
+
+
 def test_equal_targets_are_predicted_everywhere():
     model = surrogate()
     model.fit([5, 6, 7], np.array([0.1, 0.1, 0.1]))

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hae.agent.acquisition import MaximumUncertainty
 from napari_hae.agent.initial import design_point
+from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.posterior import Posterior
+from napari_hae.agent.traps import is_trapped
+from napari_hae.agent.travel import with_travel_cost
 from napari_hae.coordinates import FieldFrame
 from napari_hae.types import ChosenBy, PredictionMaps, Proposal
 
@@ -56,11 +60,13 @@ class Policy:
         goal: Goal,
         initial: InitialDesign,
         seed: int,
+        moves: MoveSettings | None = None,
     ) -> None:
         self._image = image
         self._frame = FieldFrame.of(image)
         self._model, self._acquisition = model, acquisition
         self._goal, self._initial, self._seed = goal, initial, seed
+        self._moves = moves or MoveSettings()
         self._measured: list[int] = []
         self._targets: list[float] = []
         self._pending: list[int] = []
@@ -84,6 +90,19 @@ class Policy:
         """Standard deviation of one measurement's noise, as fitted; NaN before."""
         return NAN if self._surrogate is None else self._surrogate.noise_std
 
+    @property
+    def is_trapped(self) -> bool:
+        """Whether its recent measurements found nothing better, all in like places."""
+        if self._surrogate is None or not self._surrogate.is_fitted:
+            return False
+        usable = np.isfinite(self._targets)
+        measured, targets = np.array(self._measured), np.array(self._targets)
+        seen, spread = self._surrogate.likeness(
+            measured[usable][-self._moves.patience :]
+        )
+        utilities = self._goal.utility_of(targets[usable])
+        return is_trapped(utilities, seen, spread, self.noise_std)
+
     def prepare(self) -> None:
         """Describe the survey image for the model; else the first `ask` does it."""
         if self._surrogate is None and self._acquisition.needs_model:
@@ -96,12 +115,14 @@ class Policy:
         acquisition: AcquisitionFunction | None = None,
         goal: Goal | None = None,
         initial: InitialDesign | None = None,
+        moves: MoveSettings | None = None,
     ) -> None:
         """Replace settings; what was measured stays, another model is fitted anew."""
         if model is not None and model != self._model:
             self._model, self._surrogate, self._is_stale = model, None, True
         self._acquisition = acquisition or self._acquisition
         self._goal, self._initial = goal or self._goal, initial or self._initial
+        self._moves = moves or self._moves
         self._posterior = None
 
     def ask(self, step: int, allowed: NDArray[np.bool_], attempt: int = 0) -> Proposal:
@@ -200,7 +221,13 @@ class Policy:
         predicted = self._predicted()
         nothing = np.full(open_.size, NAN)
         posterior = predicted or Posterior(nothing, nothing, sample=lambda rng: nothing)
-        values = self._values_of(posterior, rng)
+        values = nothing
+        if predicted is not None or not self._acquisition.needs_model:
+            values = self._values_of(posterior, rng)
+        if self._measured or self._pending:
+            beam = [*self._measured, *self._pending][-1]
+            weight = self._moves.travel_cost
+            values = with_travel_cost(values, self._frame.shape, beam, weight)
         chosen = _largest(np.where(open_.ravel(), values, NAN), open_.ravel(), rng)
         row, column = divmod(chosen, self._frame.shape[1])
         proposal = self._proposal(
@@ -217,17 +244,24 @@ class Policy:
         return proposal
 
     def _predicted(self) -> Posterior | None:
-        """The newest prediction; None if the acquisition function looks at none."""
+        """The newest prediction; None if none is looked at, or none can be made."""
         if not self._acquisition.needs_model:
             return None
-        self.refresh()
-        assert self._surrogate is not None
-        return self._surrogate.posterior(self._pending)
+        try:
+            self.refresh()
+            assert self._surrogate is not None
+            return self._surrogate.posterior(self._pending)
+        except (np.linalg.LinAlgError, RuntimeError):
+            # Whatever the libraries say: the experiment goes on.
+            logger.exception("the model gives no prediction")
+            return None
 
     def _values_of(self, posterior: Posterior, rng: np.random.Generator) -> Array:
         """The acquisition function for all candidates, `(n,)`."""
         if not self._acquisition.needs_model:
             return self._acquisition(posterior, NAN, rng)
+        if self._moves.leave_traps and self.is_trapped:
+            return MaximumUncertainty()(posterior, NAN, rng)
         utility = self._goal.utility(posterior)
         # What the model makes of the best measurement, not the largest count that noise
         # ever gave: a lucky one would make everything else look hopeless.

@@ -1,4 +1,4 @@
-"""The settings of the policy's first steps."""
+"""The settings of the policy's first steps, and of how it moves on."""
 
 from __future__ import annotations
 
@@ -19,3 +19,18 @@ class InitialDesign(Settings):
     grid: a coarse grid. All inside the allowed region. Default: latin hypercube."""
     points: int = Field(default=10, ge=1, le=10_000, title="Initial points")
     """How many spectra are measured before the agent chooses. Default 10."""
+
+
+class MoveSettings(Settings):
+    """How the agent moves from one position to the next."""
+
+    leave_traps: bool = Field(default=True, title="Leave traps")
+    """When the last measurements found nothing better, all in places that look alike:
+    measure where the model is least certain instead, until it is elsewhere. Default
+    on."""
+    patience: int = Field(default=8, ge=3, le=100, title="Patience (steps)")
+    """So many measurements without anything better, in like places, are a trap.
+    Default 8."""
+    travel_cost: float = Field(default=0.0, ge=0, le=100, title="Travel cost")
+    """How much long jumps of the beam are avoided. At 1 a jump across the field costs
+    as much as the acquisition function varies over it. Default 0."""

@@ -108,7 +108,7 @@ class Surrogate:
         self._conditioning = None
         count = len(places)
         growth = REFIT_GROWTH if count < MANY else REFIT_GROWTH_OF_MANY
-        self._refit_at = math.ceil(growth * count)
+        self._refit_at = max(math.ceil(growth * count), count + 2)
         fitted = None
         if self._fitted is not None and count < self._fresh_at:
             fitted = self._fit_from(self._fitted.logs, WARM_ITERATIONS)
@@ -148,8 +148,22 @@ class Surrogate:
 
     def embed(self) -> Array:
         """What the kernel compares of candidates, without position, `(n, width)`."""
-        embedding: Array = self._embedded(self._inputs)[:, :-2].numpy()
+        width = self._known_fit().parts[0].width
+        embedding: Array = self._embedded(self._inputs)[:, :width].numpy()
         return embedding
+
+    def likeness(self, indices: NDArray[np.intp]) -> tuple[Array, Array]:
+        """What the kernel compares of some candidates, and its variance over all.
+
+        Shapes `(len(indices), width)` and `(width,)`.
+        """
+        everything = self.embed()
+        return everything[indices], everything.var(axis=0)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it was fitted, so that it can predict."""
+        return self._fitted is not None
 
     @property
     def noise_std(self) -> float:
@@ -250,13 +264,17 @@ class Surrogate:
 
     def _embedded(self, inputs: Tensor, fitted: _Fitted | None = None) -> Tensor:
         """What the kernels compare, `(n, columns)`, float64."""
-        network = (fitted or self._known_fit()).network
+        fitted = fitted or self._known_fit()
+        network = fitted.network
+        columns = sum(part.width for part in fitted.parts)
         if network is None:
-            return inputs.double()
+            # Position comes last, and not every model looks at it.
+            return inputs[:, :columns].double()
         with torch.no_grad():
             blocks = torch.split(inputs[:, :-2], _EMBED_ROWS)
             made = [network(block.double()) for block in blocks]
-        return torch.cat([torch.cat(made), inputs[:, -2:].double()], dim=1)
+        together = torch.cat([torch.cat(made), inputs[:, -2:].double()], dim=1)
+        return together[:, :columns]
 
     def _known_fit(self) -> _Fitted:
         if self._fitted is None:

@@ -43,6 +43,7 @@ class Advisor:
             acquisition=settings.acquisition,
             goal=settings.goal,
             initial=settings.initial,
+            moves=settings.moves,
             seed=settings.seed,
         )
         self._worker = ThreadPoolExecutor(1, "napari-hae-agent")
@@ -112,7 +113,10 @@ class Advisor:
     def configure(self, settings: ExperimentSettings) -> None:
         """Replace the policy's settings; what it learned stays, nothing is ahead."""
         self._policy.configure(
-            model=settings.model, acquisition=settings.acquisition, goal=settings.goal
+            model=settings.model,
+            acquisition=settings.acquisition,
+            goal=settings.goal,
+            moves=settings.moves,
         )
 
     def retarget(self, targets: Sequence[float]) -> None:

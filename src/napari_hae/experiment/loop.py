@@ -127,7 +127,8 @@ class Loop:
         }
         if not changes:
             return
-        concerns_agent = {"model", "acquisition", "goal", "scalarizer"} & changes.keys()
+        of_agent = {"model", "acquisition", "goal", "scalarizer", "moves"}
+        concerns_agent = of_agent & changes.keys()
         if concerns_agent:
             self._drop_ahead("the settings were changed")
         self._record.settings(self.step, changes, who=who)

@@ -13,7 +13,7 @@ from napari_hae import plugins
 from napari_hae.agent.acquisition import AcquisitionFunction, LogExpectedImprovement
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.model_settings import ModelSettings
-from napari_hae.agent.policy_settings import InitialDesign
+from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.agent.scalarizers import BandIntegral, Scalarizer
 from napari_hae.settings_base import Settings
 
@@ -106,6 +106,7 @@ class ExperimentSettings(Settings):
     acquisition: AnyAcquisitionFunction = LogExpectedImprovement()
     model: ModelSettings = ModelSettings()
     initial: InitialDesign = InitialDesign()
+    moves: MoveSettings = MoveSettings()
     loop: LoopSettings = LoopSettings()
     survey: SurveySettings = SurveySettings()
     measurement: MeasurementSettings = MeasurementSettings()

@@ -42,7 +42,15 @@ class ExperimentDock(Dock):
                 "Acquisition", plugins.load_all(plugins.ACQUISITION_FUNCTIONS)
             ),
         }
-        for name in ("goal", "initial", "loop", "measurement", "budget", "model"):
+        for name in (
+            "goal",
+            "moves",
+            "initial",
+            "loop",
+            "measurement",
+            "budget",
+            "model",
+        ):
             self.forms[name] = SettingsForm(type(getattr(settings, name)))
         self.seed = SpinBox(min=0, max=2**31 - 1, value=settings.seed)
         self.seed.native.setToolTip(
@@ -57,7 +65,7 @@ class ExperimentDock(Dock):
             self.controls,
             self.pending,
             section("Goal", forms["scalarizer"], forms["goal"]),
-            section("Policy", forms["acquisition"]),
+            section("Policy", forms["acquisition"], forms["moves"]),
             section("Regions", self.regions),
             section("Measurement", forms["measurement"]),
             section("Budget", forms["budget"]),

@@ -1,0 +1,38 @@
+"""The cost of the beam's jumps: long ones take time to settle, and drift between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+def with_travel_cost(
+    values: Array, shape: tuple[int, int], start: int, weight: float
+) -> Array:
+    """The acquisition function less what it costs to go there, `(n,)`.
+
+    Parameters
+    ----------
+    values
+        Of all candidates, `(n,)`; those that are not finite stay as they are.
+    shape
+        Rows and columns of the field.
+    start
+        Index of the candidate where the beam is.
+    weight
+        Cost of a jump across the field, in standard deviations of the finite values.
+    """
+    finite = np.isfinite(values)
+    if not weight or not finite.any():
+        return values
+    rows, columns = np.indices(shape).reshape(2, -1)
+    row, column = divmod(start, shape[1])
+    distance = np.hypot(rows - row, columns - column) / np.hypot(*shape)
+    result: Array = values - weight * float(values[finite].std()) * distance
+    return result

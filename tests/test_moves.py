@@ -1,0 +1,133 @@
+"""Traps and travel: how the agent moves on."""
+
+import logging
+
+import numpy as np
+import pytest
+
+import blobs
+from napari_hae.agent.acquisition import LogExpectedImprovement
+from napari_hae.agent.goal import Goal
+from napari_hae.agent.model_settings import ModelSettings
+from napari_hae.agent.policy import Policy
+from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
+from napari_hae.agent.traps import is_trapped
+from napari_hae.agent.travel import with_travel_cost
+from napari_hae.types import ScanImage
+from trap_sample import SIDE, Sample
+
+ALIKE, SPREAD = np.full((5, 3), 0.1), np.ones(3)
+VARIED = np.random.default_rng(0).standard_normal((5, 3))
+
+
+def test_nothing_better_in_like_places_is_a_trap():
+    flat = np.r_[np.linspace(0, 1, 6), np.full(5, 0.9)]
+    assert is_trapped(flat, ALIKE, SPREAD, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("utilities", "seen"),
+    [
+        (np.r_[np.linspace(0, 1, 6), np.full(5, 1.2)], ALIKE),
+        (np.r_[np.linspace(0, 1, 6), np.full(5, 0.9)], VARIED),
+        (np.full(5, 0.9), ALIKE),
+    ],
+    ids=["something better", "elsewhere", "too early"],
+)
+def test_what_is_no_trap(utilities, seen):
+    assert not is_trapped(utilities, seen, SPREAD, 0.05)
+
+
+def test_a_field_without_contrast_traps_nobody():
+    flat = np.r_[np.linspace(0, 1, 6), np.full(5, 0.9)]
+    assert not is_trapped(flat, np.zeros((5, 3)), np.zeros(3), 0.05)
+
+
+def steps_to_the_better_one(seed, leave_traps, steps=60):
+    sample = Sample(seed)
+    policy = Policy(
+        ScanImage(sample.image[None], ("HAADF",), sample.image.shape, 1e-5),
+        model=ModelSettings(),
+        acquisition=LogExpectedImprovement(),
+        goal=Goal(),
+        initial=InitialDesign(points=10),
+        seed=seed,
+        moves=MoveSettings(leave_traps=leave_traps),
+    )
+    allowed = np.ones((SIDE, SIDE), dtype=bool)
+    for step in range(steps):
+        proposal = policy.ask(step, allowed)
+        pixel = proposal.row, proposal.column
+        policy.tell(*pixel, float(sample.measured[pixel]))
+        if sample.is_better[pixel]:
+            return step + 1
+    return steps
+
+
+def test_a_trap_is_left_for_the_rare_better_one():
+    seeds = range(7)
+    left = [steps_to_the_better_one(seed, leave_traps=True) for seed in seeds]
+    stayed = [steps_to_the_better_one(seed, leave_traps=False) for seed in seeds]
+    assert np.median(stayed) >= 1.5 * np.median(left)
+
+
+def policy_with(**moves):
+    return Policy(
+        blobs.image(),
+        model=ModelSettings(),
+        acquisition=LogExpectedImprovement(),
+        goal=Goal(),
+        initial=InitialDesign(points=5),
+        seed=0,
+        moves=MoveSettings(**moves),
+    )
+
+
+def path_length(policy, steps=20):
+    truth, path = blobs.truth(), []
+    for step in range(steps):
+        proposal = policy.ask(step, blobs.ANYWHERE)
+        path.append((proposal.row, proposal.column))
+        policy.tell(*path[-1], float(truth[path[-1]]))
+    return float(np.hypot(*np.diff(np.array(path[5:]), axis=0).T).sum())
+
+
+def test_a_travel_cost_shortens_the_path():
+    free = path_length(policy_with(leave_traps=False))
+    costly = path_length(policy_with(leave_traps=False, travel_cost=20.0))
+    assert costly < 0.6 * free
+
+
+def test_the_travel_cost_is_proportional_to_the_distance():
+    values = np.array([1.0, 2.0, 3.0, np.nan, -np.inf, 1.0])
+    costly = with_travel_cost(values, (2, 3), 0, 2.0)
+    finite = [0, 1, 2, 5]
+    unit = 2.0 * values[finite].std() / np.hypot(2, 3)
+    paid = values[finite] - costly[finite]
+    np.testing.assert_allclose(paid, unit * np.array([0, 1, 2, np.hypot(1, 2)]))
+    assert np.isnan(costly[3])
+    assert costly[4] == -np.inf
+    assert with_travel_cost(values, (2, 3), 0, 0.0) is values
+
+
+def test_without_any_prediction_the_agent_goes_on_at_random(monkeypatch, caplog):
+    from napari_hae.agent.surrogate import Surrogate
+
+    def fail(*_):
+        raise RuntimeError("no prediction")
+
+    policy, truth = policy_with(), blobs.truth()
+    monkeypatch.setattr(Surrogate, "posterior", fail)
+    seen = set()
+    with caplog.at_level(logging.WARNING):
+        for step in range(9):
+            proposal = policy.ask(step, blobs.ANYWHERE)
+            seen.add((proposal.row, proposal.column))
+            policy.tell(
+                proposal.row,
+                proposal.column,
+                float(truth[proposal.row, proposal.column]),
+            )
+    assert len(seen) == 9
+    assert "gives no prediction" in caplog.text
+    assert "chosen at random" in caplog.text
