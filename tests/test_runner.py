@@ -120,12 +120,13 @@ def test_the_states_follow_each_other_and_end_idle(lab):
     ]
 
 
+@pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("lookahead", [0, 1])
-def test_the_agent_finds_the_bump(lab, lookahead):
+def test_the_agent_finds_the_bump(lab, lookahead, batch):
     settings = experiment(
         acquisition=LogExpectedImprovement(),
-        loop=LoopSettings(lookahead=lookahead),
-        budget=Budget(steps=16),
+        loop=LoopSettings(lookahead=lookahead, batch=batch),
+        budget=Budget(steps=16 + 2 * batch),
     )
     runner = run(lab.runner(settings))
     frame = FieldFrame((8, 8), (80.0, 80.0))
@@ -133,10 +134,12 @@ def test_the_agent_finds_the_bump(lab, lookahead):
     assert max(m.target for m in runner.measurements) == pytest.approx(4 * top)
 
 
+@pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("lookahead", [0, 1])
-def test_the_same_seed_gives_the_same_path(lab, lookahead):
+def test_the_same_seed_gives_the_same_path(lab, lookahead, batch):
     settings = experiment(
-        acquisition=LogExpectedImprovement(), loop=LoopSettings(lookahead=lookahead)
+        acquisition=LogExpectedImprovement(),
+        loop=LoopSettings(lookahead=lookahead, batch=batch),
     )
     first, second = run(lab.runner(settings)), run(lab.runner(settings))
     assert path_of(first.measurements) == path_of(second.measurements)
@@ -170,11 +173,12 @@ def test_a_listener_that_raises_does_not_stop_the_run(lab, caplog):
 
 
 @pytest.mark.parametrize("lookahead", [0, 1])
-@pytest.mark.parametrize("stop_at", [3, 4, 5, 9])
-def test_a_resumed_run_goes_on_as_the_uninterrupted_one(lab, lookahead, stop_at):
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("stop_at", [3, 4, 5, 8, 9])
+def test_a_resumed_run_goes_on_as_the_uninterrupted_one(lab, lookahead, batch, stop_at):
     settings = experiment(
         acquisition=UpperConfidenceBound(),
-        loop=LoopSettings(lookahead=lookahead),
+        loop=LoopSettings(lookahead=lookahead, batch=batch),
         seed=3,
     )
     whole = run(lab.runner(settings))
@@ -194,6 +198,23 @@ def test_a_resumed_run_goes_on_as_the_uninterrupted_one(lab, lookahead, stop_at)
     assert np.array_equal(
         means, [m.proposal.mean for m in whole.measurements], equal_nan=True
     )
+
+
+@pytest.mark.parametrize(
+    ("lookahead", "lags"), [(0, [0, 1, 2]), (1, [3, 4, 5])], ids=["at once", "ahead"]
+)
+def test_the_positions_of_a_batch_are_chosen_on_the_same_knowledge(
+    lab, lookahead, lags
+):
+    settings = experiment(
+        acquisition=UpperConfidenceBound(),
+        loop=LoopSettings(lookahead=lookahead, batch=3),
+        budget=Budget(steps=14),
+    )
+    runner = run(lab.runner(settings))
+    chosen = [m.proposal for m in runner.measurements][settings.initial.points :]
+    assert [p.step - p.known for p in chosen[3:9]] == 2 * lags
+    assert len(set(path_of(runner.measurements))) == 14
 
 
 def test_a_run_that_was_killed_resumes_from_its_last_whole_line(lab):
@@ -427,10 +448,11 @@ def shared_lab(tmp_path_factory) -> Lab:
         max_size=4,
     ),
     lookahead=st.sampled_from([0, 1]),
+    batch=st.sampled_from([1, 3]),
     seed=st.integers(0, 2**20),
 )
 def test_nothing_is_ever_measured_where_it_was_forbidden_at_that_moment(
-    shared_lab, paintings, lookahead, seed
+    shared_lab, paintings, lookahead, batch, seed
 ):
     """Random masks at random moments of random runs: no violation, in 300 cases."""
     bare = FakeInstrument()
@@ -438,7 +460,9 @@ def test_nothing_is_ever_measured_where_it_was_forbidden_at_that_moment(
     lab.runs = shared_lab.runs
     runner = lab.runner(
         experiment(
-            loop=LoopSettings(lookahead=lookahead), budget=Budget(steps=10), seed=seed
+            loop=LoopSettings(lookahead=lookahead, batch=batch),
+            budget=Budget(steps=10),
+            seed=seed,
         )
     )
     shared_lab.runs = lab.runs

@@ -1,4 +1,9 @@
-"""The agent on a worker of its own, one proposal ahead of the beam.
+"""The agent on a worker of its own, one batch of proposals ahead of the beam.
+
+Steps of the initial design come one by one, then in batches; the proposals of a batch
+count on each other. With look-ahead a batch is computed from when the first position of
+the batch before is measured, on what was known then: a fixed lag, so that the same seed
+gives the same path, and a resumed run goes on as the uninterrupted one.
 
 The policy is used by one thread at a time: by the worker while a proposal is under way,
 by the experiment's thread otherwise.
@@ -6,11 +11,12 @@ by the experiment's thread otherwise.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from napari_hae.agent.policy import Policy
+from napari_hae.agent.policy import Exhausted, Policy
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
@@ -52,9 +58,12 @@ class Advisor:
         if settings.acquisition.needs_model:
             self._loading.start()
             self._worker.submit(_cap_threads)
-        self._ahead: Future[Advice] | None = None
+        self._initial, self._steps = settings.initial.points, settings.budget.steps
+        self._loop = settings.loop
+        self._ahead: dict[int, Future[Advice]] = {}
         self._untold: list[Measurement] = []
-        self._held_back: list[Measurement] = []
+        self._told = 0
+        self._taken_up_at: int | None = None
         self.maps: PredictionMaps | None = None
         """The newest predicted maps."""
 
@@ -66,41 +75,38 @@ class Advisor:
         Exhausted
             If no allowed candidate is left.
         """
-        if self._ahead is None:
-            self._tell_all()
-            self.look_ahead(step, allowed, attempt)
-        ahead, self._ahead = self._ahead, None
-        assert ahead is not None
-        proposal, maps = ahead.result()
+        if step not in self._ahead:
+            known = step if self._taken_up_at is None else self._taken_up_at
+            self._submit(step, allowed, attempt, known)
+        self._taken_up_at = None
+        proposal, maps = self._ahead.pop(step).result()
         self.maps = maps or self.maps
-        self._release_held_back()
-        self._tell_all()
         return proposal
 
-    def look_ahead(
-        self, step: int, allowed: NDArray[np.bool_], attempt: int = 0
-    ) -> None:
-        """Begin to compute the proposal for a step on what has been told so far."""
+    def look_ahead(self, step: int, allowed: NDArray[np.bool_]) -> None:
+        """Begin to compute the batch after that of a step about to be measured.
 
-        def advise() -> Advice:
-            return self._policy.ask(step, allowed, attempt), self._policy.maps(allowed)
-
-        self._ahead = self._worker.submit(advise)
-
-    def drop_ahead(self) -> Proposal | None:
-        """Take back the proposal computed ahead; None if there is none.
-
-        Raises
-        ------
-        Exhausted
-            If there was no candidate to compute.
+        Does nothing if that has begun, if there is none, or without look-ahead.
         """
-        ahead, self._ahead = self._ahead, None
-        proposal = None if ahead is None else ahead.result()[0]
-        if proposal is not None:
+        first = self._end_of_batch(step)
+        if self._loop.lookahead and first < self._steps and first not in self._ahead:
+            self._submit(first, allowed, 0, self._known_at(first))
+
+    def drop_ahead(self) -> list[Proposal]:
+        """Take back all proposals computed ahead, in their order."""
+        dropped = []
+        for future in self._ahead.values():
+            with contextlib.suppress(Exhausted):
+                dropped.append(future.result()[0])
+        self._ahead.clear()
+        for proposal in dropped:
             self.withdraw(proposal)
         self._tell_all()
-        return proposal
+        return dropped
+
+    def reschedule(self, settings: ExperimentSettings) -> None:
+        """Take over how far to look ahead, in batches of how many, and how long."""
+        self._loop, self._steps = settings.loop, settings.budget.steps
 
     def learn(self, measurement: Measurement) -> None:
         """Tell the policy of a measurement as soon as the worker is done."""
@@ -112,6 +118,7 @@ class Advisor:
 
     def configure(self, settings: ExperimentSettings) -> None:
         """Replace the policy's settings; what it learned stays, nothing is ahead."""
+        self.reschedule(settings)
         self._policy.configure(
             model=settings.model,
             acquisition=settings.acquisition,
@@ -121,7 +128,6 @@ class Advisor:
 
     def retarget(self, targets: Sequence[float]) -> None:
         """Replace all targets, in the order of the measurements."""
-        self._release_held_back()
         self._tell_all()
         self._policy.retarget(targets)
 
@@ -141,15 +147,17 @@ class Advisor:
         for measurement in measured[self._policy.known :]:
             self._tell(measurement)
 
-    def take_up(self, measured: Sequence[Measurement], lookahead: int) -> None:
-        """Tell all that `repeat` left, as an uninterrupted run would have.
+    def take_up(self, measured: Sequence[Measurement]) -> None:
+        """Go on after `repeat` as an uninterrupted run would.
 
-        With look-ahead its next proposal did not know of the last measurement: that is
-        held back until the proposal is there.
+        Its next proposal did not know of the last measurements: they are pending until
+        it is there.
         """
-        self.catch_up(measured[: max(len(measured) - lookahead, 0)])
-        self._held_back = list(measured[self._policy.known :])
-        for measurement in self._held_back:
+        step = len(measured)
+        self.catch_up(measured[: self._known_at(step)])
+        self._told = self._taken_up_at = self._policy.known
+        self._untold = list(measured[self._told :])
+        for measurement in self._untold:
             proposal = measurement.proposal
             self._policy.expect(proposal.row, proposal.column)
 
@@ -159,13 +167,43 @@ class Advisor:
         if self._loading.ident is not None:
             self._loading.join()
 
-    def _release_held_back(self) -> None:
-        self._untold = self._held_back + self._untold
-        self._held_back = []
+    def _submit(
+        self, first: int, allowed: NDArray[np.bool_], attempt: int, known: int
+    ) -> None:
+        """Let the worker learn what is to be known, then propose a batch."""
+        while self._untold and self._told < known:
+            self._worker.submit(self._tell, self._untold.pop(0))
+            self._told += 1
+
+        def advise(step: int, attempt: int) -> Advice:
+            return self._policy.ask(step, allowed, attempt), self._policy.maps(allowed)
+
+        for step in range(first, self._end_of_batch(first)):
+            attempts = attempt if step == first else 0
+            self._ahead[step] = self._worker.submit(advise, step, attempts)
+
+    def _start_of_batch(self, step: int) -> int:
+        chosen = step - self._initial
+        return step if chosen < 0 else step - chosen % self._loop.batch
+
+    def _end_of_batch(self, step: int) -> int:
+        """The first step of the next batch, or the end of the run."""
+        if step < self._initial:
+            return step + 1
+        end = self._start_of_batch(step) + self._loop.batch
+        return max(min(end, self._steps), step + 1)
+
+    def _known_at(self, step: int) -> int:
+        """How many measurements the proposal of a step knows of, without orders."""
+        start = self._start_of_batch(step)
+        if not self._loop.lookahead:
+            return start
+        return max(start - (self._loop.batch if start > self._initial else 1), 0)
 
     def _tell_all(self) -> None:
         for measurement in self._untold:
             self._tell(measurement)
+        self._told += len(self._untold)
         self._untold = []
 
     def _tell(self, measurement: Measurement) -> None:

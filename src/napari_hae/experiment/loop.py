@@ -6,7 +6,6 @@ import itertools
 import time
 from typing import TYPE_CHECKING
 
-from napari_hae.agent.policy import Exhausted
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.events import emit
@@ -129,9 +128,10 @@ class Loop:
             return
         of_agent = {"model", "acquisition", "goal", "scalarizer", "moves"}
         concerns_agent = of_agent & changes.keys()
-        if concerns_agent:
+        if concerns_agent | ({"loop"} & changes.keys()):
             self._drop_ahead("the settings were changed")
         self._record.settings(self.step, changes, who=who)
+        self._advisor.reschedule(new)
         if concerns_agent:
             self._advisor.configure(new)
         if "scalarizer" in changes:
@@ -186,7 +186,7 @@ class Loop:
 
     def _measure(self, proposal: Proposal) -> None:
         wanted = self.settings.measurement
-        self._look_ahead(proposal.step + 1)
+        self._look_ahead(proposal.step)
         self._instrument.place_beam(proposal.position)
         detector = self._instrument.capabilities().spectrum_detector(wanted.detector)
         spectrum = self._instrument.acquire_spectrum(detector.name, wanted.exposure_s)
@@ -216,8 +216,9 @@ class Loop:
             self._record.maps(self.maps, self.step)
 
     def _look_ahead(self, step: int) -> None:
-        if self.settings.loop.lookahead and step < self.settings.budget.steps:
-            self._decide_band(step)
+        """Begin to compute what comes after a step."""
+        if self.settings.loop.lookahead and step + 1 < self.settings.budget.steps:
+            self._decide_band(step + 1)
             self._advisor.look_ahead(step, self._mask())
 
     def _mask(self) -> NDArray[np.bool_]:
@@ -237,11 +238,7 @@ class Loop:
     def _drop_ahead(self, reason: str) -> None:
         # It is recorded although it is not used: the agent may have fitted for it, and
         # a resumed run has to fit there too.
-        try:
-            proposal = self._advisor.drop_ahead()
-        except Exhausted:
-            return
-        if proposal is not None:
+        for proposal in self._advisor.drop_ahead():
             self._record.proposal(proposal)
             self._record.refusal(proposal.step, reason)
 

@@ -20,7 +20,6 @@ def replay(past: StoredRun, advisor: Advisor) -> None:
     that it ends in the same state.
     """
     told: list[Measurement] = []
-    settings = past.settings
     for event in past.history:
         match event:
             case Proposal():
@@ -28,8 +27,7 @@ def replay(past: StoredRun, advisor: Advisor) -> None:
             case Measurement():
                 told.append(event)
             case SettingsChange():
-                settings = event.settings
-                advisor.configure(settings)
+                advisor.configure(event.settings)
             case Retargeting(targets):
                 advisor.catch_up(told)
                 told = [
@@ -37,4 +35,4 @@ def replay(past: StoredRun, advisor: Advisor) -> None:
                     for measurement, target in zip(told, targets, strict=True)
                 ]
                 advisor.retarget(targets)
-    advisor.take_up(told, settings.loop.lookahead)
+    advisor.take_up(told)

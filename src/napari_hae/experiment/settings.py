@@ -91,6 +91,10 @@ class LoopSettings(Settings):
     """1: the agent computes the next position while the instrument measures, one
     measurement behind; the beam waits less. 0: strictly one after the other, as in the
     papers. Default 1."""
+    batch: int = Field(default=1, ge=1, le=64, title="Positions at once")
+    """How many positions the agent chooses at once, different ones, counting on what it
+    expects of each. More: the beam waits less at short exposures, and the agent knows
+    less. Default 1."""
     approve: bool = Field(default=False, title="Ask before each step")
     """Wait for your yes or veto before each position that the agent chose. Default
     off."""
