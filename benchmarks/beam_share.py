@@ -24,11 +24,16 @@ from napari_hae.instruments.simulated import SimulatedMicroscope
 from report import table, versions, write_section
 
 SIDE = 128
-CASES = (("look-ahead", 0.1, 1), ("sequential", 0.1, 0), ("look-ahead", 0.01, 1))
+CASES = (
+    ("look-ahead", 0.1, 1, 1),
+    ("sequential", 0.1, 0, 1),
+    ("look-ahead", 0.01, 1, 1),
+    ("look-ahead, batches of 16", 0.01, 1, 16),
+)
 
 
 def exposures(
-    steps: int, exposure_s: float, lookahead: int
+    steps: int, exposure_s: float, lookahead: int, batch: int
 ) -> list[tuple[float, float]]:
     """Begin and end of every exposure of a run, in s."""
     times = []
@@ -52,6 +57,7 @@ def exposures(
             f"survey.shape=[{SIDE},{SIDE}]",
             f"measurement.exposure_s={exposure_s}",
             f"loop.lookahead={lookahead}",
+            f"loop.batch={batch}",
         ):
             words += ["--set", setting]
         code = napari_hae([*words, "--out", str(Path(folder) / "run.hae")])
@@ -66,8 +72,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     given = parser.parse_args()
     rows = []
-    for name, exposure_s, lookahead in CASES:
-        times = exposures(given.steps, exposure_s, lookahead)
+    for name, exposure_s, lookahead, batch in CASES:
+        times = exposures(given.steps, exposure_s, lookahead, batch)
         exposed = sum(end - begin for begin, end in times)
         share = exposed / (times[-1][1] - times[0][0])
         gaps = [after[0] - before[1] for before, after in itertools.pairwise(times)]

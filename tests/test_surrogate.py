@@ -137,13 +137,33 @@ def test_conditioning_keeps_its_precision_over_many_measurements(
     fitted._conditioning = None
     stepwise = fitted._everywhere()
     for index in UNMEASURED[:200].tolist():
-        stepwise.add(index, float(values[index]))
+        stepwise.add([index], [float(values[index])])
     at_once = Conditioning(
         fitted._covariance(), fitted._scaled(), order, torch.from_numpy(values[order])
     )
     assert stepwise.size == at_once.size == len(order)
     assert torch.allclose(stepwise.mean, at_once.mean, rtol=0, atol=1e-7)
     assert torch.allclose(stepwise.variance, at_once.variance, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("kept", [0, 16_000_000])
+def test_pending_points_may_come_and_go_and_be_measured(fitted, monkeypatch, kept):
+    monkeypatch.setattr("napari_hae.agent.conditioning.KEPT_VALUES", kept)
+    pending = UNMEASURED[[9, 100, 250, 400]].tolist()
+    calm = copy.deepcopy(fitted)
+    for asked in ([0], [0, 1], [0, 1, 2], [0, 2], [], [3, 1]):
+        fitted._conditioning = None
+        places = [pending[which] for which in asked]
+        expected = fitted.posterior(places).std
+        np.testing.assert_allclose(calm.posterior(places).std, expected, rtol=1e-8)
+    known = np.append(MEASURED, pending[:2])
+    values = np.append(TRUTH[MEASURED], calm.posterior().mean[pending[:2]] + 1e-3)
+    before = logs(calm)
+    calm.fit(known, values)
+    np.testing.assert_array_equal(logs(calm), before)
+    mean, std = by_brute_force(calm, known, values)
+    np.testing.assert_allclose(calm.posterior().mean, mean, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(calm.posterior().std, std, rtol=0, atol=1e-6)
 
 
 def test_pending_points_narrow_the_prediction_around_them_and_leave_the_mean(fitted):

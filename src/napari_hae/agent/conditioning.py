@@ -1,4 +1,4 @@
-"""Conditions the Gaussian process on more measurements, exactly and one at a time.
+"""Conditions the Gaussian process on more measurements, exactly.
 
 With the hyperparameters as they are, a further measurement adds one row to the
 Cholesky factor (Rasmussen and Williams 2006, appendix A.4). All candidates'
@@ -62,7 +62,6 @@ class Conditioning:
         measured = candidates[self._known]
         noisy = covariance(measured, measured)
         noisy.diagonal().add_(covariance.noise)
-        # How much of each row of the factor is known is the size of `_known`.
         self._factor = cholesky(noisy)
         white = _solved(self._factor, targets[:, None])[:, 0]
         count, total = len(self._known), len(candidates)
@@ -73,6 +72,7 @@ class Conditioning:
         """Of every candidate, standardised, `(n,)`."""
         self.variance: Tensor = candidates.new_empty(total)
         """Of every candidate without noise, `(n,)`."""
+        self._pending: list[int] = []
         for place in _chunks(total, count):
             solved = _solved(self._factor, covariance(measured, candidates[place]))
             torch.mv(solved.T, white, out=self.mean[place])
@@ -81,25 +81,38 @@ class Conditioning:
             if self._rows is not None:
                 self._rows[:count, place] = solved
 
+        self._with_pending = self.variance
+
     @property
     def size(self) -> int:
         """How many measurements are known."""
-        return len(self._known)
+        return len(self._known) - len(self._pending)
 
-    def add(self, index: int, target: float) -> None:
-        """Learn one more measurement of a candidate, with its standardised target."""
-        row, pivot = self._extended(index)
-        self.mean = self.mean + row * ((target - float(self.mean[index])) / pivot)
-        self.variance = self.variance - row.square()
+    def add(self, indices: Sequence[int], targets: Sequence[float]) -> None:
+        """Learn more measurements, with their standardised targets."""
+        self._forget_pending()
+        new = list(indices)
+        missed = self.mean.new_tensor(list(targets)) - self.mean[new]
+        rows, factor = self._extended(new)
+        # The same triangular system as that of the rows.
+        white = _solved(factor, missed[:, None])[:, 0]
+        self.mean = self.mean + white @ rows
+        self.variance = self.variance - rows.square().sum(dim=0)
 
     def variance_with(self, pending: Sequence[int]) -> Tensor:
-        """The variance as if some candidates were measured too; nothing is learned."""
-        known, factor, variance = list(self._known), self._factor, self.variance
-        for index in pending:
-            row, _ = self._extended(index)
-            variance = variance - row.square()
-        self._known, self._factor = known, factor
-        return variance
+        """The variance as if some candidates were measured too; nothing is learned.
+
+        The last pending ones are remembered: of a batch each proposal adds one.
+        """
+        before = len(self._pending)
+        if list(pending[:before]) != self._pending:
+            self._forget_pending()
+            before = 0
+        if new := list(pending[before:]):
+            rows, _ = self._extended(new)
+            self._with_pending = self._with_pending - rows.square().sum(dim=0)
+            self._pending += new
+        return self._with_pending if self._pending else self.variance
 
     def is_surprised(self, index: int, target: float, deviations: float) -> bool:
         """Whether a target is so many standard deviations from the prediction."""
@@ -107,45 +120,55 @@ class Conditioning:
         missed = abs(target - float(self.mean[index]))
         return missed > deviations * math.sqrt(variance)
 
-    def _extended(self, index: int) -> tuple[Tensor, float]:
-        """Count a candidate as known: its row over all candidates, and its pivot."""
+    def _forget_pending(self) -> None:
+        count = len(self._known) - len(self._pending)
+        self._known, self._factor = self._known[:count], self._factor[:count, :count]
+        self._pending, self._with_pending = [], self.variance
+
+    def _extended(self, new: list[int]) -> tuple[Tensor, Tensor]:
+        """Count candidates as known.
+
+        Their rows over all candidates, `(k, n)`, and their block of the factor.
+        """
         count, covariance = len(self._known), self._covariance
-        candidate = self._candidates[index : index + 1]
-        across = covariance(self._candidates[self._known], candidate)
-        along = _solved(self._factor, across)[:, 0]
-        left = covariance.prior_variance + covariance.noise - float(along @ along)
-        # Rounding may leave less than the noise where a candidate is known already.
-        pivot = math.sqrt(max(left, covariance.noise))
-        row = self._candidates.new_empty(len(self._candidates))
+        measured, added = self._candidates[self._known], self._candidates[new]
+        along = _solved(self._factor, covariance(measured, added))
+        noisy = covariance(added, added) - along.T @ along
+        noisy.diagonal().add_(covariance.noise)
+        block = cholesky(noisy)
+        rows = self._candidates.new_empty((len(new), len(self._candidates)))
+        weights = along
         if self._rows is None:
             upper = self._factor.T
-            weights = torch.linalg.solve_triangular(upper, along[:, None], upper=True)
-            measured = self._candidates[self._known]
-            for place in _chunks(len(row), count):
-                known = covariance(measured, self._candidates[place])
-                row[place] = weights[:, 0] @ known
-        else:
-            torch.mv(self._rows[:count].T, along, out=row)
-        for place in _chunks(len(row), 1):
-            own = covariance(candidate, self._candidates[place])[0]
-            row[place] = own.sub_(row[place]).div_(pivot)
-        self._keep(count, row)
-        factor = self._factor.new_zeros((count + 1, count + 1))
+            weights = torch.linalg.solve_triangular(upper, along, upper=True)
+        for place in _chunks(rows.shape[1], max(len(new), count // 4)):
+            candidates = self._candidates[place]
+            if self._rows is None:
+                explained = weights.T @ covariance(measured, candidates)
+            else:
+                explained = weights.T @ self._rows[:count, place]
+            own = covariance(added, candidates).sub_(explained)
+            rows[:, place] = _solved(block, own)
+        self._keep(count, rows)
+        total = count + len(new)
+        factor = self._factor.new_zeros((total, total))
         factor[:count, :count] = self._factor
-        factor[count, :count], factor[count, count] = along, pivot
-        self._factor, self._known = factor, [*self._known, index]
-        return row, pivot
+        factor[count:, :count], factor[count:, count:] = along.T, block
+        self._factor, self._known = factor, self._known + new
+        return rows, block
 
-    def _keep(self, count: int, row: Tensor) -> None:
+    def _keep(self, count: int, rows: Tensor) -> None:
         if self._rows is None:
             return
-        if count == len(self._rows):
-            if (count + _SPARE_ROWS) * len(row) > KEPT_VALUES:
+        total = count + len(rows)
+        if total > len(self._rows):
+            if (total + _SPARE_ROWS) * rows.shape[1] > KEPT_VALUES:
                 self._rows = None
                 return
-            spare = self._rows.new_empty((_SPARE_ROWS, len(row)))
-            self._rows = torch.cat([self._rows, spare])
-        self._rows[count] = row
+            spare = self._rows.new_empty((total + _SPARE_ROWS, rows.shape[1]))
+            spare[:count] = self._rows[:count]
+            self._rows = spare
+        self._rows[count:total] = rows
 
 
 def _solved(factor: Tensor, values: Tensor) -> Tensor:

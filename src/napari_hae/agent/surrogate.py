@@ -79,6 +79,7 @@ class Surrogate:
         self._device = _device(settings)
         self._fitted: _Fitted | None = None
         self._conditioning: Conditioning | None = None
+        self._variety: tuple[nn.Module | None, Array] | None = None
         self._refit_at = self._fresh_at = 0
         self._indices = np.empty(0, dtype=np.intp)
         self._targets: Array = np.empty(0)
@@ -157,8 +158,11 @@ class Surrogate:
 
         Shapes `(len(indices), width)` and `(width,)`.
         """
-        everything = self.embed()
-        return everything[indices], everything.var(axis=0)
+        fitted = self._known_fit()
+        if self._variety is None or self._variety[0] is not fitted.network:
+            self._variety = fitted.network, self.embed().var(axis=0)
+        seen = self._embedded(self._inputs[indices])[:, : fitted.parts[0].width]
+        return seen.numpy(), self._variety[1]
 
     @property
     def is_fitted(self) -> bool:
@@ -236,10 +240,12 @@ class Surrogate:
             return False
         conditioning = self._everywhere()
         scaled = ((targets - self._centre) / self._spread)[before:].tolist()
-        for place, target in zip(indices[before:].tolist(), scaled, strict=True):
+        new = indices[before:].tolist()
+        for place, target in zip(new, scaled, strict=True):
             if conditioning.is_surprised(place, target, SURPRISE):
                 return False
-            conditioning.add(place, target)
+        if new:
+            conditioning.add(new, scaled)
         self._indices, self._targets = indices, targets
         return True
 
