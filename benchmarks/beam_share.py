@@ -28,7 +28,7 @@ CASES = (
     ("look-ahead", 0.1, 1, 1),
     ("sequential", 0.1, 0, 1),
     ("look-ahead", 0.01, 1, 1),
-    ("look-ahead, batches of 16", 0.01, 1, 16),
+    ("look-ahead, batches of 32", 0.01, 1, 32),
 )
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -126,6 +129,20 @@ def test_a_larger_xi_prefers_the_uncertain(function):
     two = posterior([1.0, 0.5], [0.1, 1.0])
     assert function(xi=0.0)(two, 0.0, RNG).argmax() == 0
     assert function(xi=3.0)(two, 0.0, RNG).argmax() == 1
+
+
+def test_the_acquisition_function_of_the_documentation_works():
+    page = Path(__file__).parents[1] / "docs" / "architecture.md"
+    block = (
+        page.read_text().split("An acquisition function:")[1].split("\n`posterior")[0]
+    )
+    code = textwrap.dedent(block)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    names = {}
+    exec(compile(code, "documentation", "exec", dont_inherit=True), names)
+    function = names["ProbablyGood"](doubt=2.0)
+    np.testing.assert_array_equal(function(posterior(), BEST, RNG), MEAN - 2.0 * STD)
+    assert "doubt" in type(function).model_json_schema()["properties"]
 
 
 def test_a_negative_exploration_is_refused():
