@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
-IMAGES = ROOT / "docs" / "images"
+FIGURES = ROOT / "docs" / "figures"
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("napari-hae", "torch", "gpytorch", "botorch", "numpy", "scipy")
 

@@ -33,7 +33,7 @@ from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.policy import Policy
 from napari_hae.agent.policy_settings import InitialDesign
 from napari_hae.types import ScanImage
-from report import IMAGES, table, versions, write_section
+from report import FIGURES, table, versions, write_section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,7 +197,7 @@ def plot(times: dict[tuple[int, int], tuple[float, float]]) -> None:
     axes[0].set_title("solid: conditioning, dashed: with a refit", fontsize=9)
     for axis in axes:
         axis.legend(fontsize=7)
-    figure.savefig(IMAGES / "step_time.png", dpi=110)
+    figure.savefig(FIGURES / "step_time.png", dpi=110)
 
 
 def main() -> None:
@@ -239,7 +239,7 @@ def main() -> None:
         f"for a refit; the agent takes {ratios[0]} and {ratios[1]} times as long. The "
         f"time of a refit grows with the candidates to the power of {slope:.2f}.",
         largest(given.largest, 1000),
-        "![Step time](images/step_time.png)",
+        "![Step time](figures/step_time.png)",
     ]
     write_section("step time", "\n\n".join(text))
 

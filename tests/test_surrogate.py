@@ -351,6 +351,30 @@ def test_the_classic_network_embeds_in_as_many_dimensions_as_asked(monkeypatch):
     assert model.embed().shape == (len(TRUTH), 3)
 
 
+def test_a_graphics_card_gives_the_same_predictions():
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no graphics card to compare with")
+    posteriors = []
+    for device in ("cpu", "cuda"):
+        model = surrogate(device=device)
+        model.fit(MEASURED, TRUTH[MEASURED])
+        posteriors.append(model.posterior([7, 300]))
+    np.testing.assert_allclose(posteriors[1].mean, posteriors[0].mean, rtol=1e-6)
+    np.testing.assert_allclose(posteriors[1].std, posteriors[0].std, rtol=1e-6)
+    assert posteriors[1].std.argmax() == posteriors[0].std.argmax()
+
+
+def test_a_graphics_card_that_is_not_there_is_refused_in_words():
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a graphics card")
+    with pytest.raises(ValueError, match="no graphics card"):
+        surrogate(device="cuda")
+
+
 def test_building_a_model_leaves_torchs_own_random_numbers_alone():
     import torch
 

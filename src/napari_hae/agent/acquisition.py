@@ -60,7 +60,7 @@ class _Improvement(AcquisitionFunction):
 
     def _z(self, posterior: Posterior, best: float) -> tuple[Array, Array]:
         """Standardised improvement and standard deviation, where that is above 0."""
-        margin = self.xi * float(np.median(posterior.std))
+        margin = self.xi * float(np.median(posterior.std)) if self.xi else 0.0
         std = np.maximum(posterior.std, _LEAST_STD)
         z = (posterior.mean - best - margin) / std
         return np.clip(z, -_LARGEST_Z, _LARGEST_Z), std

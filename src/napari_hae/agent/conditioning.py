@@ -136,18 +136,17 @@ class Conditioning:
         noisy = covariance(added, added) - along.T @ along
         noisy.diagonal().add_(covariance.noise)
         block = cholesky(noisy)
-        rows = self._candidates.new_empty((len(new), len(self._candidates)))
-        weights = along
         if self._rows is None:
             upper = self._factor.T
             weights = torch.linalg.solve_triangular(upper, along, upper=True)
-        for place in _chunks(rows.shape[1], max(len(new), count // 4)):
-            candidates = self._candidates[place]
-            if self._rows is None:
-                explained = weights.T @ covariance(measured, candidates)
-            else:
-                explained = weights.T @ self._rows[:count, place]
-            own = covariance(added, candidates).sub_(explained)
+            rows = self._candidates.new_empty((len(new), len(self._candidates)))
+            for place in _chunks(rows.shape[1], count):
+                across = covariance(measured, self._candidates[place])
+                torch.mm(weights.T, across, out=rows[:, place])
+        else:
+            rows = along.T @ self._rows[:count]
+        for place in _chunks(rows.shape[1], len(new)):
+            own = covariance(added, self._candidates[place]).sub_(rows[:, place])
             rows[:, place] = _solved(block, own)
         self._keep(count, rows)
         total = count + len(new)

@@ -127,8 +127,10 @@ def cholesky(covariance: Tensor) -> Tensor:
 def squared_distances(one: Tensor, other: Tensor) -> Tensor:
     """Between all rows, `(n, columns)` and `(m, columns)` to `(n, m)`."""
     squared = one @ other.T
-    squared.mul_(-2).add_(one.square().sum(dim=1)[:, None])
-    return squared.add_(other.square().sum(dim=1)).clamp_min_(0)
+    # A product with ones sums short rows several times faster than a sum does.
+    ones = one.new_ones(one.shape[1])
+    squared.mul_(-2).add_((one.square() @ ones)[:, None])
+    return squared.add_(other.square() @ ones).clamp_min_(0)
 
 
 def _correlation(kind: str, squared: Tensor) -> Tensor:

@@ -65,6 +65,11 @@ class Surrogate:
         The survey image's data, shape `(detectors, rows, columns)`.
     seed
         Of the first weights of a network that is fitted here.
+
+    Raises
+    ------
+    ValueError
+        If the file with the network's weights holds none, or there is no such device.
     """
 
     def __init__(
@@ -294,6 +299,10 @@ class Surrogate:
 def _device(settings: ModelSettings) -> torch.device:
     if settings.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "torch finds no graphics card to compute on: choose 'auto' or 'cpu'"
+        )
     return torch.device(settings.device)
 
 

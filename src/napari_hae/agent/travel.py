@@ -28,8 +28,10 @@ def with_travel_cost(
     weight
         Cost of a jump across the field, in standard deviations of the finite values.
     """
+    if not weight:
+        return values
     finite = np.isfinite(values)
-    if not weight or not finite.any():
+    if not finite.any():
         return values
     rows, columns = np.indices(shape).reshape(2, -1)
     row, column = divmod(start, shape[1])
