@@ -117,8 +117,12 @@ def summarise(rows: list[Row], acq: str) -> str:
             f"{mean(lambda r, m=m: r['regret'][m]):.3f}" for m in ("25", "50", "100")
         ]
         line += [f"{mean(lambda r, m=m: r['top1'][m]):.2f}" for m in ("50", "100")]
-        hits = [np.median([r["hit"] or 999 for r in p]) for p in picked.values()]
-        line.append(f"{np.mean(np.minimum(hits, 100)):.0f}")
+        never = 100
+        hits = [
+            np.median([never if r["hit"] is None else r["hit"] for r in p])
+            for p in picked.values()
+        ]
+        line.append(f"{np.mean(hits):.0f}")
         line += [
             f"{mean(lambda r, k=k: r['scores']['50'][k]):.3f}" for k in ("rmse", "nlpd")
         ]

@@ -169,8 +169,8 @@ def child(side: int, points: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{side}² candidates, {points} points: {prepared:.1f} s for the embedding, "
-        f"{first:.0f} s for a fit from the prior, {then:.0f} s for a conditioning "
-        f"step; {peak:.0f} MB at the peak."
+        f"{first:.0f} s for a step with a fit from the prior, {then:.0f} s "
+        f"for the next one; {peak:.0f} MB at the peak."
     )
 
 

@@ -36,7 +36,8 @@ REFIT_GROWTH = 1.1
 """Hyperparameters are fitted again when there are so many times as many measurements;
 in between the model is conditioned on them exactly."""
 MANY, REFIT_GROWTH_OF_MANY = 100, 1.3
-"""With so many measurements a fit takes longer and changes less."""
+"""With so many measurements a fit takes longer and changes less, and none begins
+afresh."""
 FRESH_GROWTH = 1.5
 """A fit starts afresh, to leave local optima, at so many times as many."""
 SURPRISE = 3.0
@@ -116,7 +117,7 @@ class Surrogate:
         growth = REFIT_GROWTH if count < MANY else REFIT_GROWTH_OF_MANY
         self._refit_at = max(math.ceil(growth * count), count + 2)
         fitted = None
-        if self._fitted is not None and count < self._fresh_at:
+        if self._fitted is not None and (count < self._fresh_at or count >= MANY):
             fitted = self._fit_from(self._fitted.logs, WARM_ITERATIONS)
         if fitted is None:
             self._fresh_at = math.ceil(FRESH_GROWTH * count)
