@@ -35,9 +35,9 @@ logger = logging.getLogger(__name__)
 REFIT_GROWTH = 1.1
 """Hyperparameters are fitted again when there are so many times as many measurements;
 in between the model is conditioned on them exactly."""
-MANY, REFIT_GROWTH_OF_MANY = 100, 1.3
-"""With so many measurements a fit takes longer and changes less, and none begins
-afresh."""
+MANY, REFIT_GROWTH_OF_MANY = 100, 1.5
+"""With so many measurements a fit takes longer and changes less: none begins afresh,
+and one surprise among so many calls for none."""
 FRESH_GROWTH = 1.5
 """A fit starts afresh, to leave local optima, at so many times as many."""
 SURPRISE = 3.0
@@ -248,7 +248,8 @@ class Surrogate:
         scaled = ((targets - self._centre) / self._spread)[before:].tolist()
         new = indices[before:].tolist()
         for place, target in zip(new, scaled, strict=True):
-            if conditioning.is_surprised(place, target, SURPRISE):
+            surprised = conditioning.is_surprised(place, target, SURPRISE)
+            if surprised and count < MANY:
                 return False
         if new:
             conditioning.add(new, scaled)
