@@ -131,7 +131,7 @@ def train(
             print(f"{done:6.1%} {step:6d} {np.mean(losses[-200:]):.4f}", flush=True)
             save(network, out)
     save(network, out)
-    variances = [round(float(v), 3) for v in kernel.log_variance.exp()]
+    variances = [round(float(v), 3) for v in kernel.log_variance.detach().exp()]
     print(f"{step} steps; kernel variances {variances}")
     return network
 
