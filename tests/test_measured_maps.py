@@ -19,7 +19,8 @@ def test_the_instrument_is_asked_for_the_spectra_in_the_record_only(file, tmp_pa
     assert len(places) == 60
 
 
-def test_the_best_pixels_of_a_clean_map_are_found(tmp_path):
-    run, _ = experiment(CLEAN, 60, 2, tmp_path / "run.hae")
-    better, _ = place_of_best(run, read_spectrum_image(CLEAN, None))
-    assert better < TOP * 50 * 50
+def test_the_best_pixels_of_a_clean_map_are_found_from_most_seeds(tmp_path):
+    everything = read_spectrum_image(CLEAN, None)
+    runs = [experiment(CLEAN, 60, s, tmp_path / f"{s}.hae")[0] for s in (1, 2, 3)]
+    better = [place_of_best(run, everything)[0] for run in runs]
+    assert sum(count < TOP * 50 * 50 for count in better) >= 2
