@@ -191,7 +191,8 @@ def test_a_resumed_run_goes_on_as_the_uninterrupted_one(lab, lookahead, batch, s
     cut.events.measured.connect(stop)
     run(cut)
     assert cut.finish_reason is FinishReason.STOPPED
-    assert len(cut.measurements) == stop_at
+    # One more where the next exposure was under way when it was told.
+    assert len(cut.measurements) - stop_at in (0, 1)
     resumed = run(lab.resumed(cut, 12))
     assert path_of(resumed.measurements) == path_of(whole.measurements)
     means = [m.proposal.mean for m in resumed.measurements]
@@ -341,7 +342,8 @@ def test_a_changed_scalarizer_recomputes_all_targets_and_is_journalled(lab):
 
     runner.events.measured.connect(change)
     run(runner)
-    assert len(retargeted[-1]) == 6
+    # One more where the next exposure was under way when it was told.
+    assert len(retargeted[-1]) in (6, 7)
     for measurement in runner.measurements:
         assert measurement.target == pytest.approx(measurement.spectrum.counts.max())
     stored = open_run(runner.record.path)
@@ -350,7 +352,7 @@ def test_a_changed_scalarizer_recomputes_all_targets_and_is_journalled(lab):
     ]
     lines = (runner.record.path / "journal.jsonl").read_text().splitlines()
     changes = [json.loads(x) for x in lines if '"settings"' in x and '"human"' in x]
-    assert changes[0]["step"] == 6
+    assert changes[0]["step"] == len(retargeted[-1])
     assert changes[0]["changes"]["scalarizer"]["old"]["kind"] == "band_integral"
 
 
@@ -469,12 +471,15 @@ def test_nothing_is_ever_measured_where_it_was_forbidden_at_that_moment(
     frame = FieldFrame((SIZE, SIZE), (80.0, 80.0))
     in_force = [Regions()]
     violations: list[ProbePosition] = []
+    seen: list[Regions] = []
+    clean: list[ProbePosition] = []
     exposures = [0]
 
     def paint(moment: str) -> None:
         for step, when, regions in paintings:
             if step == exposures[0] and when == moment:
                 in_force[0] = regions
+                seen.append(regions)
                 runner.set_regions(regions)
 
     place = bare.place_beam
@@ -488,17 +493,17 @@ def test_nothing_is_ever_measured_where_it_was_forbidden_at_that_moment(
     def expose_and_watch(position: ProbePosition) -> None:
         if in_force[0].allows(*frame.nm(position)) is not None:
             violations.append(position)
+        seen.clear()
         paint("exposing")
         exposures[0] += 1
+        if not any(regions.allows(*frame.nm(position)) for regions in seen):
+            clean.append(position)
 
     bare.place_beam = place_and_watch
     bare.during_exposure = expose_and_watch
-    kept: list[str | None] = []
-    runner.events.measured.connect(
-        lambda m: kept.append(in_force[0].allows(m.y_nm, m.x_nm))
-    )
     run(runner)
     assert violations == []
-    assert set(kept) <= {None}
+    # What was closed while it was exposed is discarded, and nothing else is.
+    assert [m.spectrum.position for m in runner.measurements] == clean
     assert not bare.beam.on
     assert runner.finish_reason in (FinishReason.COMPLETED, FinishReason.EXHAUSTED)

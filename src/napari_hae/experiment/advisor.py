@@ -83,6 +83,14 @@ class Advisor:
         self.maps = maps or self.maps
         return proposal
 
+    def is_ready(self, step: int) -> bool:
+        """Whether the proposal for a step was computed ahead, so that `ask` is quick.
+
+        It is not if that ended without one: `ask` then finds out anew.
+        """
+        future = self._ahead.get(step)
+        return future is not None and future.done() and future.exception() is None
+
     def look_ahead(self, step: int, allowed: NDArray[np.bool_]) -> None:
         """Begin to compute the batch after that of a step about to be measured.
 

@@ -86,6 +86,11 @@ class Controls:
         """Whether a stop is ordered."""
         return self._stopping
 
+    def is_free(self) -> bool:
+        """Whether nothing is ordered but to go on."""
+        with self._changed:
+            return not (self._stopping or self._paused or self._changes)
+
     def take_changes(self) -> dict[str, Any]:
         """What was ordered since the last call, by name."""
         with self._changed:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.events import emit
+from napari_hae.experiment.exposures import Exposures
 from napari_hae.experiment.resume import replay
 from napari_hae.instruments.base import DoseExceeded, ForbiddenPosition
 from napari_hae.types import ChosenBy, Measurement
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.experiment.targets import Targets
     from napari_hae.instruments.gate import GuardedInstrument
-    from napari_hae.types import PredictionMaps, Proposal, ScanImage
+    from napari_hae.types import PredictionMaps, Proposal, ScanImage, Spectrum
 
 
 class Loop:
@@ -40,8 +41,8 @@ class Loop:
     agree
         Given a proposal, blocks until a human agrees; False means veto, None that
         something else was ordered in the meantime.
-    boundary
-        Obeys what was ordered; returns when the next step may begin.
+    may_go_on
+        Whether the next step may begin at once, since nothing is ordered.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Loop:
         survey: ScanImage,
         allowed: Callable[[], AllowedField],
         agree: Callable[[Proposal], bool | None],
-        boundary: Callable[[], None],
+        may_go_on: Callable[[], bool],
         past: StoredRun | None,
     ) -> None:
         self.settings = settings
@@ -68,7 +69,9 @@ class Loop:
         self._targets = targets
         self._allowed = allowed
         self._agree = agree
-        self._boundary = boundary
+        self._may_go_on = may_go_on
+        self._exposures = Exposures(instrument)
+        self._attempts: Counter[int] = Counter()
         self._vetoed = set(past.vetoed if past else ())
         self._advisor = Advisor(survey, past.first_settings if past else settings)
         if past is not None:
@@ -86,7 +89,8 @@ class Loop:
         return len(self._targets)
 
     def close(self) -> None:
-        """Keep the last maps and end the agent's worker."""
+        """Keep the last maps, and end the threads of the beam and of the agent."""
+        self._exposures.close()
         if self.maps is not None:
             self._record.maps(self.maps, self.step)
         self._advisor.close()
@@ -105,8 +109,7 @@ class Loop:
         budget = self.settings.budget
         if self.step >= budget.steps:
             return f"{self.step} of {budget.steps} steps are done"
-        elapsed_s = time.monotonic() - self._started_s
-        if budget.time_s is not None and elapsed_s >= budget.time_s:
+        if self._is_time_over():
             return f"the time budget of {budget.time_s:g} s is used up"
         return ""
 
@@ -140,8 +143,11 @@ class Loop:
             self.limit_dose()
         emit(self._events.settings_changed, self.step, new)
 
-    def take_step(self) -> None:
-        """Measure one position that the agent proposes and nobody refuses.
+    def take_steps(self) -> None:
+        """Measure what the agent proposes and nobody refuses: one position at least.
+
+        It goes on to the next one, without a boundary between, while that one is known
+        already and nothing is ordered: its exposure goes while the last is recorded.
 
         Raises
         ------
@@ -151,23 +157,50 @@ class Loop:
             If the instrument fails, or the gate refuses for another reason than the
             position.
         """
-        step = self.step
-        for attempt in itertools.count():
-            self._decide_band(step)
-            proposal = self._advisor.ask(step, self._mask(), attempt)
-            self._record.proposal(proposal)
-            self.proposal = proposal
-            emit(self._events.proposed, proposal)
-            if not self._is_agreed(proposal):
-                self._boundary()
-                continue
+        self._decide_band(self.step)
+        proposal = self._begin(self.step)
+        while proposal is not None:
+            self._look_ahead(proposal.step)
             try:
-                self._measure(proposal)
+                spectrum = self._exposures.wait()
             except ForbiddenPosition as error:
                 self._refuse(proposal, str(error))
-                self._boundary()
-                continue
-            return
+                return
+            following = None
+            try:
+                following = self._begin_next(proposal.step + 1)
+            finally:
+                self._keep(proposal, spectrum)
+            proposal = following
+
+    def _begin(self, step: int) -> Proposal | None:
+        """Begin to measure what the agent proposes for a step; None if refused."""
+        proposal = self._advisor.ask(step, self._mask(), self._attempts[step])
+        self._attempts[step] += 1
+        self._record.proposal(proposal)
+        self.proposal = proposal
+        emit(self._events.proposed, proposal)
+        if not self._is_agreed(proposal):
+            return None
+        self._exposures.begin(proposal.position, self.settings.measurement)
+        return proposal
+
+    def _begin_next(self, step: int) -> Proposal | None:
+        """Begin with a step whose predecessor is not recorded yet, if that may be."""
+        if (
+            self.settings.loop.approve
+            or self._targets.is_undecided
+            or step >= self.settings.budget.steps
+            or not self._advisor.is_ready(step)
+            or not self._may_go_on()
+            or self._is_time_over()
+        ):
+            return None
+        return self._begin(step)
+
+    def _is_time_over(self) -> bool:
+        time_s = self.settings.budget.time_s
+        return time_s is not None and time.monotonic() - self._started_s >= time_s
 
     def _is_agreed(self, proposal: Proposal) -> bool:
         """Whether a proposal may be measured; refuses it if not."""
@@ -184,12 +217,8 @@ class Loop:
             self._refuse(proposal, "something was changed while it waited")
         return bool(agreed)
 
-    def _measure(self, proposal: Proposal) -> None:
-        wanted = self.settings.measurement
-        self._look_ahead(proposal.step)
-        self._instrument.place_beam(proposal.position)
-        detector = self._instrument.capabilities().spectrum_detector(wanted.detector)
-        spectrum = self._instrument.acquire_spectrum(detector.name, wanted.exposure_s)
+    def _keep(self, proposal: Proposal, spectrum: Spectrum) -> None:
+        """Record a spectrum, and let everybody know."""
         y_nm, x_nm = self._allowed().frame.nm(spectrum.position)
         measurement = self._targets.score(
             Measurement(proposal, spectrum, float("nan"), x_nm=x_nm, y_nm=y_nm)

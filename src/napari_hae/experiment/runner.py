@@ -252,7 +252,7 @@ class Runner:
             survey=survey,
             allowed=self._allowed_field,
             agree=self._agree,
-            boundary=self._boundary,
+            may_go_on=self._controls.is_free,
             past=past,
         )
 
@@ -270,7 +270,7 @@ class Runner:
             if text := loop.spent_budget():
                 return FinishReason.COMPLETED, text
             try:
-                loop.take_step()
+                loop.take_steps()
             except Exhausted:
                 if not (self._attended and self._regions.restricts):
                     raise

@@ -69,7 +69,8 @@ class StoredRun:
     vetoed
         Pixels `(row, column)` that a human kept out.
     history
-        What the agent went through, in order, with the targets as they were then.
+        What the agent went through, in order, with the targets as they were then;
+        proposals that came to nothing when the run ended are left out.
     finish_reason
         None if the run did not end by itself: it runs, or the program was killed.
     """
@@ -141,7 +142,7 @@ class _Reader:
         self._settings: dict[str, Any] = dict(entries[0]["settings"])
         self._survey: ScanImage | None = None
         self._surveys = 0
-        self._proposal: Proposal | None = None
+        self._proposals: dict[int, Proposal] = {}
         self._measured: list[Measurement] = []
         self._regions = Regions()
         self._vetoed: set[tuple[int, int]] = set()
@@ -155,6 +156,7 @@ class _Reader:
             handler = getattr(self, f"_on_{entry['event']}", None)
             if handler is not None:
                 handler(entry)
+        self._forget_outstanding()
         start, end = self._entries[0], self._end
         return StoredRun(
             path=self._path,
@@ -175,6 +177,12 @@ class _Reader:
             maps_known=self._maps,
         )
 
+    def _forget_outstanding(self) -> None:
+        """Drop proposals that came to nothing: who goes on asks for them again."""
+        outstanding = {id(proposal) for proposal in self._proposals.values()}
+        self._history = [x for x in self._history if id(x) not in outstanding]
+        self._proposals.clear()
+
     def _on_survey(self, entry: Entry) -> None:
         self._survey = ScanImage(
             data=self._arrays.survey(entry["index"]),
@@ -185,7 +193,7 @@ class _Reader:
         self._surveys += 1
 
     def _on_proposal(self, entry: Entry) -> None:
-        self._proposal = Proposal(
+        proposal = Proposal(
             step=entry["step"],
             row=entry["row"],
             column=entry["column"],
@@ -197,14 +205,17 @@ class _Reader:
             chosen_by=ChosenBy(entry["chosen_by"]),
             known=entry["known"],
         )
-        self._history.append(self._proposal)
+        self._proposals[proposal.step] = proposal
+        self._history.append(proposal)
 
     def _on_refusal(self, entry: Entry) -> None:
-        if entry["keep_out"] and self._proposal is not None:
-            self._vetoed.add((self._proposal.row, self._proposal.column))
+        refused = self._proposals.pop(entry["step"], None)
+        if entry["keep_out"] and refused is not None:
+            self._vetoed.add((refused.row, refused.column))
 
     def _on_measurement(self, entry: Entry) -> None:
-        if self._proposal is None:
+        proposal = self._proposals.pop(entry["step"], None)
+        if proposal is None:
             raise NotARecord(f"{self._path}: a measurement without its proposal")
         counts: NDArray[np.float32] = self._arrays.spectrum(entry["step"])
         offset_ev, step_ev = entry["energy_offset_ev"], entry["energy_dispersion_ev"]
@@ -212,12 +223,12 @@ class _Reader:
             counts=counts,
             energy=EnergyAxis(offset_ev, step_ev, len(counts)),
             detector=entry["detector"],
-            position=self._proposal.position,
+            position=proposal.position,
             exposure_s=entry["exposure_s"],
             dose_e=_number(entry["dose_e"]),
         )
         measurement = Measurement(
-            proposal=self._proposal,
+            proposal=proposal,
             spectrum=spectrum,
             target=_number(entry["target"]),
             x_nm=entry["x_nm"],
@@ -251,6 +262,7 @@ class _Reader:
 
     def _on_resume(self, entry: Entry) -> None:
         self._end = None
+        self._forget_outstanding()
 
     def _on_end(self, entry: Entry) -> None:
         self._end = entry
