@@ -7,6 +7,7 @@ import numpy as np
 from napari_hae.types import EnergyAxis, ProbePosition, Spectrum
 
 AXIS = EnergyAxis(offset_ev=0.0, dispersion_ev=0.1, size=16)
+EXPOSURE_S = 0.5
 
 
 def spectrum(counts, energy: EnergyAxis = AXIS) -> Spectrum:
@@ -16,6 +17,6 @@ def spectrum(counts, energy: EnergyAxis = AXIS) -> Spectrum:
         energy=energy,
         detector="EELS",
         position=ProbePosition(0.0, 0.0),
-        exposure_s=0.1,
+        exposure_s=EXPOSURE_S,
         dose_e=1.0,
     )

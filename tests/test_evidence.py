@@ -66,6 +66,23 @@ def test_the_evidence_is_that_of_gpytorchs_covariance(parts):
     assert value == pytest.approx(-expected / len(TARGETS), rel=1e-9)
 
 
+def test_known_noise_adds_to_the_diagonal():
+    from scipy.stats import multivariate_normal, norm
+
+    known = np.random.default_rng(2).uniform(0, 1, len(TARGETS))
+    covariance = Covariance(PARTS, LOGS)
+    scaled = covariance.scaled(INPUTS)
+    noisy = covariance(scaled, scaled).numpy() + np.diag(covariance.noise + known)
+    centres, deviations = prior_of(PARTS)
+    prior = norm.logpdf((LOGS - centres) / deviations) + np.log(2 * np.pi) / 2
+    expected = multivariate_normal(cov=noisy).logpdf(TARGETS.numpy()) + prior.sum()
+    evidence = Evidence(PARTS, INPUTS, TARGETS, torch.from_numpy(known))
+    value, gradient = evidence(LOGS)
+    assert value == pytest.approx(-expected / len(TARGETS), rel=1e-9)
+    slopes = approx_fprime(LOGS, lambda logs: evidence(logs)[0], 1e-6)
+    np.testing.assert_allclose(gradient, slopes, atol=2e-6)
+
+
 @pytest.mark.parametrize("parts", [PARTS, WITH_RBF])
 def test_the_gradient_is_that_of_finite_differences(parts):
     evidence = Evidence(parts, INPUTS, TARGETS)

@@ -110,6 +110,24 @@ def test_the_travel_cost_is_proportional_to_the_distance():
     assert with_travel_cost(values, (2, 3), 0, 0.0) is values
 
 
+def mean_exposure_s(policy, steps=30):
+    """Of the places that the agent chooses, where good ones take longer."""
+    truth = blobs.truth()
+    exposure_s, chosen = 0.1 * np.exp(3 * truth / truth.max()), []
+    for step in range(steps):
+        proposal = policy.ask(step, blobs.ANYWHERE)
+        pixel = proposal.row, proposal.column
+        policy.tell(*pixel, float(truth[pixel]), 0.01, float(exposure_s[pixel]))
+        chosen.append(exposure_s[pixel])
+    return float(np.mean(chosen[5:]))
+
+
+def test_improvement_per_electron_prefers_places_that_take_less():
+    free = mean_exposure_s(policy_with(leave_traps=False))
+    thrifty = mean_exposure_s(policy_with(leave_traps=False, per_exposure=True))
+    assert thrifty < free
+
+
 def test_without_any_prediction_the_agent_goes_on_at_random(monkeypatch, caplog):
     from napari_hae.agent.surrogate import Surrogate
 

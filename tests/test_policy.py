@@ -252,7 +252,8 @@ def test_new_targets_for_all_measurements_lead_where_they_would_have_led():
     path = run(agent, 5)
     for pixel in pixels(path):
         other.tell(*pixel, float(-TRUTH[pixel]))
-    agent.retarget([float(-TRUTH[pixel]) for pixel in pixels(path)])
+    targets = [float(-TRUTH[pixel]) for pixel in pixels(path)]
+    agent.retarget(targets, [np.nan] * len(targets))
     assert agent.best == other.best
     assert agent.ask(5, blobs.ANYWHERE) == other.ask(5, blobs.ANYWHERE)
 
@@ -260,8 +261,9 @@ def test_new_targets_for_all_measurements_lead_where_they_would_have_led():
 def test_targets_for_another_number_of_measurements_are_refused():
     agent = policy()
     run(agent, 2)
-    with pytest.raises(ValueError, match="1 targets for 2 measurements"):
-        agent.retarget([1.0])
+    words = "1 targets and 1 errors for 2 measurements"
+    with pytest.raises(ValueError, match=words):
+        agent.retarget([1.0], [0.1])
 
 
 def test_another_model_is_fitted_to_the_same_measurements():

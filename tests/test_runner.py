@@ -15,7 +15,7 @@ from napari_hae.agent.acquisition import (
     RandomChoice,
     UpperConfidenceBound,
 )
-from napari_hae.agent.policy_settings import InitialDesign
+from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.agent.scalarizers import BandMaximum, BandRatio
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.events import FinishReason, RunState
@@ -26,6 +26,7 @@ from napari_hae.experiment.settings import (
     Budget,
     ExperimentSettings,
     LoopSettings,
+    MeasurementSettings,
 )
 from napari_hae.experiment.stored import open_run
 from napari_hae.instruments.gate import GuardedInstrument
@@ -131,7 +132,9 @@ def test_the_agent_finds_the_bump(lab, lookahead, batch):
     runner = run(lab.runner(settings))
     frame = FieldFrame((8, 8), (80.0, 80.0))
     top = max(bump(frame.position(r, c)) for r in range(8) for c in range(8))
-    assert max(m.target for m in runner.measurements) == pytest.approx(4 * top)
+    assert max(m.target for m in runner.measurements) == pytest.approx(
+        4 * top / settings.measurement.exposure_s
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -229,6 +232,45 @@ def test_a_run_that_was_killed_resumes_from_its_last_whole_line(lab):
     resumed = run(lab.resumed(whole, 12))
     assert path_of(resumed.measurements) == path_of(whole.measurements)
     assert len(open_run(whole.record.path).measurements) == 12
+
+
+def test_a_run_of_an_older_format_is_read_and_its_targets_are_made_again(lab):
+    whole = run(lab.runner(experiment()))
+    journal = whole.record.path / "journal.jsonl"
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    for entry in entries:
+        if entry["event"] == "start":
+            entry["format"] = 1
+        if entry["event"] == "measurement":
+            # In counts, not per second.
+            entry["target"] *= 0.1
+            del entry["error"]
+    journal.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    old = open_run(whole.record.path)
+    assert np.isnan([m.error for m in old.measurements]).all()
+    resumed = run(lab.resumed(whole, 14))
+    assert resumed.finish_reason is FinishReason.COMPLETED
+    targets = [m.target for m in resumed.measurements[:12]]
+    assert targets == pytest.approx([m.target for m in whole.measurements])
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_a_run_with_adaptive_exposures_resumes_as_it_would_have_gone_on(lab, lookahead):
+    settings = experiment(
+        acquisition=LogExpectedImprovement(),
+        loop=LoopSettings(lookahead=lookahead),
+        measurement=MeasurementSettings(exposure_s=0.01, relative_error=0.1),
+        moves=MoveSettings(per_exposure=True),
+    )
+    whole = run(lab.runner(settings))
+    assert len({m.spectrum.exposure_s for m in whole.measurements}) > 1
+    first = run(lab.runner(settings.replaced(budget=Budget(steps=7))))
+    resumed = run(lab.resumed(first, 12))
+    assert path_of(resumed.measurements) == path_of(whole.measurements)
+    stored = open_run(first.record.path)
+    assert [m.spectrum.exposure_s for m in stored.measurements] == [
+        m.spectrum.exposure_s for m in whole.measurements
+    ]
 
 
 def test_pause_blanks_and_holds_until_resumed(lab):
@@ -345,7 +387,9 @@ def test_a_changed_scalarizer_recomputes_all_targets_and_is_journalled(lab):
     # One more where the next exposure was under way when it was told.
     assert len(retargeted[-1]) in (6, 7)
     for measurement in runner.measurements:
-        assert measurement.target == pytest.approx(measurement.spectrum.counts.max())
+        spectrum = measurement.spectrum
+        per_second = spectrum.counts.max() / spectrum.exposure_s
+        assert measurement.target == pytest.approx(per_second)
     stored = open_run(runner.record.path)
     assert [m.target for m in stored.measurements] == [
         m.target for m in runner.measurements

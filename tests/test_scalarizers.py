@@ -16,7 +16,7 @@ from napari_hae.agent.scalarizers import (
 from napari_hae.agent.similarity import SimilarityToTarget
 from napari_hae.agent.user_function import UserFunction
 from napari_hae.types import EnergyAxis
-from spectra import AXIS, spectrum
+from spectra import AXIS, EXPOSURE_S, spectrum
 
 COUNTS = np.arange(16.0)
 BAND = {"low_ev": 0.4, "high_ev": 0.6}
@@ -26,8 +26,8 @@ REFERENCE = {"reference_low_ev": 1.0, "reference_high_ev": 1.1}
 @pytest.mark.parametrize(
     ("scalarizer", "target"),
     [
-        (BandIntegral(**BAND), 4 + 5 + 6),
-        (BandMaximum(**BAND), 6),
+        (BandIntegral(**BAND), (4 + 5 + 6) / EXPOSURE_S),
+        (BandMaximum(**BAND), 6 / EXPOSURE_S),
         (BandRatio(**BAND, **REFERENCE), 15 / 21),
         (CentreOfMass(**BAND), (4 * 0.4 + 5 * 0.5 + 6 * 0.6) / 15),
         (PeakEnergy(**BAND), 0.6),
@@ -91,7 +91,7 @@ def test_an_undecided_band_has_no_target_yet():
     assert BandIntegral().is_automatic
     with pytest.raises(ScalarizerError, match="no band has been chosen yet"):
         BandIntegral()(spectrum(COUNTS))
-    assert BandIntegral().with_band(0.4, 0.6)(spectrum(COUNTS)) == 15
+    assert BandIntegral().with_band(0.4, 0.6)(spectrum(COUNTS)) == 15 / EXPOSURE_S
 
 
 def test_similarity_does_not_depend_on_the_exposure():

@@ -44,7 +44,7 @@ def logs(fitted):
     return fitted.state_dict()["fitted"].logs
 
 
-def by_brute_force(fitted, known, values):
+def by_brute_force(fitted, known, values, errors=0.0):
     """Mean and standard deviation for all candidates, from the fitted kernels."""
     embedded = fitted.embed()
     places = (PLACES - PLACES.mean(axis=0)) / 10
@@ -58,10 +58,10 @@ def by_brute_force(fitted, known, values):
         )
 
     everything = np.arange(len(TRUTH))
-    noise = found[-1] * np.eye(len(known))
+    centre, spread = TRUTH[MEASURED].mean(), TRUTH[MEASURED].std()
+    noise = np.diag(found[-1] + np.broadcast_to(errors / spread, len(known)) ** 2)
     inverse = np.linalg.inv(covariance(known, known) + noise)
     across = covariance(everything, known)
-    centre, spread = TRUTH[MEASURED].mean(), TRUTH[MEASURED].std()
     mean = across @ inverse @ ((values - centre) / spread)
     variance = seen + near - np.einsum("ij,jk,ik->i", across, inverse, across)
     return centre + spread * mean, spread * np.sqrt(variance)
@@ -72,6 +72,40 @@ def test_the_posterior_is_that_of_the_fitted_kernel(fitted):
     posterior = fitted.posterior()
     np.testing.assert_allclose(posterior.mean, mean, rtol=0, atol=1e-6)
     np.testing.assert_allclose(posterior.std, std, rtol=0, atol=1e-6)
+
+
+def test_errors_that_are_known_count_beside_the_noise_that_is_fitted():
+    errors = np.random.default_rng(0).uniform(0, 0.3, len(MEASURED))
+    model = surrogate()
+    model.fit(MEASURED, TRUTH[MEASURED], errors)
+    mean, std = by_brute_force(model, MEASURED, TRUTH[MEASURED], errors)
+    posterior = model.posterior()
+    np.testing.assert_allclose(posterior.mean, mean, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(posterior.std, std, rtol=0, atol=1e-6)
+    fitted_alone = model._spread * np.sqrt(np.exp(logs(model)[-1]))
+    assert model.noise_std == pytest.approx(
+        np.hypot(fitted_alone, np.sqrt(np.mean(errors**2)))
+    )
+
+
+def test_a_measurement_known_to_be_noisy_moves_the_prediction_less(fitted):
+    place, far = UNMEASURED[50], 3 * TRUTH.max()
+    known = np.append(MEASURED, place)
+    moved = []
+    for error in (0.0, far):
+        model = surrogate()
+        errors = np.append(np.zeros(len(MEASURED)), error)
+        model.fit(known, np.append(TRUTH[MEASURED], far), errors)
+        moved.append(abs(model.posterior().mean[place] - TRUTH[place]))
+    assert moved[1] < 0.5 * moved[0]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_model_takes_errors(network):
+    model = surrogate(network=network)
+    model.fit(MEASURED, TRUTH[MEASURED], np.full(len(MEASURED), 0.1))
+    assert np.isfinite(model.posterior().mean).all()
+    assert model.noise_std >= 0.1
 
 
 @pytest.mark.parametrize("pending", [(), (7, 300)])
@@ -134,12 +168,20 @@ def test_conditioning_keeps_its_precision_over_many_measurements(
     monkeypatch.setattr("napari_hae.agent.conditioning.KEPT_VALUES", kept)
     values = (TRUTH - TRUTH[MEASURED].mean()) / TRUTH[MEASURED].std()
     order = [*MEASURED.tolist(), *UNMEASURED[:200].tolist()]
+    # What is known of the noise differs from place to place.
+    noise = np.random.default_rng(0).uniform(0, 0.5, len(TRUTH))
+    fitted._errors = np.sqrt(noise[MEASURED]) * fitted._spread
     fitted._conditioning = None
     stepwise = fitted._everywhere()
     for index in UNMEASURED[:200].tolist():
-        stepwise.add([index], [float(values[index])])
+        known = torch.tensor([noise[index]])
+        stepwise.add([index], [float(values[index])], known)
     at_once = Conditioning(
-        fitted._covariance(), fitted._scaled(), order, torch.from_numpy(values[order])
+        fitted._covariance(),
+        fitted._scaled(),
+        order,
+        torch.from_numpy(values[order]),
+        torch.from_numpy(noise[order]),
     )
     assert stepwise.size == at_once.size == len(order)
     assert torch.allclose(stepwise.mean, at_once.mean, rtol=0, atol=1e-7)

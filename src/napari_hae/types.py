@@ -187,7 +187,8 @@ class Measurement:
     """One measured spectrum with what is known about it.
 
     `target` is NaN, and `usable` False, where the scalarizer found no value in the
-    spectrum; such a measurement is kept in the record and left out of training.
+    spectrum; such a measurement is kept in the record and left out of training. `error`
+    is the standard deviation that the target is known to have, NaN where nothing is.
     """
 
     proposal: Proposal
@@ -195,6 +196,7 @@ class Measurement:
     target: float
     x_nm: float
     y_nm: float
+    error: float = math.nan
 
     @property
     def step(self) -> int:

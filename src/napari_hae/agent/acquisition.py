@@ -50,6 +50,13 @@ class AcquisitionFunction(Settings):
         """
         raise NotImplementedError
 
+    def per_cost(self, values: Array, cost: Array) -> Array:
+        """The same values for each unit of what a measurement costs, both `(n,)`.
+
+        Unchanged where a value is no gain that could be divided.
+        """
+        return values
+
 
 class _Improvement(AcquisitionFunction):
     """What all functions of the improvement on the best have in common."""
@@ -82,6 +89,10 @@ class LogExpectedImprovement(_Improvement):
         z, std = self._z(posterior, best)
         return np.log(std) + _log_h(z)
 
+    def per_cost(self, values: Array, cost: Array) -> Array:
+        """See `AcquisitionFunction` (Snoek et al., NeurIPS 2012, section 3.2)."""
+        return values - np.log(cost)
+
 
 class ExpectedImprovement(_Improvement):
     """The expected improvement on the best (Jones et al., J. Glob. Optim. 13, 1998)."""
@@ -95,6 +106,10 @@ class ExpectedImprovement(_Improvement):
         """See `AcquisitionFunction`."""
         z, std = self._z(posterior, best)
         return std * np.exp(_log_h(z))
+
+    def per_cost(self, values: Array, cost: Array) -> Array:
+        """See `AcquisitionFunction` (Snoek et al., NeurIPS 2012, section 3.2)."""
+        return values / cost
 
 
 class ProbabilityOfImprovement(_Improvement):

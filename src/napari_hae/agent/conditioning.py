@@ -43,6 +43,9 @@ class Conditioning:
         Indices of the measured candidates, at least one.
     targets
         Their standardised targets, `(m,)`.
+    known_noise
+        What is known of each one's noise beside the covariance's, as a variance,
+        `(m,)`.
 
     Raises
     ------
@@ -56,12 +59,14 @@ class Conditioning:
         candidates: Tensor,
         known: Sequence[int],
         targets: Tensor,
+        known_noise: Tensor,
     ) -> None:
         self._covariance, self._candidates = covariance, candidates
         self._known = list(known)
         measured = candidates[self._known]
         noisy = covariance(measured, measured)
-        noisy.diagonal().add_(covariance.noise)
+        noisy.diagonal().add_(covariance.noise).add_(known_noise)
+        self._usual_noise = float(known_noise.mean())
         self._factor = cholesky(noisy)
         white = _solved(self._factor, targets[:, None])[:, 0]
         count, total = len(self._known), len(candidates)
@@ -88,12 +93,14 @@ class Conditioning:
         """How many measurements are known."""
         return len(self._known) - len(self._pending)
 
-    def add(self, indices: Sequence[int], targets: Sequence[float]) -> None:
-        """Learn more measurements, with their standardised targets."""
+    def add(
+        self, indices: Sequence[int], targets: Sequence[float], known_noise: Tensor
+    ) -> None:
+        """Learn more measurements, with their standardised targets and known noise."""
         self._forget_pending()
         new = list(indices)
         missed = self.mean.new_tensor(list(targets)) - self.mean[new]
-        rows, factor = self._extended(new)
+        rows, factor = self._extended(new, known_noise)
         # The same triangular system as that of the rows.
         white = _solved(factor, missed[:, None])[:, 0]
         self.mean = self.mean + white @ rows
@@ -102,21 +109,26 @@ class Conditioning:
     def variance_with(self, pending: Sequence[int]) -> Tensor:
         """The variance as if some candidates were measured too; nothing is learned.
 
-        The last pending ones are remembered: of a batch each proposal adds one.
+        Their noise is taken to be as that of the measured ones. The last pending ones
+        are remembered: of a batch each proposal adds one.
         """
         before = len(self._pending)
         if list(pending[:before]) != self._pending:
             self._forget_pending()
             before = 0
         if new := list(pending[before:]):
-            rows, _ = self._extended(new)
+            noise = self.mean.new_full((len(new),), self._usual_noise)
+            rows, _ = self._extended(new, noise)
             self._with_pending = self._with_pending - rows.square().sum(dim=0)
             self._pending += new
         return self._with_pending if self._pending else self.variance
 
-    def is_surprised(self, index: int, target: float, deviations: float) -> bool:
+    def is_surprised(
+        self, index: int, target: float, known_noise: float, deviations: float
+    ) -> bool:
         """Whether a target is so many standard deviations from the prediction."""
-        variance = max(float(self.variance[index]), 0.0) + self._covariance.noise
+        noise = self._covariance.noise + known_noise
+        variance = max(float(self.variance[index]), 0.0) + noise
         missed = abs(target - float(self.mean[index]))
         return missed > deviations * math.sqrt(variance)
 
@@ -125,7 +137,7 @@ class Conditioning:
         self._known, self._factor = self._known[:count], self._factor[:count, :count]
         self._pending, self._with_pending = [], self.variance
 
-    def _extended(self, new: list[int]) -> tuple[Tensor, Tensor]:
+    def _extended(self, new: list[int], known_noise: Tensor) -> tuple[Tensor, Tensor]:
         """Count candidates as known.
 
         Their rows over all candidates, `(k, n)`, and their block of the factor.
@@ -134,7 +146,7 @@ class Conditioning:
         measured, added = self._candidates[self._known], self._candidates[new]
         along = _solved(self._factor, covariance(measured, added))
         noisy = covariance(added, added) - along.T @ along
-        noisy.diagonal().add_(covariance.noise)
+        noisy.diagonal().add_(covariance.noise).add_(known_noise)
         block = cholesky(noisy)
         if self._rows is None:
             upper = self._factor.T

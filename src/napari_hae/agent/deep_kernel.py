@@ -57,6 +57,8 @@ class DeepKernelGP(gpytorch.models.ExactGP):
     parts
         The kernels, the first one of the network's output, the second, if any, of the
         position.
+    known_noise
+        What is known of each target's noise beside that to be fitted, as a variance.
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class DeepKernelGP(gpytorch.models.ExactGP):
         targets: Tensor,
         settings: ModelSettings,
         parts: tuple[Part, ...],
+        known_noise: Tensor,
     ) -> None:
         likelihood = gpytorch.likelihoods.GaussianLikelihood(
             noise_prior=_log_normal(LOG_NOISE, NOISE_STD)
         )
         super().__init__(inputs, targets, likelihood)
+        self.known_noise = known_noise
         self.network = network(settings, inputs.shape[1] - 2)
         self.kernels = torch.nn.ModuleList(_kernel(part) for part in parts)
         self.double()
@@ -99,13 +103,17 @@ class DeepKernelGP(gpytorch.models.ExactGP):
 
 
 def fit_network(
-    inputs: Tensor, targets: Tensor, settings: ModelSettings, parts: tuple[Part, ...]
+    inputs: Tensor,
+    targets: Tensor,
+    settings: ModelSettings,
+    parts: tuple[Part, ...],
+    known_noise: Tensor,
 ) -> tuple[nn.Module, NDArray[np.float64]] | None:
     """The fitted network, and the logarithms of the hyperparameters fitted with it.
 
     The classic network is fitted by Adam, others by L-BFGS. None if that fails.
     """
-    model = DeepKernelGP(inputs, targets, settings, parts)
+    model = DeepKernelGP(inputs, targets, settings, parts, known_noise)
     parameters, bounds = get_parameters_and_bounds(model, requires_grad=True)
     closure = ForwardBackwardClosure(lambda: negative_log_posterior(model), parameters)
     try:
@@ -140,7 +148,7 @@ def negative_log_posterior(model: DeepKernelGP) -> Tensor:
     log priors. Written out, because it costs half of what gpytorch's general one does.
     """
     inputs, targets = model.train_inputs[0], model.train_targets
-    noise = model.likelihood.noise * torch.eye(len(inputs), dtype=inputs.dtype)
+    noise = torch.diag(model.likelihood.noise + model.known_noise)
     factor = psd_safe_cholesky(model.covariance(inputs).to_dense() + noise)
     white = torch.linalg.solve_triangular(factor, targets[:, None], upper=False)
     total = white.square().sum() / 2 + factor.diagonal().log().sum()

@@ -36,12 +36,20 @@ class Evidence:
         What they see of each measured candidate, `(n, columns)`, float64.
     targets
         Standardised, `(n,)`, float64.
+    known_noise
+        What is known of each one's noise, as a variance, `(n,)`; the noise that is
+        fitted comes on top. None: nothing is known.
     """
 
     def __init__(
-        self, parts: tuple[Part, ...], inputs: Tensor, targets: Tensor
+        self,
+        parts: tuple[Part, ...],
+        inputs: Tensor,
+        targets: Tensor,
+        known_noise: Tensor | None = None,
     ) -> None:
         self._parts, self._inputs, self._targets = parts, inputs, targets
+        self._known_noise = known_noise
         self._centres, self._deviations = prior_of(parts)
 
     def __call__(self, logs: Array) -> tuple[float, Array]:
@@ -64,6 +72,8 @@ class Evidence:
             kept.append((inputs, values, slopes.mul_(variance)))
             start += part.width
         total.diagonal().add_(noise)
+        if self._known_noise is not None:
+            total.diagonal().add_(self._known_noise)
         factor = cholesky(total)
         inverse = torch.cholesky_inverse(factor)
         weights = inverse @ self._targets

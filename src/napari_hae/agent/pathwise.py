@@ -30,6 +30,7 @@ def draw(
     candidates: Tensor,
     known: Sequence[int],
     values: Tensor,
+    known_noise: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
     """One function from the posterior at all candidates, `(n,)`.
@@ -40,14 +41,16 @@ def draw(
         Scaled by the covariance, `(n, columns)`.
     known, values
         Indices of the measured candidates, and their standardised targets.
+    known_noise
+        What is known of each one's noise beside the covariance's, as a variance.
     """
     function = prior_function(covariance, rng, candidates)
     measured = candidates[list(known)]
     noisy = covariance(measured, measured)
-    noisy.diagonal().add_(covariance.noise)
-    noise = covariance.noise**0.5 * rng.standard_normal(len(known))
+    noise = known_noise.to(measured) + covariance.noise
+    noisy.diagonal().add_(noise)
     missed = values.to(measured) - function(measured)
-    missed -= torch.from_numpy(noise).to(missed)
+    missed -= noise.sqrt() * torch.from_numpy(rng.standard_normal(len(known))).to(noise)
     factor = cholesky(noisy)
     weights = torch.cholesky_solve(missed[:, None], factor)[:, 0]
     return torch.cat(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hae.agent.acquisition import MaximumUncertainty
+from napari_hae.agent.exposure_cost import expected_exposure_s
 from napari_hae.agent.initial import design_point
 from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.posterior import Posterior
@@ -69,6 +71,8 @@ class Policy:
         self._moves = moves or MoveSettings()
         self._measured: list[int] = []
         self._targets: list[float] = []
+        self._errors: list[float] = []
+        self._exposures_s: list[float] = []
         self._pending: list[int] = []
         self._surrogate: Surrogate | None = None
         self._is_stale = True
@@ -155,14 +159,25 @@ class Policy:
             return self._proposal(step, row, column, ChosenBy.INITIAL)
         return self._best_candidate(step, open_, attempt)
 
-    def tell(self, row: int, column: int, target: float) -> None:
+    def tell(
+        self,
+        row: int,
+        column: int,
+        target: float,
+        error: float = math.nan,
+        exposure_s: float = 1.0,
+    ) -> None:
         """Learn what was measured at a pixel.
 
-        A target of NaN is left out of training; its pixel is not proposed again.
+        A target of NaN is left out of training; its pixel is not proposed again. The
+        error is the standard deviation that counting statistics leave to the target,
+        NaN where it is not known.
         """
         self.withdraw(row, column)
         self._measured.append(self._index(row, column))
         self._targets.append(target)
+        self._errors.append(error)
+        self._exposures_s.append(exposure_s)
         self._is_stale |= bool(np.isfinite(target))
 
     def expect(self, row: int, column: int) -> None:
@@ -177,11 +192,15 @@ class Policy:
             self._pending.remove(index)
         self._posterior = None
 
-    def retarget(self, targets: Sequence[float]) -> None:
-        """Replace the targets of all measurements, in the order they were told."""
-        if len(targets) != self.known:
-            raise ValueError(f"{len(targets)} targets for {self.known} measurements")
+    def retarget(self, targets: Sequence[float], errors: Sequence[float]) -> None:
+        """Replace targets and errors of all measurements, in the order of `tell`."""
+        if not len(targets) == len(errors) == self.known:
+            raise ValueError(
+                f"{len(targets)} targets and {len(errors)} errors for {self.known} "
+                "measurements"
+            )
         self._targets = [float(target) for target in targets]
+        self._errors = [float(error) for error in errors]
         self._is_stale, self._posterior = True, None
 
     def refresh(self) -> None:
@@ -192,7 +211,8 @@ class Policy:
         self.prepare()
         assert self._surrogate is not None
         measured = np.array(self._measured)[usable]
-        self._surrogate.fit(measured, np.array(self._targets)[usable])
+        errors = np.nan_to_num(self._errors)[usable]
+        self._surrogate.fit(measured, np.array(self._targets)[usable], errors)
         self._is_stale, self._posterior = False, None
 
     def maps(self, allowed: NDArray[np.bool_]) -> PredictionMaps | None:
@@ -265,8 +285,14 @@ class Policy:
         utility = self._goal.utility(posterior)
         # What the model makes of the best measurement, not the largest count that noise
         # ever gave: a lucky one would make everything else look hopeless.
-        usable = np.array(self._measured)[np.isfinite(self._targets)]
-        return self._acquisition(utility, float(utility.mean[usable].max()), rng)
+        usable = np.isfinite(self._targets)
+        best = float(utility.mean[np.array(self._measured)[usable]].max())
+        values = self._acquisition(utility, best, rng)
+        if not self._moves.per_exposure:
+            return values
+        targets, exposures_s = np.array(self._targets), np.array(self._exposures_s)
+        cost = expected_exposure_s(posterior.mean, targets[usable], exposures_s[usable])
+        return self._acquisition.per_cost(values, cost)
 
     def _proposal(
         self,

@@ -6,11 +6,13 @@ group `napari_hae.scalarizers`.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from napari_hae.agent.counting import counting_error, is_counted
 from napari_hae.settings_base import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class Scalarizer(Settings):
 
     title: ClassVar[str]
     """The name that people see."""
-    unit: ClassVar[str] = "counts"
+    unit: ClassVar[str] = ""
     """The target's unit; empty for a pure number."""
 
     kind: str = Field(title="Scalarizer")
@@ -41,8 +43,16 @@ class Scalarizer(Settings):
         """Raise `ValueError` if it cannot work on spectra with this energy axis."""
 
     def __call__(self, spectrum: Spectrum) -> float:
-        """The target; NaN where the spectrum has none."""
+        """The target; NaN where the spectrum has none.
+
+        Exposures may differ from one spectrum to the next: what grows with them is to
+        be divided by `spectrum.exposure_s`.
+        """
         raise NotImplementedError
+
+    def error(self, spectrum: Spectrum) -> float:
+        """The target's standard deviation by counting statistics; NaN if unknown."""
+        return counting_error(self, spectrum)
 
 
 class BandScalarizer(Scalarizer):
@@ -90,34 +100,42 @@ class BandScalarizer(Scalarizer):
 
 
 class BandIntegral(BandScalarizer):
-    """The counts in a band, summed."""
+    """The counts in a band, summed, per second of exposure."""
 
     title: ClassVar[str] = "Band integral"
+    unit: ClassVar[str] = "counts/s"
     kind: Literal["band_integral"] = "band_integral"
 
     def __call__(self, spectrum: Spectrum) -> float:
         """See `Scalarizer`."""
         _, counts = self._in_band(spectrum)
-        return float(counts.sum()) if counts.size else NO_VALUE
+        return float(counts.sum()) / spectrum.exposure_s if counts.size else NO_VALUE
+
+    def error(self, spectrum: Spectrum) -> float:
+        """See `Scalarizer`; no counts at all are as uncertain as one."""
+        if not is_counted(spectrum):
+            return NO_VALUE
+        counted = max(float(self._in_band(spectrum)[1].sum()), 1.0)
+        return math.sqrt(counted) / spectrum.exposure_s
 
 
 class BandMaximum(BandScalarizer):
-    """The largest count in a band."""
+    """The largest count in a band, per second of exposure."""
 
     title: ClassVar[str] = "Band maximum"
+    unit: ClassVar[str] = "counts/s"
     kind: Literal["band_maximum"] = "band_maximum"
 
     def __call__(self, spectrum: Spectrum) -> float:
         """See `Scalarizer`."""
         _, counts = self._in_band(spectrum)
-        return float(counts.max()) if counts.size else NO_VALUE
+        return float(counts.max()) / spectrum.exposure_s if counts.size else NO_VALUE
 
 
 class BandRatio(BandScalarizer):
     """The counts in a band divided by those in a reference band."""
 
     title: ClassVar[str] = "Band ratio"
-    unit: ClassVar[str] = ""
     kind: Literal["band_ratio"] = "band_ratio"
     reference_low_ev: float = Field(default=0.65, title="Reference from (eV)")
     """Lower end of the reference band in eV. Default 0.65 eV."""

@@ -24,7 +24,6 @@ class SimilarityToTarget(Scalarizer):
     """The cosine of the angle between a spectrum and a target spectrum."""
 
     title: ClassVar[str] = "Similarity to a spectrum"
-    unit: ClassVar[str] = ""
     kind: Literal["similarity"] = "similarity"
     file: Path | None = Field(default=None, title="Target spectrum")
     """A file with one spectrum, of any kind that HyperSpy reads."""

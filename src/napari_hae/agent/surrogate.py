@@ -89,10 +89,19 @@ class Surrogate:
         self._refit_at = self._fresh_at = 0
         self._indices = np.empty(0, dtype=np.intp)
         self._targets: Array = np.empty(0)
+        self._errors: Array = np.empty(0)
         self._centre, self._spread = 0.0, 1.0
 
-    def fit(self, indices: Sequence[int] | NDArray[np.intp], targets: Array) -> None:
+    def fit(
+        self,
+        indices: Sequence[int] | NDArray[np.intp],
+        targets: Array,
+        errors: Array | None = None,
+    ) -> None:
         """Learn the targets measured at some candidates.
+
+        `errors` are the standard deviations of their noise as far as it is known, such
+        as from counting statistics; what is not known is fitted.
 
         A few more than at the last fit only condition the model; else it is fitted
         again, from the last fit or, now and then, afresh. What fails is tried afresh;
@@ -108,9 +117,10 @@ class Surrogate:
         if not (len(values) and np.isfinite(values).all()):
             raise ValueError(f"the model needs finite targets, got {values}")
         places = np.asarray(indices, dtype=np.intp)
-        if self._conditioned(places, values):
+        known = np.zeros(len(values)) if errors is None else np.asarray(errors)
+        if self._conditioned(places, values, known):
             return
-        self._indices, self._targets = places, values
+        self._indices, self._targets, self._errors = places, values, known
         self._centre, self._spread = _standard(values)
         self._conditioning = None
         count = len(places)
@@ -146,10 +156,12 @@ class Surrogate:
         """One function from the joint posterior, `(n,)`, in the targets' own unit."""
         covariance, candidates = self._covariance(), self._scaled()
         known, values = self._indices.tolist(), self._scaled_targets()
+        noise = self._known_noise()
         if len(pending):
             believed = self._everywhere().mean[list(pending)].cpu()
             known, values = [*known, *pending], torch.cat([values, believed])
-        drawn = draw(covariance, candidates, known, values, rng)
+            noise = torch.cat([noise, noise.mean().expand(len(pending))])
+        drawn = draw(covariance, candidates, known, values, noise, rng)
         result: Array = drawn.cpu().numpy()
         return self._centre + self._spread * result
 
@@ -177,10 +189,11 @@ class Surrogate:
 
     @property
     def noise_std(self) -> float:
-        """Standard deviation of a measurement's noise, in the targets' own unit."""
+        """Standard deviation of a usual measurement's noise, in the targets' unit."""
         if self._fitted is None:
             return float("nan")
-        return self._spread * math.sqrt(self._covariance().noise)
+        known = float(np.mean(self._errors**2))
+        return math.sqrt(self._spread**2 * self._covariance().noise + known)
 
     @property
     def log_marginal_likelihood(self) -> float:
@@ -194,6 +207,7 @@ class Surrogate:
             "fitted": copy.deepcopy(self._known_fit()),
             "indices": self._indices.copy(),
             "targets": self._targets.copy(),
+            "errors": self._errors.copy(),
             "scale": (self._centre, self._spread),
             "next": (self._refit_at, self._fresh_at),
         }
@@ -202,6 +216,7 @@ class Surrogate:
         """Take over the state of a surrogate of the same candidates and settings."""
         self._fitted = copy.deepcopy(state["fitted"])
         self._indices, self._targets = state["indices"].copy(), state["targets"].copy()
+        self._errors = state["errors"].copy()
         self._centre, self._spread = state["scale"]
         self._refit_at, self._fresh_at = state["next"]
         self._conditioning = None
@@ -222,7 +237,13 @@ class Surrogate:
         inputs = self._inputs[self._indices].double()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            found = fit_network(inputs, self._scaled_targets(), self._settings, parts)
+            found = fit_network(
+                inputs,
+                self._scaled_targets(),
+                self._settings,
+                parts,
+                self._known_noise(),
+            )
         return None if found is None else _Fitted(parts, found[1], found[0])
 
     def _unfitted(self) -> _Fitted:
@@ -232,9 +253,12 @@ class Surrogate:
 
     def _evidence(self, fitted: _Fitted) -> Evidence:
         measured = self._embedded(self._inputs[self._indices], fitted)
-        return Evidence(fitted.parts, measured, self._scaled_targets())
+        targets, noise = self._scaled_targets(), self._known_noise()
+        return Evidence(fitted.parts, measured, targets, noise)
 
-    def _conditioned(self, indices: NDArray[np.intp], targets: Array) -> bool:
+    def _conditioned(
+        self, indices: NDArray[np.intp], targets: Array, errors: Array
+    ) -> bool:
         """Whether the model took what is new without a fit."""
         before, count = len(self._indices), len(indices)
         if self._fitted is None or not before <= count < self._refit_at:
@@ -242,18 +266,19 @@ class Surrogate:
         if self._settings.network == "classic" or not (
             np.array_equal(indices[:before], self._indices)
             and np.array_equal(targets[:before], self._targets)
+            and np.array_equal(errors[:before], self._errors)
         ):
             return False
         conditioning = self._everywhere()
         scaled = ((targets - self._centre) / self._spread)[before:].tolist()
-        new = indices[before:].tolist()
-        for place, target in zip(new, scaled, strict=True):
-            surprised = conditioning.is_surprised(place, target, SURPRISE)
+        new, noise = indices[before:].tolist(), (errors[before:] / self._spread) ** 2
+        for place, target, known in zip(new, scaled, noise.tolist(), strict=True):
+            surprised = conditioning.is_surprised(place, target, known, SURPRISE)
             if surprised and count < MANY:
                 return False
         if new:
-            conditioning.add(new, scaled)
-        self._indices, self._targets = indices, targets
+            conditioning.add(new, scaled, torch.from_numpy(noise).to(self._device))
+        self._indices, self._targets, self._errors = indices, targets, errors
         return True
 
     def _everywhere(self) -> Conditioning:
@@ -264,6 +289,7 @@ class Surrogate:
                 self._scaled(),
                 self._indices.tolist(),
                 self._scaled_targets().to(self._device),
+                self._known_noise().to(self._device),
             )
         return self._conditioning
 
@@ -293,6 +319,10 @@ class Surrogate:
         if self._fitted is None:
             raise RuntimeError("the surrogate has not been fitted yet")
         return self._fitted
+
+    def _known_noise(self) -> Tensor:
+        """Of each measurement, as a variance in standardised units, `(m,)`."""
+        return torch.from_numpy((self._errors / self._spread) ** 2)
 
     def _scaled_targets(self) -> Tensor:
         return torch.from_numpy((self._targets - self._centre) / self._spread)

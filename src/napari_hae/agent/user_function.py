@@ -24,12 +24,12 @@ class UserFunction(Scalarizer):
     """Calls a function with the spectrum as a HyperSpy signal; it returns a number."""
 
     title: ClassVar[str] = "Own Python function"
-    unit: ClassVar[str] = ""
     kind: Literal["user_function"] = "user_function"
     path: str = Field(default="", title="Function")
     """Where the function is: `file.py:function` or `package.module:function`. It is
-    given a `hyperspy.signals.Signal1D` with the energy axis in eV and returns one
-    number; one that is not finite leaves the spectrum out of training."""
+    given a `hyperspy.signals.Signal1D` with the energy axis in eV, and the exposure in
+    s as `metadata.napari_hae.exposure_s`, and returns one number; one that is not
+    finite leaves the spectrum out of training."""
 
     @field_validator("path")
     @classmethod
@@ -49,16 +49,20 @@ class UserFunction(Scalarizer):
     def __call__(self, spectrum: Spectrum) -> float:
         """See `Scalarizer`."""
         function = _find(self.path)
+        signal = spectra_signal(spectrum.counts.copy(), spectrum.energy)
+        signal.metadata.set_item("napari_hae.exposure_s", spectrum.exposure_s)
         # The function is somebody else's and may raise anything.
         try:
-            value = float(
-                function(spectra_signal(spectrum.counts.copy(), spectrum.energy))
-            )
+            value = float(function(signal))
         except Exception as error:
             raise ScalarizerError(
                 f"the function {self.path} failed: {type(error).__name__}: {error}"
             ) from error
         return value if math.isfinite(value) else NO_VALUE
+
+    def error(self, spectrum: Spectrum) -> float:
+        """Unknown: a function that takes its time is not called for it."""
+        return NO_VALUE
 
 
 @lru_cache(maxsize=8)

@@ -134,10 +134,10 @@ class Advisor:
             moves=settings.moves,
         )
 
-    def retarget(self, targets: Sequence[float]) -> None:
-        """Replace all targets, in the order of the measurements."""
+    def retarget(self, targets: Sequence[float], errors: Sequence[float]) -> None:
+        """Replace all targets and errors, in the order of the measurements."""
         self._tell_all()
-        self._policy.retarget(targets)
+        self._policy.retarget(targets, errors)
 
     def repeat(self, proposal: Proposal, measured: Sequence[Measurement]) -> None:
         """Go again through what led to a stored proposal.
@@ -215,8 +215,13 @@ class Advisor:
         self._untold = []
 
     def _tell(self, measurement: Measurement) -> None:
-        proposal = measurement.proposal
-        self._policy.tell(proposal.row, proposal.column, measurement.target)
+        self._policy.tell(
+            measurement.proposal.row,
+            measurement.proposal.column,
+            measurement.target,
+            measurement.error,
+            measurement.spectrum.exposure_s,
+        )
 
 
 def _load_model() -> None:

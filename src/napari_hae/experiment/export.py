@@ -20,9 +20,9 @@ def to_hyperspy(run: StoredRun) -> Any:
 
     The navigation axis counts the measurements in order, the signal axis is in eV.
     `metadata.napari_hae` holds, per measurement, arrays `step`, `row`, `column`,
-    `x_nm`, `y_nm`, `target`, `predicted_mean`, `predicted_std`, `exposure_s`, `dose_e`,
-    `chosen_by`, and `survey_image`, `survey_detectors`, `fov_nm`, `settings`,
-    `instrument`.
+    `x_nm`, `y_nm`, `target`, `target_error`, `predicted_mean`, `predicted_std`,
+    `exposure_s`, `dose_e`, `chosen_by`, and `survey_image`, `survey_detectors`,
+    `fov_nm`, `settings`, `instrument`.
 
     Raises
     ------
@@ -66,6 +66,7 @@ def _metadata(run: StoredRun) -> dict[str, Any]:
         "x_nm": [m.x_nm for m in measured],
         "y_nm": [m.y_nm for m in measured],
         "target": [m.target for m in measured],
+        "target_error": [m.error for m in measured],
         "predicted_mean": [m.proposal.mean for m in measured],
         "predicted_std": [m.proposal.std for m in measured],
         "exposure_s": [m.spectrum.exposure_s for m in measured],

@@ -1,4 +1,4 @@
-"""Takes exposures on a thread of its own, one at a time.
+"""Takes exposures on a thread of their own, one place at a time.
 
 What follows an exposure, above all writing its spectrum, is done while the next one
 goes: at short exposures the beam would else wait for the disk.
@@ -6,13 +6,61 @@ goes: at short exposures the beam would else wait for the disk.
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from napari_hae.instruments.base import DoseExceeded
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_hae.agent.goal import Goal
+    from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.settings import MeasurementSettings
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import ProbePosition, Spectrum
+
+LEAST_REPEATS = 3
+"""So many exposures tell what they vary by."""
+SURELY = 2.0
+"""So many standard deviations make a difference sure enough to stop exposing."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Tells when the exposures of a place are enough.
+
+    Attributes
+    ----------
+    best
+        The best target so far; NaN if there is none.
+    """
+
+    scalarizer: Scalarizer
+    goal: Goal
+    best: float
+
+    def is_enough(self, taken: Sequence[Spectrum], wanted: MeasurementSettings) -> bool:
+        """Whether the relative error is reached, or another exposure is no use."""
+        if wanted.relative_error is None:
+            return True
+        longer_s = (len(taken) + 1) * wanted.exposure_s
+        if longer_s > wanted.longest_exposure_s * (1 + 1e-9):
+            return True
+        target = self.scalarizer(together(taken))
+        error = _error(taken, self.scalarizer)
+        if error <= wanted.relative_error * abs(target):
+            return True
+        return wanted.only_promising and self._is_hopeless(target, error)
+
+    def _is_hopeless(self, target: float, error: float) -> bool:
+        """Whether a target is surely worse than the best one."""
+        found, best = self.goal.utility_of([target, self.best])
+        return bool(best - found > SURELY * error)
 
 
 class Exposures:
@@ -29,13 +77,21 @@ class Exposures:
         self._beam = ThreadPoolExecutor(1, "napari-hae-beam")
         self._under_way: Future[Spectrum] | None = None
 
-    def begin(self, position: ProbePosition, wanted: MeasurementSettings) -> None:
-        """Begin an exposure; the one before has been waited for."""
+    def begin(
+        self,
+        position: ProbePosition,
+        wanted: MeasurementSettings,
+        judge: Judge | None,
+    ) -> None:
+        """Begin to measure at a place; the one before has been waited for.
+
+        The judge tells when the exposures there are enough; None: one always is.
+        """
         assert self._under_way is None
-        self._under_way = self._beam.submit(self._expose, position, wanted)
+        self._under_way = self._beam.submit(self._expose, position, wanted, judge)
 
     def wait(self) -> Spectrum:
-        """The spectrum of the exposure that was begun, when it is done.
+        """The spectrum of the place that was begun with, when it is done.
 
         Raises
         ------
@@ -52,7 +108,46 @@ class Exposures:
             self._instrument.abort()
         self._beam.shutdown(wait=True)
 
-    def _expose(self, position: ProbePosition, wanted: MeasurementSettings) -> Spectrum:
+    def _expose(
+        self,
+        position: ProbePosition,
+        wanted: MeasurementSettings,
+        judge: Judge | None,
+    ) -> Spectrum:
         self._instrument.place_beam(position)
         detector = self._instrument.capabilities().spectrum_detector(wanted.detector)
-        return self._instrument.acquire_spectrum(detector.name, wanted.exposure_s)
+
+        def expose() -> Spectrum:
+            return self._instrument.acquire_spectrum(detector.name, wanted.exposure_s)
+
+        taken = [expose()]
+        while judge is not None and not judge.is_enough(taken, wanted):
+            try:
+                taken.append(expose())
+            except DoseExceeded:
+                # What is left of the budget does not suffice for the error.
+                break
+        return together(taken)
+
+
+def together(spectra: Sequence[Spectrum]) -> Spectrum:
+    """Spectra of one place and one energy axis, added up."""
+    if len(spectra) == 1:
+        return spectra[0]
+    return replace(
+        spectra[0],
+        counts=np.sum([each.counts for each in spectra], axis=0, dtype=np.float32),
+        exposure_s=sum(each.exposure_s for each in spectra),
+        dose_e=sum(each.dose_e for each in spectra),
+    )
+
+
+def _error(taken: Sequence[Spectrum], scalarizer: Scalarizer) -> float:
+    """The standard deviation of the target of spectra added up; infinite if unknown."""
+    error = scalarizer.error(together(taken))
+    if math.isfinite(error):
+        return error
+    if len(taken) < LEAST_REPEATS:
+        return math.inf
+    targets = np.array([scalarizer(each) for each in taken])
+    return float(targets.std(ddof=1) / math.sqrt(len(taken)))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.events import emit
-from napari_hae.experiment.exposures import Exposures
+from napari_hae.experiment.exposures import Exposures, Judge
+from napari_hae.experiment.record import FORMAT
 from napari_hae.experiment.resume import replay
 from napari_hae.instruments.base import DoseExceeded, ForbiddenPosition
 from napari_hae.types import ChosenBy, Measurement
@@ -77,6 +78,8 @@ class Loop:
         if past is not None:
             replay(past, self._advisor)
             targets.restore(past.measurements)
+            if past.format < FORMAT:
+                self._retarget()
 
     @property
     def maps(self) -> PredictionMaps | None:
@@ -182,7 +185,8 @@ class Loop:
         emit(self._events.proposed, proposal)
         if not self._is_agreed(proposal):
             return None
-        self._exposures.begin(proposal.position, self.settings.measurement)
+        wanted = self.settings.measurement
+        self._exposures.begin(proposal.position, wanted, self._judge(proposal))
         return proposal
 
     def _begin_next(self, step: int) -> Proposal | None:
@@ -197,6 +201,14 @@ class Loop:
         ):
             return None
         return self._begin(step)
+
+    def _judge(self, proposal: Proposal) -> Judge | None:
+        """Who tells how long to expose; none where one exposure gives a first look."""
+        first_look = proposal.chosen_by is ChosenBy.INITIAL
+        if first_look or self._targets.is_undecided:
+            return None
+        goal = self.settings.goal
+        return Judge(self._targets.scalarizer, goal, goal.best(self._targets.values))
 
     def _is_time_over(self) -> bool:
         time_s = self.settings.budget.time_s
@@ -288,9 +300,9 @@ class Loop:
 
     def _retarget(self) -> None:
         self._targets.rescore(self.settings.scalarizer)
-        targets = self._targets.values
+        targets, errors = self._targets.values, self._targets.errors
         if not targets:
             return
-        self._record.targets(targets)
-        self._advisor.retarget(targets)
+        self._record.targets(targets, errors)
+        self._advisor.retarget(targets, errors)
         emit(self._events.retargeted, tuple(targets))

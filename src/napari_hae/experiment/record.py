@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SUFFIX = ".hae"
 JOURNAL = "journal.jsonl"
 ARRAYS = "arrays.zarr"
-FORMAT = 1
+FORMAT = 2
+"""2: targets of band scalarizers are per second, and have errors."""
 
 
 class RecordExists(ValueError):
@@ -131,6 +132,7 @@ class Record:
             "measurement",
             step=measurement.step,
             target=measurement.target,
+            error=measurement.error,
             x_nm=measurement.x_nm,
             y_nm=measurement.y_nm,
             detector=spectrum.detector,
@@ -159,9 +161,9 @@ class Record:
             },
         )
 
-    def targets(self, targets: Sequence[float]) -> None:
+    def targets(self, targets: Sequence[float], errors: Sequence[float]) -> None:
         """Note the targets of all measurements after the scalarizer was changed."""
-        self._write("targets", targets=list(targets))
+        self._write("targets", targets=list(targets), errors=list(errors))
 
     def regions(self, step: int, regions: Regions) -> None:
         """Note which regions hold from a step on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_hae.experiment.stored import Retargeting, SettingsChange
@@ -28,11 +27,8 @@ def replay(past: StoredRun, advisor: Advisor) -> None:
                 told.append(event)
             case SettingsChange():
                 advisor.configure(event.settings)
-            case Retargeting(targets):
+            case Retargeting(targets, errors):
                 advisor.catch_up(told)
-                told = [
-                    replace(measurement, target=target)
-                    for measurement, target in zip(told, targets, strict=True)
-                ]
-                advisor.retarget(targets)
+                told = event.of(told)
+                advisor.retarget(targets, errors)
     advisor.take_up(told)

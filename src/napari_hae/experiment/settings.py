@@ -65,6 +65,23 @@ class MeasurementSettings(Settings):
     """Name of the spectrum detector. Empty: the instrument's usual one."""
     exposure_s: float = Field(default=0.1, gt=0, title="Exposure (s)")
     """Exposure of each spectrum in s. Longer: less noise, more dose. Default 0.1 s."""
+    relative_error: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        title="Relative error to reach",
+        json_schema_extra={"empty": "fixed exposure"},
+    )
+    """Repeat the exposure at a place, and add up, until the target's standard deviation
+    is this share of it. It follows from counting statistics, or, where counts are no
+    whole numbers, from three exposures on. Default: one exposure."""
+    longest_exposure_s: float = Field(default=1.0, gt=0, title="Longest in all (s)")
+    """The exposures at one place end here, whatever the error. Only with a relative
+    error to reach. Default 1 s."""
+    only_promising: bool = Field(default=True, title="Only where promising")
+    """With a relative error to reach: end also where the target is surely worse than
+    the best one, by two standard deviations. Off: the same error everywhere, for a map.
+    Default on."""
 
 
 class Budget(Settings):

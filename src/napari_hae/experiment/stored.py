@@ -25,6 +25,8 @@ from napari_hae.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -47,6 +49,16 @@ class Retargeting:
     """From here on the measurements so far had these targets."""
 
     targets: tuple[float, ...]
+    errors: tuple[float, ...]
+
+    def of(self, measurements: Sequence[Measurement]) -> list[Measurement]:
+        """The measurements with these targets."""
+        return [
+            replace(measurement, target=target, error=error)
+            for measurement, target, error in zip(
+                measurements, self.targets, self.errors, strict=True
+            )
+        ]
 
 
 HistoryEvent = Proposal | Measurement | SettingsChange | Retargeting
@@ -76,6 +88,7 @@ class StoredRun:
     """
 
     path: Path
+    format: int
     version: str
     instrument: str
     instrument_settings: dict[str, Any]
@@ -160,6 +173,7 @@ class _Reader:
         start, end = self._entries[0], self._end
         return StoredRun(
             path=self._path,
+            format=start["format"],
             version=start["version"],
             instrument=start["instrument"],
             instrument_settings=start["instrument_settings"],
@@ -231,6 +245,7 @@ class _Reader:
             proposal=proposal,
             spectrum=spectrum,
             target=_number(entry["target"]),
+            error=_number(entry.get("error")),
             x_nm=entry["x_nm"],
             y_nm=entry["y_nm"],
         )
@@ -245,11 +260,11 @@ class _Reader:
 
     def _on_targets(self, entry: Entry) -> None:
         targets = tuple(_number(target) for target in entry["targets"])
-        self._measured = [
-            replace(measurement, target=target)
-            for measurement, target in zip(self._measured, targets, strict=True)
-        ]
-        self._history.append(Retargeting(targets))
+        unknown = [None] * len(targets)
+        errors = tuple(_number(error) for error in entry.get("errors", unknown))
+        change = Retargeting(targets, errors)
+        self._measured = change.of(self._measured)
+        self._history.append(change)
 
     def _on_regions(self, entry: Entry) -> None:
         self._regions = Regions.from_json(entry["regions"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,11 @@ class Targets:
         return [measurement.target for measurement in self._measurements]
 
     @property
+    def errors(self) -> list[float]:
+        """The standard deviations of all targets, in order; NaN where unknown."""
+        return [measurement.error for measurement in self._measurements]
+
+    @property
     def dose_e(self) -> float:
         """Electrons of all exposures together; NaN where the current is unknown."""
         return sum(m.spectrum.dose_e for m in self._measurements)
@@ -61,8 +67,10 @@ class Targets:
     def score(self, measurement: Measurement) -> Measurement:
         """The measurement with the target that the scalarizer in force gives it."""
         if self.is_undecided:
-            return replace(measurement, target=float("nan"))
-        return replace(measurement, target=self.scalarizer(measurement.spectrum))
+            return replace(measurement, target=math.nan, error=math.nan)
+        target = self.scalarizer(measurement.spectrum)
+        error = self.scalarizer.error(measurement.spectrum)
+        return replace(measurement, target=target, error=error)
 
     def add(self, measurement: Measurement) -> None:
         """Append a measurement that is on disk."""
