@@ -58,7 +58,7 @@ def test_empty_docks_say_what_to_do_next(cockpit):
     assert not cockpit.experiment.controls.start.isEnabled()
     assert cockpit.experiment.controls.abort.isEnabled()
     assert not cockpit.experiment.regions.paint_forbidden.isEnabled()
-    assert cockpit.monitor.spectrum.is_empty
+    assert cockpit.monitor.spectra.plot.is_empty
 
 
 def test_the_plots_take_the_height_of_their_dock(cockpit):
@@ -138,8 +138,8 @@ def test_a_run_fills_layers_and_plots_and_leaves_its_record(connected, qtbot):
         assert np.isfinite(layers.map_layer(role).data).any()
     scales = {tuple(layer.scale) for layer in connected.viewer.layers}
     assert len(scales) == 1
-    assert not connected.monitor.spectrum.is_empty
-    assert not connected.monitor.curve.is_empty
+    assert not connected.monitor.spectra.plot.is_empty
+    assert not connected.monitor.learning.curve.is_empty
     stored = open_run(connected.session.record_path)
     assert len(stored.measurements) == 14
     assert str(stored.path) in connected.experiment.controls.message.text()
@@ -225,7 +225,7 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
     pause(connected, qtbot)
     connected.session.live.refresh()
     before = [m.target for m in measured(connected)]
-    plot = connected.monitor.spectrum
+    plot = connected.monitor.spectra.plot
     plot.grab()  # lays it out and draws it, so that the mouse finds the band
     # All moves are seen, however quickly they come.
     pyqtgraph.setConfigOption("mouseRateLimit", 0)
@@ -281,7 +281,7 @@ def test_a_selected_point_shows_its_spectrum(connected, qtbot):
     pause(connected, qtbot)
     connected.session.live.refresh()
     connected.session.layers.measured_layer.selected_data = {1}
-    title = connected.monitor.spectrum.plot.getPlotItem().titleLabel.text
+    title = connected.monitor.spectra.plot.plot.getPlotItem().titleLabel.text
     assert title.startswith("Step 2,")
     stop(connected, qtbot)
 

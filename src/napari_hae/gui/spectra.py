@@ -1,0 +1,102 @@
+"""The panel with spectra: the newest or the selected one, and the band to drag."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.gui.plots import SpectrumPlot
+
+if TYPE_CHECKING:
+    from napari.layers import Points
+
+    from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.gui.session import Session
+    from napari_hae.types import Measurement
+
+
+class SpectraPanel(QWidget):
+    """Shows spectra as they come, or those of selected points."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._selection_of: Points | None = None
+        self._looked = False
+        self.plot = SpectrumPlot()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.plot)
+        self.plot.band_changed.connect(self._on_band_dragged)
+        session.started.connect(self._on_started)
+        session.live.measured.connect(self._on_measured)
+        session.settings_changed.connect(self._on_settings)
+        self._on_settings(session.settings)
+        if session.live.measurements:
+            self._on_measured(list(session.live.measurements))
+
+    def _on_started(self) -> None:
+        self.plot.clear()
+        self._looked = False
+
+    def _on_measured(self, new: list[Measurement]) -> None:
+        self._watch_selection()
+        if self._selected() is None:
+            self._draw(new[-1])
+
+    def _draw(self, measurement: Measurement) -> None:
+        spectrum = measurement.spectrum
+        title = f"Step {measurement.step + 1}"
+        if measurement.usable:
+            title += f", target {measurement.target:.4g}"
+        else:
+            title += ", no target"
+        self.plot.set_spectrum(spectrum.energy.energies_ev, spectrum.counts, title)
+        self._look_at_band()
+
+    def _on_settings(self, settings: ExperimentSettings) -> None:
+        scalarizer = settings.scalarizer
+        band_ev = None
+        if isinstance(scalarizer, BandScalarizer):
+            band_ev = scalarizer.band_ev
+        self.plot.set_band(band_ev)
+        self._look_at_band()
+
+    def _look_at_band(self) -> None:
+        """Show the band's surroundings once; then the view is the person's."""
+        scalarizer = self._session.settings.scalarizer
+        if self._looked or self.plot.is_empty:
+            return
+        if isinstance(scalarizer, BandScalarizer) and scalarizer.band_ev is not None:
+            self.plot.look_at(*scalarizer.band_ev)
+            self._looked = True
+
+    def _on_band_dragged(self, low_ev: float, high_ev: float) -> None:
+        scalarizer = self._session.settings.scalarizer
+        if isinstance(scalarizer, BandScalarizer):
+            low, high = (float(f"{edge:.5g}") for edge in (low_ev, high_ev))
+            self._session.configure(scalarizer=scalarizer.with_band(low, high))
+            # What could not be used goes back to what is in force.
+            self._on_settings(self._session.settings)
+
+    def _watch_selection(self) -> None:
+        layer = self._session.layers.measured_layer
+        if layer is not self._selection_of:
+            self._selection_of = layer
+            if layer is not None:
+                layer.selected_data.events.items_changed.connect(self._on_selected)
+
+    def _selected(self) -> Measurement | None:
+        layer, measured = self._selection_of, self._session.live.measurements
+        if layer is None or not layer.selected_data:
+            return None
+        index = min(layer.selected_data)
+        return measured[index] if index < len(measured) else None
+
+    def _on_selected(self, *_: Any) -> None:
+        measured = self._session.live.measurements
+        shown = self._selected() or (measured[-1] if measured else None)
+        if shown is not None:
+            self._draw(shown)
