@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -10,94 +9,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fakes import FakeInstrument, FakeSettings, bump
+from lab import TIMEOUT_S, Lab, column_region, experiment, path_of, run
 from napari_hae.agent.acquisition import (
     LogExpectedImprovement,
-    RandomChoice,
     UpperConfidenceBound,
 )
-from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
+from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.scalarizers import BandMaximum, BandRatio
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.events import FinishReason, RunState
-from napari_hae.experiment.record import Record
 from napari_hae.experiment.regions import MaskRegion, Regions
-from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import (
     Budget,
-    ExperimentSettings,
     LoopSettings,
     MeasurementSettings,
 )
 from napari_hae.experiment.stored import open_run
-from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.types import BeamState, ChosenBy, Measurement, ProbePosition
-
-TIMEOUT_S = 60
-
-
-def experiment(**sections) -> ExperimentSettings:
-    return ExperimentSettings(
-        **{
-            "acquisition": RandomChoice(),
-            "initial": InitialDesign(points=4),
-            "budget": Budget(steps=12),
-            **sections,
-        }
-    )
-
-
-@dataclass
-class Lab:
-    """A fake microscope and a folder for records."""
-
-    folder: object
-    bare: FakeInstrument = field(default_factory=FakeInstrument)
-    runs: int = 0
-
-    def __post_init__(self) -> None:
-        self.gate = GuardedInstrument(self.bare)
-        self.gate.connect()
-
-    def runner(self, settings: ExperimentSettings, **more) -> Runner:
-        self.runs += 1
-        record = Record.create(
-            self.folder / f"run{self.runs}",
-            instrument="fake",
-            instrument_settings=self.bare.settings,
-            settings=settings,
-        )
-        return Runner(self.gate, record, settings, **more)
-
-    def resumed(self, runner: Runner, steps: int, **more) -> Runner:
-        past = open_run(runner.record.path)
-        budget = past.settings.budget.model_copy(update={"steps": steps})
-        new = past.settings.model_copy(update={"budget": budget})
-        record = Record.reopen(past.path, surveys=past.surveys)
-        return Runner(self.gate, record, new, past=past, **more)
 
 
 @pytest.fixture
 def lab(tmp_path) -> Lab:
     return Lab(tmp_path)
-
-
-def run(runner: Runner) -> Runner:
-    runner.start()
-    assert runner.wait(TIMEOUT_S)
-    return runner
-
-
-def path_of(measurements) -> list[tuple[int, int]]:
-    return [(m.proposal.row, m.proposal.column) for m in measurements]
-
-
-def column_region(name: str, *columns: int, size: int = 8) -> MaskRegion:
-    """Columns of a field of 80 nm."""
-    mask = np.zeros((size, size), bool)
-    mask[:, list(columns)] = True
-    pixel_nm = 80.0 / size
-    nm_to_pixel = np.array([[1 / pixel_nm, 0, -0.5], [0, 1 / pixel_nm, -0.5]])
-    return MaskRegion(name, mask, nm_to_pixel)
 
 
 def test_a_run_measures_what_its_budget_says_and_never_a_pixel_twice(lab):

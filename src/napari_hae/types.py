@@ -144,6 +144,7 @@ class ChosenBy(StrEnum):
     INITIAL = "initial design"
     AGENT = "agent"
     HUMAN = "human"
+    PLAN = "plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,8 @@ class Proposal:
             return "initial design: a first look at the sample"
         if self.chosen_by is ChosenBy.HUMAN:
             return "chosen by you"
+        if self.chosen_by is ChosenBy.PLAN:
+            return "next in the plan"
         if not math.isfinite(self.mean):
             return "chosen without a prediction"
         text = f"predicted {self.mean:.3g} ± {self.std:.2g}"

@@ -180,6 +180,22 @@ class Policy:
         self._exposures_s.append(exposure_s)
         self._is_stale |= bool(np.isfinite(target))
 
+    def choose(self, step: int, row: int, column: int, chosen_by: ChosenBy) -> Proposal:
+        """The proposal of a pixel that somebody else chose; it is pending from now on.
+
+        With what the model predicts there, for a person's choice: a plan goes on
+        without it, as fast as the beam.
+        """
+        predicted = None
+        usable = int(np.isfinite(self._targets).sum())
+        if chosen_by is ChosenBy.HUMAN and usable >= 2:
+            predicted = self._predicted()
+        if predicted is None:
+            return self._proposal(step, row, column, chosen_by)
+        index = self._index(row, column)
+        mean, std = float(predicted.mean[index]), float(predicted.std[index])
+        return self._proposal(step, row, column, chosen_by, mean=mean, std=std)
+
     def expect(self, row: int, column: int) -> None:
         """Mark a pixel as pending without asking for it."""
         self._pending.append(self._index(row, column))

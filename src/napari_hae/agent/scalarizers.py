@@ -39,6 +39,11 @@ class Scalarizer(Settings):
 
     kind: str = Field(title="Scalarizer")
 
+    @property
+    def is_automatic(self) -> bool:
+        """Whether something that it needs is still to be decided during the run."""
+        return False
+
     def check(self, energy: EnergyAxis) -> None:
         """Raise `ValueError` if it cannot work on spectra with this energy axis."""
 

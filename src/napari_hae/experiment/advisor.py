@@ -12,6 +12,7 @@ by the experiment's thread otherwise.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -83,6 +84,13 @@ class Advisor:
         self.maps = maps or self.maps
         return proposal
 
+    def choose(self, step: int, row: int, column: int, chosen_by: ChosenBy) -> Proposal:
+        """The proposal of a pixel that the agent did not choose; nothing is ahead."""
+        self._tell_all()
+        self._taken_up_at = None
+        chosen = self._worker.submit(self._policy.choose, step, row, column, chosen_by)
+        return chosen.result()
+
     def is_ready(self, step: int) -> bool:
         """Whether the proposal for a step was computed ahead, so that `ask` is quick.
 
@@ -147,7 +155,7 @@ class Advisor:
         """
         for measurement in measured[self._policy.known : proposal.known]:
             self._tell(measurement)
-        if proposal.chosen_by is ChosenBy.AGENT:
+        if proposal.chosen_by is ChosenBy.AGENT or math.isfinite(proposal.mean):
             self._worker.submit(self._policy.refresh).result()
 
     def catch_up(self, measured: Sequence[Measurement]) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import threading
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from napari_hae.experiment.orders import WentAlone
+
+if TYPE_CHECKING:
+    from napari_hae.experiment.orders import HumanOrder
 
 
 class Order(StrEnum):
@@ -38,6 +43,8 @@ class Controls:
         self._stopping = False
         self._verdict: Verdict | None = None
         self._changes: dict[str, Any] = {}
+        self._orders: list[HumanOrder] = []
+        self._alone = 0
 
     def pause(self) -> None:
         """Pause at the next boundary."""
@@ -76,6 +83,27 @@ class Controls:
             self._changes[name] = value
             self._changed.notify_all()
 
+    def do(self, order: HumanOrder) -> None:
+        """Order something for the next boundary; orders are obeyed one by one."""
+        with self._changed:
+            self._orders.append(order)
+            self._changed.notify_all()
+
+    def go_alone(self, steps: int) -> None:
+        """Let the agent take so many steps without asking."""
+        with self._changed:
+            self._alone = steps
+            self._orders.append(WentAlone(steps))
+            self._changed.notify_all()
+
+    def takes_alone(self) -> bool:
+        """Whether this step needs no approval; counts it."""
+        with self._changed:
+            if not self._alone:
+                return False
+            self._alone -= 1
+            return True
+
     @property
     def is_paused(self) -> bool:
         """Whether a pause is ordered."""
@@ -89,13 +117,19 @@ class Controls:
     def is_free(self) -> bool:
         """Whether nothing is ordered but to go on."""
         with self._changed:
-            return not (self._stopping or self._paused or self._changes)
+            return not (self._stopping or self._paused or self._has_changes())
 
     def take_changes(self) -> dict[str, Any]:
         """What was ordered since the last call, by name."""
         with self._changed:
             changes, self._changes = self._changes, {}
             return changes
+
+    def take_orders(self) -> list[HumanOrder]:
+        """What else was ordered since the last call, in order."""
+        with self._changed:
+            orders, self._orders = self._orders, []
+            return orders
 
     def order(self) -> Order | None:
         """What to do now; None while there is nothing but to wait."""
@@ -108,7 +142,7 @@ class Controls:
             self._changed.wait_for(
                 lambda: (
                     self._stopping
-                    or self._changes
+                    or self._has_changes()
                     or not self._paused
                     or self._steps_allowed
                 )
@@ -123,16 +157,20 @@ class Controls:
         """Block until the proposal is answered; None if something else comes first."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._verdict or self._stopping or self._changes
+                lambda: self._verdict or self._stopping or self._has_changes()
             )
             verdict, self._verdict = self._verdict, None
             return verdict
 
+    def _has_changes(self) -> bool:
+        return bool(self._changes or self._orders)
+
     def _order(self) -> Order | None:
+        # Also at the end: what a person has judged is not to be lost.
+        if self._has_changes():
+            return Order.CHANGE
         if self._stopping:
             return Order.STOP
-        if self._changes:
-            return Order.CHANGE
         if not self._paused:
             return Order.GO
         if self._steps_allowed:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.advisor import Advisor
+from napari_hae.experiment.choice import Choice
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.exposures import Exposures, Judge
 from napari_hae.experiment.record import FORMAT
 from napari_hae.experiment.resume import replay
+from napari_hae.experiment.steering import Steering
 from napari_hae.instruments.base import DoseExceeded, ForbiddenPosition
 from napari_hae.types import ChosenBy, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from napari_hae.experiment.candidates import AllowedField
     from napari_hae.experiment.events import RunEvents
+    from napari_hae.experiment.orders import HumanOrder
+    from napari_hae.experiment.place_queue import PlaceQueue
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.regions import Regions
     from napari_hae.experiment.settings import ExperimentSettings
@@ -58,6 +58,7 @@ class Loop:
         allowed: Callable[[], AllowedField],
         agree: Callable[[Proposal], bool | None],
         may_go_on: Callable[[], bool],
+        queue: PlaceQueue,
         past: StoredRun | None,
     ) -> None:
         self.settings = settings
@@ -69,15 +70,26 @@ class Loop:
         self._events = events
         self._targets = targets
         self._allowed = allowed
+        self._queue = queue
         self._agree = agree
         self._may_go_on = may_go_on
         self._exposures = Exposures(instrument)
-        self._attempts: Counter[int] = Counter()
-        self._vetoed = set(past.vetoed if past else ())
         self._advisor = Advisor(survey, past.first_settings if past else settings)
+        vetoed = past.vetoed if past else ()
+        self._choice = Choice(self._advisor, record, queue, allowed, vetoed)
+        self._steering = Steering(
+            record=record,
+            targets=targets,
+            queue=queue,
+            change_settings=lambda new, who: self.change_settings(new, who=who),
+            retarget=self._retarget,
+        )
         if past is not None:
             replay(past, self._advisor)
-            targets.restore(past.measurements)
+            targets.restore(past)
+            self._choice.visit(
+                (m.proposal.row, m.proposal.column) for m in past.measurements
+            )
             if past.format < FORMAT:
                 self._retarget()
 
@@ -121,9 +133,17 @@ class Loop:
         self._record.regions(self.step, regions)
         emit(self._events.regions_changed, self.step, regions)
 
-    def change_settings(self, new: ExperimentSettings, *, who: str) -> None:
+    def obey(self, order: HumanOrder) -> None:
+        """Carry out what a person ordered."""
+        self._steering.obey(order, self.settings)
+
+    def change_settings(
+        self, new: ExperimentSettings, *, who: str, why: str = ""
+    ) -> None:
         """Put new settings in force: targets recomputed, the agent told."""
-        old, self.settings = self.settings, new
+        old = self.settings
+        scalarizer = self._steering.completed(new.scalarizer, old.scalarizer)
+        self.settings = new = new.replaced(scalarizer=scalarizer)
         before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
         changes = {
             section: (before[section], after[section])
@@ -135,8 +155,8 @@ class Loop:
         of_agent = {"model", "acquisition", "goal", "scalarizer", "moves"}
         concerns_agent = of_agent & changes.keys()
         if concerns_agent | ({"loop"} & changes.keys()):
-            self._drop_ahead("the settings were changed")
-        self._record.settings(self.step, changes, who=who)
+            self._choice.drop_ahead("the settings were changed")
+        self._record.settings(self.step, changes, who=who, why=why)
         self._advisor.reschedule(new)
         if concerns_agent:
             self._advisor.configure(new)
@@ -178,10 +198,7 @@ class Loop:
 
     def _begin(self, step: int) -> Proposal | None:
         """Begin to measure what the agent proposes for a step; None if refused."""
-        proposal = self._advisor.ask(step, self._mask(), self._attempts[step])
-        self._attempts[step] += 1
-        self._record.proposal(proposal)
-        self.proposal = proposal
+        proposal = self.proposal = self._choice.proposal(step, self.settings)
         emit(self._events.proposed, proposal)
         if not self._is_agreed(proposal):
             return None
@@ -195,7 +212,7 @@ class Loop:
             self.settings.loop.approve
             or self._targets.is_undecided
             or step >= self.settings.budget.steps
-            or not self._advisor.is_ready(step)
+            or not self._choice.is_known(step, self.settings)
             or not self._may_go_on()
             or self._is_time_over()
         ):
@@ -223,10 +240,11 @@ class Loop:
             return True
         agreed = self._agree(proposal)
         if agreed is False:
-            self._vetoed.add((proposal.row, proposal.column))
             self._refuse(proposal, "vetoed by you", keep_out=True)
         elif agreed is None:
-            self._refuse(proposal, "something was changed while it waited")
+            other = "another place was taken" if self._queue.pixels else ""
+            why = other or "something was changed while it waited"
+            self._refuse(proposal, why)
         return bool(agreed)
 
     def _keep(self, proposal: Proposal, spectrum: Spectrum) -> None:
@@ -260,28 +278,13 @@ class Loop:
         """Begin to compute what comes after a step."""
         if self.settings.loop.lookahead and step + 1 < self.settings.budget.steps:
             self._decide_band(step + 1)
-            self._advisor.look_ahead(step, self._mask())
-
-    def _mask(self) -> NDArray[np.bool_]:
-        mask = self._allowed().mask()
-        for pixel in self._vetoed:
-            mask[pixel] = False
-        return mask
+            self._choice.look_ahead(step, self.settings)
 
     def _refuse(
         self, proposal: Proposal, reason: str, *, keep_out: bool = False
     ) -> None:
-        self._record.refusal(proposal.step, reason, keep_out=keep_out)
+        self._choice.withdraw(proposal, reason, keep_out=keep_out)
         emit(self._events.refused, proposal, reason)
-        self._drop_ahead("it counted on a proposal that was refused")
-        self._advisor.withdraw(proposal)
-
-    def _drop_ahead(self, reason: str) -> None:
-        # It is recorded although it is not used: the agent may have fitted for it, and
-        # a resumed run has to fit there too.
-        for proposal in self._advisor.drop_ahead():
-            self._record.proposal(proposal)
-            self._record.refusal(proposal.step, reason)
 
     def _decide_band(self, step: int) -> None:
         """Choose the band from the initial design's spectra, where none was set."""

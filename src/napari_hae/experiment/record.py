@@ -14,7 +14,7 @@ from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.journal import Entry, Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -148,13 +148,19 @@ class Record:
         self._write("maps", step=step, known=maps.known)
 
     def settings(
-        self, step: int, changes: Mapping[str, tuple[Any, Any]], *, who: str
+        self,
+        step: int,
+        changes: Mapping[str, tuple[Any, Any]],
+        *,
+        who: str,
+        why: str = "",
     ) -> None:
         """Note a change of settings, section by section as `(old, new)` values."""
         self._write(
             "settings",
             step=step,
             who=who,
+            why=why,
             changes={
                 section: {"old": old, "new": new}
                 for section, (old, new) in changes.items()
@@ -168,6 +174,24 @@ class Record:
     def regions(self, step: int, regions: Regions) -> None:
         """Note which regions hold from a step on."""
         self._write("regions", step=step, regions=regions.to_json())
+
+    def queue(self, step: int, pixels: Iterable[tuple[int, int]], *, why: str) -> None:
+        """Note which places a person wants to be measured next."""
+        waiting = [list(pixel) for pixel in pixels]
+        self._write("queue", step=step, who="human", why=why, pixels=waiting)
+
+    def alone(self, step: int, steps: int, *, why: str) -> None:
+        """Note that the agent needs no approval for some steps."""
+        self._write("alone", step=step, who="human", why=why, steps=steps)
+
+    def vote(self, step: int, of: int, vote: str, *, why: str) -> None:
+        """Note what a person thinks of the spectrum of a step."""
+        self._write("vote", step=step, who="human", why=why, of=of, vote=str(vote))
+
+    def discard(self, step: int, of: int, *, is_discarded: bool, why: str) -> None:
+        """Note that a measurement is left out of training, or taken in again."""
+        fields = {"of": of, "is_discarded": is_discarded}
+        self._write("discard", step=step, who="human", why=why, **fields)
 
     def warning(self, step: int, text: str) -> None:
         """Note a warning that was shown."""

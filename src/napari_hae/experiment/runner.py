@@ -12,15 +12,20 @@ from napari_hae.experiment.candidates import AllowedField
 from napari_hae.experiment.controls import Controls, Order, Verdict
 from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
 from napari_hae.experiment.loop import Loop
+from napari_hae.experiment.orders import Discarded, QueueChanged, Voted
+from napari_hae.experiment.place_queue import PlaceQueue
 from napari_hae.experiment.regions import Regions
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
+    from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
@@ -84,6 +89,9 @@ class Runner:
         self._targets = Targets(settings.scalarizer)
         self._state = RunState.IDLE
         self._controls = Controls()
+        self.queue = PlaceQueue(past.queue if past else ())
+        """The places that a person wants to be measured next; look, but change it by
+        `measure_next` and `reorder_queue`."""
         self._regions_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.finish_reason: FinishReason | None = None
@@ -172,7 +180,48 @@ class Runner:
         """Say no to the proposal that waits, and to its place for the whole run."""
         self._controls.answer(Verdict.VETOED)
 
-    def configure(self, settings: ExperimentSettings) -> None:
+    def take_instead(self, row: int, column: int) -> None:
+        """Measure another pixel in place of the proposal that waits."""
+        self.measure_next([(row, column)], first=True)
+
+    def go_alone(self, steps: int) -> None:
+        """Let the agent take so many steps without asking, that which waits too."""
+        waits = self._state is RunState.WAITING
+        self._controls.go_alone(steps - waits)
+        if waits:
+            self._controls.answer(Verdict.APPROVED)
+
+    def measure_next(
+        self, pixels: Iterable[tuple[int, int]], *, first: bool = False, why: str = ""
+    ) -> None:
+        """Have pixels of the survey image measured, before what the agent chooses."""
+        self.queue.add(pixels, first=first)
+        self._controls.do(QueueChanged(why))
+
+    def reorder_queue(self, pixels: Iterable[tuple[int, int]]) -> None:
+        """Keep these of the pixels that wait, in this order; none empties the queue."""
+        self.queue.replace(pixels)
+        self._controls.do(QueueChanged())
+
+    def vote(self, step: int, vote: Vote, *, why: str = "") -> None:
+        """Judge the spectrum of a step; a later vote replaces it."""
+        self._controls.do(Voted(step, vote, why))
+
+    def discard(self, step: int, *, is_discarded: bool = True, why: str = "") -> None:
+        """Leave a measurement out of training, or take it in again."""
+        self._controls.do(Discarded(step, is_discarded, why))
+
+    @property
+    def votes(self) -> Mapping[int, Vote]:
+        """What was voted so far, by step."""
+        return self._targets.votes
+
+    @property
+    def discarded(self) -> frozenset[int]:
+        """Steps whose measurements are left out of training."""
+        return self._targets.discarded
+
+    def configure(self, settings: ExperimentSettings, *, why: str = "") -> None:
         """Replace the settings at the next boundary.
 
         Seed, survey image and initial design do not change in mid-run: the run goes on
@@ -184,7 +233,7 @@ class Runner:
             If the scalarizer's band does not lie on the spectra's energy axis.
         """
         self._targets.check(settings.scalarizer)
-        self._controls.change(_SETTINGS, settings)
+        self._controls.change(_SETTINGS, (settings, why))
 
     def set_regions(self, regions: Regions) -> None:
         """Swap in new regions: at the gate at once, in the agent's mask next."""
@@ -253,6 +302,7 @@ class Runner:
             allowed=self._allowed_field,
             agree=self._agree,
             may_go_on=self._controls.is_free,
+            queue=self.queue,
             past=past,
         )
 
@@ -283,11 +333,15 @@ class Runner:
 
     def _boundary(self) -> None:
         """Obey what was ordered; returns when the next step may begin."""
+        loop = self._loop
+        assert loop is not None
         while (order := self._controls.order()) is not Order.GO:
             if order is Order.STOP:
                 raise _Stopped
             if order is Order.CHANGE:
                 self._apply(self._controls.take_changes())
+                for human_order in self._controls.take_orders():
+                    loop.obey(human_order)
             else:
                 self._set_state(RunState.PAUSED)
                 self._controls.wait_for_order()
@@ -298,9 +352,12 @@ class Runner:
         if _REGIONS in changes:
             self._loop.change_regions(changes[_REGIONS])
         if _SETTINGS in changes:
-            self._loop.change_settings(changes[_SETTINGS], who="human")
+            settings, why = changes[_SETTINGS]
+            self._loop.change_settings(settings, who="human", why=why)
 
     def _agree(self, proposal: Proposal) -> bool | None:
+        if self._controls.takes_alone():
+            return True
         self._controls.forget_verdict()
         self._set_state(RunState.WAITING)
         verdict = self._controls.wait_for_verdict()

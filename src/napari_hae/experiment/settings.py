@@ -15,6 +15,7 @@ from napari_hae.agent.goal import Goal
 from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.agent.scalarizers import BandIntegral, Scalarizer
+from napari_hae.experiment.plans import AgentPlan, Plan
 from napari_hae.settings_base import Settings
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class ExperimentSettings(Settings):
     model: ModelSettings = ModelSettings()
     initial: InitialDesign = InitialDesign()
     moves: MoveSettings = MoveSettings()
+    plan: Plan = AgentPlan()
     loop: LoopSettings = LoopSettings()
     survey: SurveySettings = SurveySettings()
     measurement: MeasurementSettings = MeasurementSettings()

@@ -13,6 +13,7 @@ from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import ARRAYS, FORMAT, JOURNAL, named
 from napari_hae.experiment.regions import Regions
 from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.experiment.votes import Vote
 from napari_hae.types import (
     ChosenBy,
     EnergyAxis,
@@ -25,7 +26,7 @@ from napari_hae.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -80,6 +81,12 @@ class StoredRun:
         Those in force at the end.
     vetoed
         Pixels `(row, column)` that a human kept out.
+    queue
+        Pixels that a human wants to be measured next, in order.
+    discarded
+        Steps whose measurements are left out of training.
+    votes
+        What a human thinks of spectra, by step.
     history
         What the agent went through, in order, with the targets as they were then;
         proposals that came to nothing when the run ended are left out.
@@ -99,6 +106,9 @@ class StoredRun:
     measurements: tuple[Measurement, ...]
     regions: Regions
     vetoed: frozenset[tuple[int, int]]
+    queue: tuple[tuple[int, int], ...]
+    discarded: frozenset[int]
+    votes: Mapping[int, Vote]
     history: tuple[HistoryEvent, ...]
     warnings: tuple[str, ...]
     finish_reason: FinishReason | None
@@ -159,6 +169,9 @@ class _Reader:
         self._measured: list[Measurement] = []
         self._regions = Regions()
         self._vetoed: set[tuple[int, int]] = set()
+        self._queue: list[tuple[int, int]] = []
+        self._discarded: set[int] = set()
+        self._votes: dict[int, Vote] = {}
         self._history: list[HistoryEvent] = []
         self._warnings: list[str] = []
         self._maps: dict[int, int] = {}
@@ -184,6 +197,9 @@ class _Reader:
             measurements=tuple(self._measured),
             regions=self._regions,
             vetoed=frozenset(self._vetoed),
+            queue=tuple(self._queue),
+            discarded=frozenset(self._discarded),
+            votes=self._votes,
             history=tuple(self._history),
             warnings=tuple(self._warnings),
             finish_reason=FinishReason(end["reason"]) if end else None,
@@ -194,6 +210,11 @@ class _Reader:
     def _forget_outstanding(self) -> None:
         """Drop proposals that came to nothing: who goes on asks for them again."""
         outstanding = {id(proposal) for proposal in self._proposals.values()}
+        self._queue[:0] = [
+            (proposal.row, proposal.column)
+            for proposal in self._proposals.values()
+            if proposal.chosen_by is ChosenBy.HUMAN
+        ]
         self._history = [x for x in self._history if id(x) not in outstanding]
         self._proposals.clear()
 
@@ -219,6 +240,9 @@ class _Reader:
             chosen_by=ChosenBy(entry["chosen_by"]),
             known=entry["known"],
         )
+        pixel = proposal.row, proposal.column
+        if proposal.chosen_by is ChosenBy.HUMAN and pixel in self._queue:
+            self._queue.remove(pixel)
         self._proposals[proposal.step] = proposal
         self._history.append(proposal)
 
@@ -268,6 +292,17 @@ class _Reader:
 
     def _on_regions(self, entry: Entry) -> None:
         self._regions = Regions.from_json(entry["regions"])
+
+    def _on_queue(self, entry: Entry) -> None:
+        self._queue = [(row, column) for row, column in entry["pixels"]]
+
+    def _on_vote(self, entry: Entry) -> None:
+        self._votes[entry["of"]] = Vote(entry["vote"])
+
+    def _on_discard(self, entry: Entry) -> None:
+        self._discarded.discard(entry["of"])
+        if entry["is_discarded"]:
+            self._discarded.add(entry["of"])
 
     def _on_maps(self, entry: Entry) -> None:
         self._maps[entry["step"]] = entry["known"]

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.bands import choose_band
-from napari_hae.agent.scalarizers import BandScalarizer, Scalarizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
+    from napari_hae.agent.scalarizers import Scalarizer
+    from napari_hae.experiment.stored import StoredRun
+    from napari_hae.experiment.votes import Vote
     from napari_hae.types import EnergyAxis, Measurement
 
 
@@ -30,6 +32,9 @@ class Targets:
         self.scalarizer = scalarizer
         self.energy: EnergyAxis | None = None
         self._measurements: tuple[Measurement, ...] = ()
+        self._discarded: frozenset[int] = frozenset()
+        self.votes: Mapping[int, Vote] = {}
+        """What a person thinks of spectra, by step; never changed in place."""
 
     def __len__(self) -> int:
         return len(self._measurements)
@@ -56,17 +61,17 @@ class Targets:
 
     @property
     def is_undecided(self) -> bool:
-        """Whether the scalarizer's band is still to be chosen, from first spectra."""
-        return _is_undecided(self.scalarizer)
+        """Whether the scalarizer lacks what the run has still to decide: its band."""
+        return self.scalarizer.is_automatic
 
     def check(self, scalarizer: Scalarizer) -> None:
         """Raise `ValueError` if a scalarizer cannot work on the run's energy axis."""
-        if self.energy is not None and not _is_undecided(scalarizer):
+        if self.energy is not None and not scalarizer.is_automatic:
             scalarizer.check(self.energy)
 
     def score(self, measurement: Measurement) -> Measurement:
         """The measurement with the target that the scalarizer in force gives it."""
-        if self.is_undecided:
+        if self.is_undecided or measurement.step in self._discarded:
             return replace(measurement, target=math.nan, error=math.nan)
         target = self.scalarizer(measurement.spectrum)
         error = self.scalarizer.error(measurement.spectrum)
@@ -76,9 +81,22 @@ class Targets:
         """Append a measurement that is on disk."""
         self._measurements = (*self._measurements, measurement)
 
-    def restore(self, measurements: Sequence[Measurement]) -> None:
-        """Begin with measurements of an earlier session."""
-        self._measurements = tuple(measurements)
+    @property
+    def discarded(self) -> frozenset[int]:
+        """Steps whose measurements are left out of training; their targets are NaN."""
+        return self._discarded
+
+    def restore(self, past: StoredRun) -> None:
+        """Begin with what an earlier session left."""
+        self._measurements = past.measurements
+        self._discarded, self.votes = past.discarded, past.votes
+
+    def discard(self, step: int, *, is_discarded: bool) -> None:
+        """Leave a measurement out of training, or take it in again."""
+        change = {step}
+        kept = self._discarded - change
+        self._discarded = kept | change if is_discarded else kept
+        self.rescore(self.scalarizer)
 
     def rescore(self, scalarizer: Scalarizer) -> None:
         """Score everything again by another scalarizer."""
@@ -88,7 +106,3 @@ class Targets:
     def chosen_band_ev(self) -> tuple[float, float]:
         """The band that the spectra so far suggest, in eV."""
         return choose_band([m.spectrum for m in self._measurements])
-
-
-def _is_undecided(scalarizer: Scalarizer) -> bool:
-    return isinstance(scalarizer, BandScalarizer) and scalarizer.is_automatic

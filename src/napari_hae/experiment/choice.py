@@ -1,0 +1,134 @@
+"""Who chooses the next position: a person, a plan, or the agent; and where none may."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from napari_hae.experiment.plans import AgentPlan
+from napari_hae.types import ChosenBy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_hae.experiment.advisor import Advisor
+    from napari_hae.experiment.candidates import AllowedField
+    from napari_hae.experiment.place_queue import PlaceQueue
+    from napari_hae.experiment.record import Record
+    from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.types import Proposal
+
+Pixel = tuple[int, int]
+
+
+class Choice:
+    """Gives the proposal of each step.
+
+    What a person wants measured comes first, then a plan as long as it has positions
+    left, then the agent.
+
+    Parameters
+    ----------
+    allowed
+        Gives the newest snapshot of where the beam may go.
+    vetoed
+        Pixels that a person kept out before.
+    """
+
+    def __init__(
+        self,
+        advisor: Advisor,
+        record: Record,
+        queue: PlaceQueue,
+        allowed: Callable[[], AllowedField],
+        vetoed: Iterable[Pixel],
+    ) -> None:
+        self._advisor, self._record, self._queue = advisor, record, queue
+        self._allowed = allowed
+        self._vetoed = set(vetoed)
+        self._attempts: Counter[int] = Counter()
+        self._visited: set[Pixel] = set()
+
+    def proposal(self, step: int, settings: ExperimentSettings) -> Proposal:
+        """What to measure in a step; it is in the journal.
+
+        Raises
+        ------
+        Exhausted
+            If no allowed candidate is left.
+        """
+        made = self._of_human(step) or self._of_plan(step, settings)
+        if made is None:
+            made = self._advisor.ask(step, self.mask(), self._attempts[step])
+            self._attempts[step] += 1
+        self._record.proposal(made)
+        self._visited.add((made.row, made.column))
+        return made
+
+    def is_known(self, step: int, settings: ExperimentSettings) -> bool:
+        """Whether a step's proposal can be given without waiting for a measurement."""
+        if self._queue.pixels:
+            return False
+        planned = self._planned(settings)
+        return planned is not None or self._advisor.is_ready(step)
+
+    def look_ahead(self, step: int, settings: ExperimentSettings) -> None:
+        """Let the agent begin with what comes after a step, if it is to choose that."""
+        if not (self._queue.pixels or self._planned(settings)):
+            self._advisor.look_ahead(step, self.mask())
+
+    def withdraw(
+        self, proposal: Proposal, reason: str, *, keep_out: bool = False
+    ) -> None:
+        """A proposal will not be measured, now or, with `keep_out`, ever."""
+        if keep_out:
+            self.keep_out([(proposal.row, proposal.column)])
+        self._record.refusal(proposal.step, reason, keep_out=keep_out)
+        self.drop_ahead("it counted on a proposal that was refused")
+        self._advisor.withdraw(proposal)
+        self._visited.discard((proposal.row, proposal.column))
+
+    def keep_out(self, pixels: Iterable[Pixel]) -> None:
+        """Never propose these pixels."""
+        self._vetoed.update(pixels)
+
+    def drop_ahead(self, reason: str) -> None:
+        """Take back what the agent chose ahead."""
+        # It is recorded although it is not used: the agent may have fitted for it, and
+        # a resumed run has to fit there too.
+        for proposal in self._advisor.drop_ahead():
+            self._record.proposal(proposal)
+            self._record.refusal(proposal.step, reason)
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Where a measurement is allowed, shape `(rows, columns)`."""
+        mask = self._allowed().mask()
+        for pixel in self._vetoed:
+            mask[pixel] = False
+        return mask
+
+    def visit(self, pixels: Iterable[Pixel]) -> None:
+        """Count pixels as measured, so that no plan goes there again."""
+        self._visited.update(pixels)
+
+    def _of_human(self, step: int) -> Proposal | None:
+        pixel = self._queue.take()
+        if pixel is None:
+            return None
+        self.drop_ahead("you chose another place")
+        return self._advisor.choose(step, *pixel, ChosenBy.HUMAN)
+
+    def _of_plan(self, step: int, settings: ExperimentSettings) -> Proposal | None:
+        pixel = self._planned(settings)
+        if pixel is None:
+            return None
+        self.drop_ahead("the plan comes first")
+        return self._advisor.choose(step, *pixel, ChosenBy.PLAN)
+
+    def _planned(self, settings: ExperimentSettings) -> Pixel | None:
+        if isinstance(settings.plan, AgentPlan):
+            return None
+        return settings.plan.next_pixel(self.mask(), self._visited)

@@ -1,0 +1,94 @@
+"""Carries out what a person orders beside settings and regions, and journals it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hae.agent.voted import SimilarityToVotes
+from napari_hae.experiment.orders import (
+    Discarded,
+    HumanOrder,
+    QueueChanged,
+    Voted,
+    WentAlone,
+)
+from napari_hae.experiment.votes import target_spectrum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hae.agent.scalarizers import Scalarizer
+    from napari_hae.experiment.place_queue import PlaceQueue
+    from napari_hae.experiment.record import Record
+    from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.experiment.targets import Targets
+
+
+class Steering:
+    """Obeys on the experiment's thread, between two steps.
+
+    Parameters
+    ----------
+    change_settings
+        Puts settings in force; given them and who did it.
+    retarget
+        Scores all measurements again.
+    """
+
+    def __init__(
+        self,
+        *,
+        record: Record,
+        targets: Targets,
+        queue: PlaceQueue,
+        change_settings: Callable[[ExperimentSettings, str], None],
+        retarget: Callable[[], None],
+    ) -> None:
+        self._record, self._targets, self._queue = record, targets, queue
+        self._change_settings, self._retarget = change_settings, retarget
+
+    def obey(self, order: HumanOrder, settings: ExperimentSettings) -> None:
+        """Carry out one order; what concerns a step not measured is ignored."""
+        step = len(self._targets)
+        match order:
+            case QueueChanged(why):
+                self._record.queue(step, self._queue.pixels, why=why)
+            case WentAlone(steps, why):
+                self._record.alone(step, steps, why=why)
+            case Voted(of, vote, why) if of < step:
+                self._record.vote(step, of, vote, why=why)
+                self._targets.votes = {**self._targets.votes, of: vote}
+                self._follow_votes(settings)
+            case Discarded(of, is_discarded, why) if of < step:
+                self._record.discard(step, of, is_discarded=is_discarded, why=why)
+                self._targets.discard(of, is_discarded=is_discarded)
+                self._retarget()
+            case _:
+                return
+
+    def completed(self, new: Scalarizer, old: Scalarizer) -> Scalarizer:
+        """A scalarizer with all that it takes from the run so far."""
+        if not isinstance(new, SimilarityToVotes):
+            return new
+        wanted = target_spectrum(self._targets.votes, self._targets.measurements)
+        changes: dict[str, object] = {"target_counts": wanted}
+        if not isinstance(old, SimilarityToVotes):
+            usable = np.array([x for x in self._targets.values if np.isfinite(x)])
+            if len(usable):
+                changes |= {
+                    "base": old,
+                    "base_centre": float(usable.mean()),
+                    "base_spread": float(usable.std()) or 1.0,
+                }
+        elif new.base is None:
+            kept = ("base", "base_centre", "base_spread")
+            changes |= {name: getattr(old, name) for name in kept}
+        return new.model_copy(update=changes)
+
+    def _follow_votes(self, settings: ExperimentSettings) -> None:
+        scalarizer = settings.scalarizer
+        completed = self.completed(scalarizer, scalarizer)
+        if completed != scalarizer:
+            self._change_settings(settings.replaced(scalarizer=completed), "your votes")

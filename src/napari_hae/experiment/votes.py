@@ -1,0 +1,53 @@
+"""What a person thinks of spectra, and the target spectrum that follows from it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hae.types import Measurement
+
+
+class Vote(StrEnum):
+    """A person's judgement of one spectrum."""
+
+    GOOD = "good"
+    NEUTRAL = "neutral"
+    BAD = "bad"
+
+
+def target_spectrum(
+    votes: Mapping[int, Vote], measurements: Sequence[Measurement]
+) -> tuple[float, ...] | None:
+    """What the good spectra have in common and the bad ones have not.
+
+    The mean of the good spectra, each scaled to length 1, less that of the bad ones;
+    one value per channel. None without a good one.
+
+    Parameters
+    ----------
+    votes
+        By the number of the step.
+    """
+    good = [m for m in measurements if votes.get(m.step) is Vote.GOOD]
+    bad = [m for m in measurements if votes.get(m.step) is Vote.BAD]
+    if not good:
+        return None
+    wanted = _mean_direction(good)
+    if bad:
+        wanted = wanted - _mean_direction(bad)
+    return tuple(wanted.tolist())
+
+
+def _mean_direction(measurements: Sequence[Measurement]) -> NDArray[np.float64]:
+    counts = np.stack([m.spectrum.counts for m in measurements]).astype(np.float64)
+    lengths = np.linalg.norm(counts, axis=1, keepdims=True)
+    result: NDArray[np.float64] = (counts / np.maximum(lengths, 1e-300)).mean(axis=0)
+    return result
