@@ -63,7 +63,8 @@ def test_empty_docks_say_what_to_do_next(cockpit):
 
 def test_the_plots_take_the_height_of_their_dock(cockpit):
     dock = cockpit.monitor
-    assert dock.spectrum.height() > dock.height() - dock.why.height() - 40
+    taken = dock.why.height() + dock.spectra.judging.height()
+    assert dock.spectra.plot.height() > dock.height() - taken - 50
 
 
 def test_connect_shows_the_survey_image_calibrated(connected):

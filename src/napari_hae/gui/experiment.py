@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import FileEdit, SpinBox
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QFormLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 
 from napari_hae import plugins
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
+from napari_hae.gui.plan_choice import PlanChoice
+from napari_hae.gui.queue import QueuePanel
 from napari_hae.gui.region_choice import RegionChoice
 from napari_hae.gui.run_controls import ABORT_KEY, RunControls
 from napari_hae.gui.sections import pinned, section
@@ -58,15 +60,26 @@ class ExperimentDock(Dock):
         )
         self.folder = FileEdit(mode="d", value=session.record_folder)
         self.regions = RegionChoice(session)
+        self.plan = PlanChoice(session)
+        self.queue = QueuePanel(session)
+        self.reason = QLineEdit()
+        self.reason.setPlaceholderText("Why? Goes into the journal with a change")
+        self.reason.setToolTip(
+            "Optional. What is written here is kept in the journal with the next "
+            "change that you make."
+        )
+        self.reason.setAccessibleName("Reason")
         self.pending = Sentence()
         forms = self.forms
         pinned(
             self,
             self.controls,
+            self.reason,
             self.pending,
             section("Goal", forms["scalarizer"], forms["goal"]),
-            section("Policy", forms["acquisition"], forms["moves"]),
+            section("Policy", forms["acquisition"], forms["moves"], self.plan),
             section("Regions", self.regions),
+            section("Measure next", self.queue),
             section("Measurement", forms["measurement"]),
             section("Budget", forms["budget"]),
             section("Initial design", forms["initial"], expanded=False),
@@ -77,6 +90,9 @@ class ExperimentDock(Dock):
         self._show(settings)
         for form in self.forms.values():
             form.changed.connect(self._on_changed)
+        self.plan.changed.connect(self._on_plan)
+        self.reason.textChanged.connect(self._on_reason)
+        session.reason_taken.connect(self.reason.clear)
         session.settings_changed.connect(self._show)
         session.settings_in_force.connect(self._on_in_force)
         session.finished.connect(self._on_finished)
@@ -101,6 +117,12 @@ class ExperimentDock(Dock):
             self.pending.say(f"Your change holds from step {step} on …")
         self.session.configure(**dict.fromkeys(names, value))
 
+    def _on_plan(self, plan: Settings) -> None:
+        self.session.configure(plan=plan)
+
+    def _on_reason(self, text: str) -> None:
+        self.session.reason = text.strip()
+
     def _on_in_force(self, step: int) -> None:
         if self.pending.text():
             self.pending.say(f"Your change holds since step {step + 1}.")
@@ -119,3 +141,4 @@ class ExperimentDock(Dock):
             value = getattr(settings, name)
             if form.value != value or not self.isVisible():
                 form.set_value(value)
+        self.plan.set_value(settings.plan)

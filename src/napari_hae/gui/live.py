@@ -26,6 +26,10 @@ class LiveView(QObject):
     """Emits the new measurements, a list in order."""
     proposed = Signal(object)
     """Emits the newest `Proposal`."""
+    queue_changed = Signal(object)
+    """Emits the pixels that a person wants measured next, a tuple."""
+    judged = Signal()
+    """What was voted or discarded changed."""
     retargeted = Signal(object)
     """Emits all measurements with their new targets."""
 
@@ -36,6 +40,8 @@ class LiveView(QObject):
         self._shown = 0
         self._maps: PredictionMaps | None = None
         self._proposal: Proposal | None = None
+        self._queue: tuple[tuple[int, int], ...] = ()
+        self._judged: object = None
         self._poll = QTimer(self, interval=POLL_MS)
         self._poll.timeout.connect(self.refresh)
 
@@ -81,6 +87,12 @@ class LiveView(QObject):
         if (maps := runner.latest_maps) is not None and maps is not self._maps:
             self._maps = maps
             self._layers.show_maps(maps)
+        if (queue := runner.queue.pixels) != self._queue:
+            self._queue = queue
+            self.queue_changed.emit(queue)
+        if (judged := (dict(runner.votes), runner.discarded)) != self._judged:
+            self._judged = judged
+            self.judged.emit()
         proposal = runner.latest_proposal
         if proposal is not None and proposal is not self._proposal:
             self._proposal = proposal

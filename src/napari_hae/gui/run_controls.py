@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -56,6 +57,11 @@ class RunControls(QWidget):
         )
         self.approve = _button("Approve", "Measure at the ring.")
         self.veto = _button("Veto", "Do not measure there, in the whole run.")
+        self.alone = _button("Go on for", "Let the agent take steps without asking.")
+        self.alone_steps = QSpinBox()
+        self.alone_steps.setRange(1, 10_000)
+        self.alone_steps.setValue(10)
+        self.alone_steps.setToolTip("So many steps, this one included.")
         self.message = Sentence()
         self.problem = Problem()
         self._lay_out()
@@ -71,9 +77,13 @@ class RunControls(QWidget):
         self._question = QWidget()
         answers = QHBoxLayout(self._question)
         answers.setContentsMargins(0, 0, 0, 0)
-        answers.addWidget(QLabel("Measure at the ring?"), 1)
+        question = QLabel("Measure at the ring?")
+        question.setToolTip("Ctrl+click in the image measures there instead.")
+        answers.addWidget(question, 1)
         answers.addWidget(self.approve)
         answers.addWidget(self.veto)
+        answers.addWidget(self.alone)
+        answers.addWidget(self.alone_steps)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.state)
@@ -93,6 +103,7 @@ class RunControls(QWidget):
         self.abort.clicked.connect(session.abort)
         self.approve.clicked.connect(session.approve)
         self.veto.clicked.connect(session.veto)
+        self.alone.clicked.connect(self._on_alone)
         session.instrument_changed.connect(self.refresh)
         session.state_changed.connect(self._on_state)
         session.live.measured.connect(self.refresh)
@@ -142,6 +153,9 @@ class RunControls(QWidget):
             self._session.resume()
         else:
             self._session.pause()
+
+    def _on_alone(self) -> None:
+        self._session.go_alone(self.alone_steps.value())
 
     def _on_started(self) -> None:
         self._started_s, self._first = time.monotonic(), 0

@@ -19,15 +19,19 @@ from napari_hae.gui.background import Background
 from napari_hae.gui.bridge import RunBridge
 from napari_hae.gui.layers import FieldLayers
 from napari_hae.gui.live import LiveView
+from napari_hae.gui.pointing import Pointing
 from napari_hae.gui.regions import RegionWatcher
 from napari_hae.instruments.catalogue import guarded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.viewer import Viewer
     from pydantic import BaseModel
 
     from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.regions import Regions
+    from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import ScanImage
 
@@ -53,6 +57,8 @@ class Session(QObject):
     """Emits one sentence for the list of messages."""
     failed = Signal(str, str)
     """Emits what could not be done, and why."""
+    reason_taken = Signal()
+    """The reason went into the journal with an intervention."""
     started = Signal()
     """A new run began; what is shown of an earlier one is to go."""
     finished = Signal(object, str)
@@ -67,12 +73,15 @@ class Session(QObject):
         self.live = LiveView(self.layers, self)
         self.watcher = RegionWatcher(viewer, self)
         self.background = Background(self)
+        self._pointing = Pointing(self)
         self.settings = ExperimentSettings()
         self.record_folder = Path.home() / "napari-hae"
         self.survey: ScanImage | None = None
         self.instrument: GuardedInstrument | None = None
         self.instrument_name = ""
         self.instrument_settings: BaseModel | None = None
+        self.reason = ""
+        """Why the next intervention is made, for the journal; empty if not given."""
         self.record_path: Path | None = None
         """The newest run's record."""
         self.runner: Runner | None = None
@@ -166,7 +175,7 @@ class Session(QObject):
             return
         if self.runner is not None:
             try:
-                self.runner.configure(settings)
+                self.runner.configure(settings, why=self._take_reason())
             except ValueError as error:
                 self.failed.emit("This cannot be used here", str(error))
                 return
@@ -210,6 +219,33 @@ class Session(QObject):
         else:
             self.start(paused=True)
 
+    def measure_next(self, pixels: Sequence[tuple[int, int]]) -> None:
+        """Have pixels measured next; one, while a proposal waits, in its place."""
+        if self.runner is not None:
+            waits = self.state is RunState.WAITING
+            self.runner.measure_next(pixels, first=waits, why=self._take_reason())
+
+    def reorder_queue(self, pixels: Sequence[tuple[int, int]]) -> None:
+        """Keep these of the pixels that wait, in this order."""
+        if self.runner is not None:
+            self.runner.reorder_queue(pixels)
+
+    def vote(self, step: int, vote: Vote) -> None:
+        """Judge the spectrum of a step."""
+        if self.runner is not None:
+            self.runner.vote(step, vote, why=self._take_reason())
+
+    def discard(self, step: int, *, is_discarded: bool) -> None:
+        """Leave a measurement out of training, or take it in again."""
+        if self.runner is not None:
+            why = self._take_reason()
+            self.runner.discard(step, is_discarded=is_discarded, why=why)
+
+    def go_alone(self, steps: int) -> None:
+        """Let the agent take so many steps without asking."""
+        if self.runner is not None:
+            self.runner.go_alone(steps)
+
     def approve(self) -> None:
         """Say yes to the proposal that waits."""
         if self.runner is not None:
@@ -243,6 +279,7 @@ class Session(QObject):
         # What the run emitted before is still queued, and its listeners are going.
         self.blockSignals(True)
         self.watcher.detach()
+        self._pointing.detach()
         if self.runner is not None:
             self.runner.abort()
             self.runner.wait()
@@ -269,6 +306,13 @@ class Session(QObject):
         self.live.begin(self.runner)
         self.started.emit()
         self.runner.start(paused=paused)
+
+    def _take_reason(self) -> str:
+        """What the person wrote about the intervention that is made now."""
+        reason, self.reason = self.reason, ""
+        if reason:
+            self.reason_taken.emit()
+        return reason
 
     def _forget_chosen_band(self) -> None:
         """A band that a run chose was for the instrument and sample of that run."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.gui.judging import JudgingBar
 from napari_hae.gui.plots import SpectrumPlot
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ class SpectraPanel(QWidget):
         self.plot = SpectrumPlot()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.plot)
+        self.judging = JudgingBar(session)
+        layout.addWidget(self.plot, 1)
+        layout.addWidget(self.judging)
         self.plot.band_changed.connect(self._on_band_dragged)
         session.started.connect(self._on_started)
         session.live.measured.connect(self._on_measured)
@@ -39,6 +42,7 @@ class SpectraPanel(QWidget):
 
     def _on_started(self) -> None:
         self.plot.clear()
+        self.judging.show_measurement(None)
         self._looked = False
 
     def _on_measured(self, new: list[Measurement]) -> None:
@@ -54,6 +58,7 @@ class SpectraPanel(QWidget):
         else:
             title += ", no target"
         self.plot.set_spectrum(spectrum.energy.energies_ev, spectrum.counts, title)
+        self.judging.show_measurement(measurement)
         self._look_at_band()
 
     def _on_settings(self, settings: ExperimentSettings) -> None:

@@ -1,0 +1,46 @@
+"""Ctrl+click in the image: measure there next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_hae.gui.places import pixel_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_hae.gui.session import Session
+
+MODIFIER = "Control"
+REST = "pan_zoom"
+
+
+class Pointing:
+    """Listens to the mouse on the canvas of a session's viewer."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        session.viewer.mouse_drag_callbacks.append(self._on_press)
+
+    def detach(self) -> None:
+        """Listen no longer."""
+        self._session.viewer.mouse_drag_callbacks.remove(self._on_press)
+
+    def _on_press(self, _: object, event: Any) -> Iterator[None]:
+        session, frame = self._session, self._session.layers.frame
+        if MODIFIER not in event.modifiers or not session.is_running or frame is None:
+            return
+        pixel = pixel_at(frame, event.position)
+        if pixel is None:
+            return
+        session.measure_next([pixel])
+        # A layer in paint mode hears of the same click: it rests until the release.
+        active = session.viewer.layers.selection.active
+        mode = None if active is None else str(active.mode)
+        if mode in (None, REST):
+            return
+        active.mode = REST
+        yield
+        while event.type == "mouse_move":
+            yield
+        active.mode = mode

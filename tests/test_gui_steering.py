@@ -1,0 +1,204 @@
+"""A person steers a run in a real window: places, plans, approval, votes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from mouse import click
+from napari_hae.agent.voted import SimilarityToVotes
+from napari_hae.experiment.events import RunState
+from napari_hae.experiment.settings import Budget, LoopSettings
+from napari_hae.experiment.votes import Vote
+from napari_hae.types import ChosenBy
+
+pytestmark = pytest.mark.gui
+TIMEOUT_MS = 30_000
+LEFT = Qt.MouseButton.LeftButton
+CONTROL = Qt.KeyboardModifier.ControlModifier
+
+
+def until(qtbot, condition):
+    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
+
+
+@pytest.fixture
+def paused(connected, qtbot):
+    """A run that is paused after 12 steps."""
+    session = connected.session
+    session.configure(budget=Budget(steps=40))
+    qtbot.mouseClick(connected.experiment.controls.step, LEFT)
+    until(qtbot, lambda: session.state is RunState.PAUSED)
+    step(connected, qtbot, 12)
+    yield connected
+    session.abort()
+    until(qtbot, lambda: not session.is_running)
+
+
+def step(cockpit, qtbot, count=1):
+    session = cockpit.session
+    for _ in range(count):
+        done = len(session.live.measurements)
+        button = cockpit.experiment.controls.step
+        # The window hears of the pause a moment after the run is paused.
+        until(qtbot, button.isEnabled)
+        qtbot.mouseClick(button, LEFT)
+        until(
+            qtbot,
+            lambda done=done: (
+                len(session.live.measurements) == done + 1
+                and session.state is RunState.PAUSED
+            ),
+        )
+
+
+def entries(cockpit, event) -> list[dict]:
+    text = (cockpit.session.record_path / "journal.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    return [entry for entry in lines if entry["event"] == event]
+
+
+def place(cockpit, row, column):
+    """A pixel's centre in the viewer."""
+    frame = cockpit.session.layers.frame
+    return frame.nm(frame.position(row, column))
+
+
+def proposals(cockpit, first):
+    measured = cockpit.session.live.measurements[first:]
+    return [(m.proposal.row, m.proposal.column) for m in measured]
+
+
+def test_a_click_with_control_measures_there_next(paused, qtbot):
+    paused.experiment.reason.setText("looks odd")
+    for pixel in ((30, 20), (12, 40)):
+        click(paused.viewer, place(paused, *pixel), CONTROL)
+    queue = paused.experiment.queue
+    until(qtbot, lambda: queue.list.count() == 2)
+    assert "nm" in queue.list.item(0).text()
+    assert paused.experiment.reason.text() == ""
+    step(paused, qtbot, 2)
+    assert proposals(paused, 12) == [(30, 20), (12, 40)]
+    until(qtbot, lambda: queue.list.count() == 0)
+    features = paused.session.layers.measured_layer.features
+    assert list(features["chosen_by"][-2:]) == [str(ChosenBy.HUMAN)] * 2
+    assert [x["why"] for x in entries(paused, "queue")] == ["looks odd", ""]
+
+
+def test_a_click_with_control_paints_nothing(paused, qtbot):
+    qtbot.mouseClick(paused.experiment.regions.paint_forbidden, LEFT)
+    layer = paused.viewer.layers.selection.active
+    click(paused.viewer, place(paused, 30, 20), CONTROL)
+    until(qtbot, lambda: paused.experiment.queue.list.count() == 1)
+    assert not np.any(layer.data)
+    assert layer.mode == "paint"
+    click(paused.viewer, place(paused, 40, 40))
+    until(qtbot, lambda: np.any(layer.data))
+
+
+def test_places_are_taken_off_the_list_with_its_buttons(paused, qtbot):
+    for pixel in ((30, 20), (12, 40), (5, 5)):
+        click(paused.viewer, place(paused, *pixel), CONTROL)
+    queue = paused.experiment.queue
+    until(qtbot, lambda: queue.list.count() == 3)
+    queue.list.item(0).setSelected(True)
+    qtbot.mouseClick(queue.remove, LEFT)
+    until(qtbot, lambda: queue.list.count() == 2)
+    step(paused, qtbot)
+    assert proposals(paused, 12) == [(12, 40)]
+    qtbot.mouseClick(queue.empty, LEFT)
+    until(qtbot, lambda: queue.list.count() == 0)
+    step(paused, qtbot)
+    assert paused.session.live.measurements[-1].proposal.chosen_by is ChosenBy.AGENT
+
+
+def test_points_and_lines_of_other_layers_are_queued(paused, qtbot):
+    frame = paused.session.layers.frame
+    scale = {"scale": frame.pixel_nm, "translate": frame.origin_nm}
+    common = {**scale, "units": ("nm", "nm")}
+    queue, viewer = paused.experiment.queue, paused.viewer
+    viewer.add_points([[3, 4], [50, 60]], name="mine", **common)
+    queue.layer.setCurrentText("mine")
+    qtbot.mouseClick(queue.add, LEFT)
+    until(qtbot, lambda: queue.list.count() == 2)
+    line = viewer.add_shapes(name="profile", **common)
+    line.add_lines([[[10, 10], [10, 14]]])
+    queue.layer.setCurrentText("profile")
+    qtbot.mouseClick(queue.add, LEFT)
+    until(qtbot, lambda: queue.list.count() == 7)
+    step(paused, qtbot, 3)
+    assert proposals(paused, 12) == [(3, 4), (50, 60), (10, 10)]
+
+
+def test_the_objects_of_a_segmentation_are_measured_then_the_agent_goes_on(
+    paused, qtbot
+):
+    frame = paused.session.layers.frame
+    labels = np.zeros(frame.shape, int)
+    labels[10:13, 20:23], labels[40:45, 50:55] = 1, 2
+    paused.viewer.add_labels(
+        labels,
+        name="particles",
+        scale=frame.pixel_nm,
+        translate=frame.origin_nm,
+        units=("nm", "nm"),
+    )
+    plan = paused.experiment.plan
+    plan.layer.setCurrentText("particles")
+    plan.form.choice.setCurrentIndex(plan.form.choice.findData("objects"))
+    step(paused, qtbot, 3)
+    assert proposals(paused, 12)[:2] == [(11, 21), (42, 52)]
+    assert paused.session.live.measurements[-1].proposal.chosen_by is ChosenBy.AGENT
+    change = entries(paused, "settings")[-1]["changes"]["plan"]
+    assert (change["old"]["kind"], change["new"]["kind"]) == ("agent", "objects")
+
+
+def test_a_good_spectrum_becomes_the_goal_and_a_bad_one_is_discarded(paused, qtbot):
+    spectra, session = paused.monitor.spectra, paused.session
+    layer = session.layers.measured_layer
+    assert not spectra.judging.follow.isEnabled()
+    layer.selected_data = {3}
+    qtbot.mouseClick(spectra.judging.votes[Vote.GOOD], LEFT)
+    until(qtbot, lambda: session.runner.votes == {3: Vote.GOOD})
+    until(qtbot, spectra.judging.follow.isEnabled)
+    qtbot.mouseClick(spectra.judging.follow, LEFT)
+    layer.selected_data = {5}
+    qtbot.mouseClick(spectra.judging.discard, LEFT)
+    until(qtbot, lambda: spectra.judging.discard.text() == "Restore")
+    step(paused, qtbot)
+    measured = session.live.measurements
+    assert isinstance(session.settings.scalarizer, SimilarityToVotes)
+    assert measured[3].target == pytest.approx(1.0)
+    assert not measured[5].usable
+    assert str(session.layers.measured_layer.symbol[5]) == "x"
+    qtbot.mouseClick(spectra.judging.discard, LEFT)
+    step(paused, qtbot)
+    assert session.live.measurements[5].usable
+    assert [x["vote"] for x in entries(paused, "vote")] == ["good"]
+    assert [x["is_discarded"] for x in entries(paused, "discard")] == [True, False]
+
+
+def test_a_proposal_that_waits_can_be_replaced_or_trusted_for_some_steps(paused, qtbot):
+    session, controls = paused.session, paused.experiment.controls
+    session.configure(loop=LoopSettings(approve=True))
+    qtbot.mouseClick(controls.pause, LEFT)
+    until(qtbot, lambda: session.state is RunState.WAITING)
+    click(paused.viewer, place(paused, 7, 9), CONTROL)
+    until(
+        qtbot,
+        lambda: (
+            len(session.live.measurements) == 13 and session.state is RunState.WAITING
+        ),
+    )
+    assert proposals(paused, 12) == [(7, 9)]
+    controls.alone_steps.setValue(4)
+    qtbot.mouseClick(controls.alone, LEFT)
+    until(
+        qtbot,
+        lambda: (
+            len(session.live.measurements) == 17 and session.state is RunState.WAITING
+        ),
+    )
