@@ -1,7 +1,8 @@
 """What each part of the model is worth, on families it has not learned from.
 
 The structure network with the weights `without_particles.npz` was trained as
-`training/pretrain.py --hold-out particles` does; the synthetic sets of the harness are
+`training/pretrain.py --hold-out particles` does, that with `self_supervised.npz` as
+`training/self_supervise.py --hold-out particles`; the synthetic sets of the harness are
 particles, the measured maps are of no family at all. Runs that are in `results/` are
 not repeated; with `--again` they are, of all variants or of those that are named.
 
@@ -31,7 +32,8 @@ SETS = {
     "particles": ("synthA_corner", "synthA_edge", "synthB_corner", "synthB_edge"),
     "measured": ("D2_bcf50_AgL", "D2_P45_Si"),
 }
-HELD_OUT = Path(__file__).parent / "weights" / "without_particles.npz"
+WEIGHTS = Path(__file__).parent / "weights"
+HELD_OUT = WEIGHTS / "without_particles.npz"
 ROWS = RESULTS / "ablation.jsonl"
 
 
@@ -44,6 +46,7 @@ def variants(folder: Path) -> dict[str, dict]:
         "no network": {"network": "none"},
         "residual network, fitted in the run": {"network": "residual"},
         "random network": {"weights": folder / "random.npz"},
+        "self-supervised": {"weights": WEIGHTS / "self_supervised.npz"},
         "pre-trained": {"weights": HELD_OUT},
         "pre-trained, tuned in the run": {"network": "tuned", "weights": HELD_OUT},
         "pre-trained, position left out": {
