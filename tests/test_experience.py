@@ -144,7 +144,7 @@ def test_another_number_of_detectors_is_told_in_words(tmp_path):
 
     both = np.concatenate([IMAGE, IMAGE])
     settings = ModelSettings(earlier=saved(experience_of(both, TRUTH), tmp_path))
-    with pytest.raises(ValueError, match="of 2 detectors; this one has 1"):
+    with pytest.raises(ValueError, match="with detectors: 2; this one has 1"):
         Surrogate(IMAGE, settings, seed=0)
 
 

@@ -150,7 +150,7 @@ def test_another_number_of_detectors_ends_a_run_in_words(earlier, tmp_path, caps
     words = ["run", "--instrument", "simulated", *SMALL, "--out", str(out)]
     one = ["--set", "survey.detectors=['HAADF']", "--set", f"model.earlier={file}"]
     assert main([*words, *one]) == 1
-    assert "of 2 detectors; this one has 1" in capsys.readouterr().out
+    assert "with detectors: 2; this one has 1" in capsys.readouterr().out
     last = json.loads((out / "journal.jsonl").read_text().splitlines()[-1])
     assert last["reason"] == "failed"
 

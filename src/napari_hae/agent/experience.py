@@ -131,8 +131,8 @@ def experience_for(settings: ModelSettings, detectors: int) -> Experience | None
     experience = load_experience(settings.earlier)
     if experience.detectors != detectors:
         raise ValueError(
-            f"{settings.earlier} was learned from survey images of "
-            f"{experience.detectors} detectors; this one has {detectors}"
+            f"{settings.earlier} was learned from survey images with detectors: "
+            f"{experience.detectors}; this one has {detectors}"
         )
     return experience
 

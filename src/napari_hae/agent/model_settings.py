@@ -31,7 +31,7 @@ class ModelSettings(Settings):
     it. Default: those learned from simulated experiments."""
     earlier: Path | None = Field(
         default=None,
-        title="Learn from an earlier run",
+        title="Earlier run",
         json_schema_extra={"empty": "nothing"},
     )
     """File that `napari-hae learn`, or the button above, makes of an earlier run's
