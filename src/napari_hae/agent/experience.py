@@ -85,9 +85,8 @@ class Experience:
         }
         try:
             with path.open("xb") as file:
-                np.savez_compressed(
-                    file, format=FORMAT, visits=len(self.visits), **arrays
-                )
+                # Not compressed: the window's thread reads it to check a change.
+                np.savez(file, format=FORMAT, visits=len(self.visits), **arrays)
         except FileExistsError as error:
             raise ValueError(f"{path} exists already; choose another name") from error
 
