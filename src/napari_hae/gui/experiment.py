@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_hae import plugins
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
+from napari_hae.gui.learning import LearnButton
 from napari_hae.gui.region_choice import RegionChoice
 from napari_hae.gui.run_controls import ABORT_KEY, RunControls
 from napari_hae.gui.sections import pinned, section
@@ -58,6 +59,7 @@ class ExperimentDock(Dock):
         )
         self.folder = FileEdit(mode="d", value=session.record_folder)
         self.regions = RegionChoice(session)
+        self.learn = LearnButton(session)
         self.pending = Sentence()
         forms = self.forms
         pinned(
@@ -71,7 +73,7 @@ class ExperimentDock(Dock):
             section("Budget", forms["budget"]),
             section("Initial design", forms["initial"], expanded=False),
             section("Loop", forms["loop"], expanded=False),
-            section("Model", forms["model"], expanded=False),
+            section("Model", self.learn, forms["model"], expanded=False),
             section("Record", self._record_form(), expanded=False),
         )
         self._show(settings)
