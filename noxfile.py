@@ -64,8 +64,16 @@ def bench(session: nox.Session) -> None:
     if "--short" in session.posargs:
         session.run("python", "benchmarks/short.py")
         return
-    for script in ("step_time", "beam_share", "trap_sample", "compare", "ablation"):
+    for script in (
+        "step_time",
+        "beam_share",
+        "trap_sample",
+        "dose",
+        "compare",
+        "across_runs",
+    ):
         session.run("python", f"benchmarks/{script}.py")
+    session.run("python", "benchmarks/ablation.py", "--again")
 
 
 @nox.session

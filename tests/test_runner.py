@@ -14,6 +14,7 @@ from napari_hae.agent.acquisition import (
     LogExpectedImprovement,
     UpperConfidenceBound,
 )
+from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.scalarizers import BandMaximum, BandRatio
 from napari_hae.coordinates import FieldFrame
@@ -340,6 +341,13 @@ def test_a_band_off_the_energy_axis_is_refused_in_words(lab):
     with pytest.raises(ValueError, match="holds no channel"):
         new = BandMaximum(low_ev=70, high_ev=71)
         runner.configure(runner.settings.model_copy(update={"scalarizer": new}))
+
+
+def test_a_file_that_nothing_can_be_learned_from_is_refused_in_words(lab, tmp_path):
+    runner = run(lab.runner(experiment()))
+    model = ModelSettings(earlier=tmp_path / "missing.npz")
+    with pytest.raises(ValueError, match="holds no experience"):
+        runner.configure(experiment().replaced(model=model))
 
 
 def test_a_spectrum_without_a_target_is_kept_marked_and_warned_of(lab, monkeypatch):

@@ -92,6 +92,11 @@ def grains(size: int, rng: Rng) -> Array:
 def phases(size: int, rng: Rng) -> Array:
     """Two or three phases as they demix, with what gathers at their interfaces."""
     field = _smooth_field(size, rng.uniform(1.5, 7), rng)
+    return np.stack([*parted(field, rng), field])
+
+
+def parted(field: Array, rng: Rng) -> list[Array]:
+    """What lies above one or two levels of a standardised field, and how far in."""
     levels = np.sort(rng.uniform(-1, 1, rng.integers(1, 3)))
     planes = []
     for level in levels:
@@ -103,7 +108,7 @@ def phases(size: int, rng: Rng) -> Array:
             np.exp(-((distance / width) ** 2)),
             np.clip(distance / 5, -1, 1),
         ]
-    return np.stack([*planes, field])
+    return planes
 
 
 def inclusions(size: int, rng: Rng) -> Array:
@@ -210,13 +215,18 @@ def draw_experiment(family: str, size: int, rng: Rng) -> Experiment:
     fields = _scaled(FAMILIES[family](size, rng))
     fields = np.rot90(fields, rng.integers(4), axes=(1, 2))
     image = _survey_image(fields, rng)
+    return experiment_on(np.ascontiguousarray(image), fields, rng)
+
+
+def experiment_on(image: Array, fields: Array, rng: Rng) -> Experiment:
+    """An image with a random target, made of some of the fields `(n, size, size)`."""
     target = _target(fields, rng)
     level = np.exp(rng.uniform(np.log(0.03), np.log(1.2)))
     # Counts fluctuate with the square root of what is counted.
     brightness = target - target.min() + 0.2
     counting = np.sqrt(brightness / brightness.mean())
     noise = level * (counting if rng.random() < 0.6 else np.ones_like(target))
-    return Experiment(np.ascontiguousarray(image), target, noise)
+    return Experiment(image, target, noise)
 
 
 def _survey_image(fields: Array, rng: Rng) -> Array:

@@ -13,6 +13,7 @@ import argparse
 import math
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,11 @@ from torch.nn import functional
 from families import FAMILIES, Experiment, draw_experiment
 from napari_hae.agent.descriptors import derivatives
 from napari_hae.agent.structure_network import SCALES_PX, StructureNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 SIZE_PX = 48
 QUERIES = 256
@@ -54,19 +60,24 @@ def _matern(one: Tensor, other: Tensor) -> Tensor:
     return (1 + r + 5 * squared / 3) * torch.exp(-r)
 
 
+def invariants_of(image: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What the network sees of an image, `(4 * scales, rows, columns)`."""
+    plane = (image - image.mean()) / max(image.std(), 1e-9)
+    flat = derivatives(plane[None].astype(np.float32), SCALES_PX)
+    return flat.reshape(*plane.shape, -1).transpose(2, 0, 1)
+
+
 def batch_of(
     experiments: list[Experiment], known: int, rng: np.random.Generator
 ) -> tuple[Tensor, ...]:
     """Invariants, then pixels, standardised targets and noise of both groups."""
     invariants, pixels, targets, noises = [], [], [], []
     for each in experiments:
-        plane = (each.image - each.image.mean()) / max(each.image.std(), 1e-9)
-        flat = derivatives(plane[None].astype(np.float32), SCALES_PX)
-        invariants.append(flat.reshape(*plane.shape, -1).transpose(2, 0, 1))
+        invariants.append(invariants_of(each.image))
         greed = rng.choice([0.0, 1.0, 2.0])
-        lottery = rng.gumbel(size=plane.size) + greed * each.target.ravel()
+        lottery = rng.gumbel(size=each.target.size) + greed * each.target.ravel()
         first = np.argsort(-lottery)[:known]
-        rest = np.setdiff1d(rng.permutation(plane.size)[: QUERIES + known], first)
+        rest = np.setdiff1d(rng.permutation(each.target.size)[: QUERIES + known], first)
         chosen = np.concatenate([first, rng.permutation(rest)[:QUERIES]])
         noise = each.noise_std.ravel()[chosen]
         target = each.target.ravel()[chosen] + noise * rng.standard_normal(len(chosen))
@@ -104,9 +115,16 @@ def loss_of(
 
 
 def train(
-    families: list[str], minutes: float, seed: int, out: Path
+    draw: Callable[[str, int, np.random.Generator], Experiment],
+    families: list[str],
+    minutes: float,
+    seed: int,
+    out: Path,
 ) -> StructureNetwork:
-    """Train for some minutes; the learning rate falls to nothing at the end."""
+    """Train for some minutes; the learning rate falls to nothing at the end.
+
+    `draw` makes an experiment of a family and a size.
+    """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network, kernel = StructureNetwork(), TransferKernel()
@@ -118,7 +136,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, (step + 1) / 100)
         drawn = rng.choice(families, EXPERIMENTS_PER_STEP)
-        experiments = [draw_experiment(name, SIZE_PX, rng) for name in drawn]
+        experiments = [draw(name, SIZE_PX, rng) for name in drawn]
         known = int(np.exp(rng.uniform(np.log(8), np.log(100))))
         optimizer.zero_grad()
         loss = loss_of(network, kernel, batch_of(experiments, known, rng), known)
@@ -142,8 +160,11 @@ def save(network: StructureNetwork, out: Path) -> None:
     np.savez_compressed(out, **{k: v.half().numpy() for k, v in state.items()})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def run(
+    description: str, draw: Callable[[str, int, np.random.Generator], Experiment]
+) -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("out", type=Path)
     parser.add_argument("--hold-out", nargs="*", default=[], choices=sorted(FAMILIES))
     parser.add_argument("--minutes", type=float, default=40)
@@ -151,8 +172,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     families = [name for name in FAMILIES if name not in given.hold_out]
-    train(families, given.minutes, given.seed, given.out)
+    train(draw, families, given.minutes, given.seed, given.out)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__.split("\n")[0], draw_experiment)

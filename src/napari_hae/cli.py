@@ -1,4 +1,4 @@
-"""The command line: `napari-hae demo | run | resume | info | export`."""
+"""The command line: `napari-hae demo | run | resume | learn | info | export`."""
 
 from __future__ import annotations
 
@@ -77,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("record", type=Path, metavar="RUN.hae")
     resume.add_argument("--steps", type=_count, metavar="N", help="steps in all")
     resume.set_defaults(command=_resume)
+
+    learn = commands.add_parser(
+        "learn", help="make of records what the model of a new run begins with"
+    )
+    learn.add_argument("records", type=Path, nargs="+", metavar="RUN.hae")
+    learn.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
+    learn.set_defaults(command=_learn)
 
     info = commands.add_parser("info", help="what a record holds")
     info.add_argument("record", type=Path, metavar="RUN.hae")
@@ -254,6 +261,17 @@ def _sum_up(runner: Runner) -> None:
             f"x = {best.x_nm:.4g} nm, y = {best.y_nm:.4g} nm"
         )
     print(f"record: {runner.record.path}")
+
+
+def _learn(options: argparse.Namespace) -> int:
+    from napari_hae.experiment.learning import learn
+    from napari_hae.experiment.stored import open_run
+
+    experience = learn([open_run(record) for record in options.records])
+    experience.save(options.out)
+    print(f"learned from {experience}")
+    print(f"written: {options.out}; use it by --set model.earlier={options.out}")
+    return DONE
 
 
 def _info(options: argparse.Namespace) -> int:

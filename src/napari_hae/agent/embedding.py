@@ -30,6 +30,8 @@ POSITION_UNIT_PX = 10.0
 _TRANSFERRED_LENGTH = 0.3
 """Centre of the log length scales of learned features. They were learned for 0; in one
 experiment not all of them matter."""
+_EXPECTED_LENGTH = 0.5
+"""The same of expectations from earlier runs."""
 _TILE_PX = 256
 _MARGIN_PX = 16
 """The network sees 15 pixels to each side."""
@@ -51,14 +53,28 @@ def embed(data: Array, settings: ModelSettings) -> Array:
     return np.concatenate([structure_features(each, network) for each in data], axis=1)
 
 
-def parts_of(settings: ModelSettings, width: int) -> tuple[Part, ...]:
-    """The kernels of the settings for inputs of a width, position excluded."""
+def parts_of(
+    settings: ModelSettings, width: int, expected: int = 0
+) -> tuple[Part, ...]:
+    """The kernels of the settings.
+
+    Parameters
+    ----------
+    width
+        Of the inputs, with neither expectations nor position.
+    expected
+        How many expectations from earlier runs come with them.
+    """
     centre = _TRANSFERRED_LENGTH + log_scale(width // FEATURES or 1)
     if settings.network == "classic":
         width = settings.embedding_dim
     if settings.uses_descriptors:
         centre = log_scale(width) + 0.3
     parts = [Part(settings.kernel, width, centre, 0.0)]
+    if expected:
+        # A kernel of its own, and a weak one: misleading ones must be easy to overrule.
+        centre = _EXPECTED_LENGTH + log_scale(expected)
+        parts.append(Part(settings.kernel, expected, centre, -1.0))
     if settings.position_kernel:
         parts.append(Part("matern52", 2, log_scale(2), -1.0))
     return tuple(parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from napari_hae.settings_base import Settings
 
@@ -29,6 +29,15 @@ class ModelSettings(Settings):
     )
     """File with other weights of the transfer network, as `training/pretrain.py` makes
     it. Default: those learned from simulated experiments."""
+    earlier: Path | None = Field(
+        default=None,
+        title="Earlier run",
+        json_schema_extra={"empty": "nothing"},
+    )
+    """File that `napari-hae learn`, or the button above, makes of an earlier run's
+    record. The model then begins with what was found there in places that look alike.
+    For the same kind of sample, imaged with pixels of about the same size; transfer
+    network only. Default: nothing."""
     kernel: Literal["matern52", "rbf"] = Field(default="matern52", title="Kernel")
     """The covariance of the Gaussian process: Matérn 5/2 for rough functions, RBF for
     very smooth ones. Default: Matérn 5/2."""
@@ -47,6 +56,14 @@ class ModelSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", title="Compute on")
     """Where predictions are computed. auto: on a graphics card if there is one that
     torch can use. Default: auto."""
+
+    @model_validator(mode="after")
+    def _has_features_to_learn_on(self) -> Self:
+        if self.earlier is not None and self.network != "transfer":
+            raise ValueError(
+                "an earlier run is learned from with the network 'transfer' only"
+            )
+        return self
 
     @property
     def uses_descriptors(self) -> bool:

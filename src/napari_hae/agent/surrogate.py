@@ -15,6 +15,8 @@ from napari_hae.agent.conditioning import Conditioning
 from napari_hae.agent.covariance import Covariance, prior_of
 from napari_hae.agent.embedding import embed, parts_of, positions
 from napari_hae.agent.evidence import Evidence
+from napari_hae.agent.expectation import expectations
+from napari_hae.agent.experience import experience_for
 from napari_hae.agent.fitting import FRESH_ITERATIONS, WARM_ITERATIONS, fit
 from napari_hae.agent.pathwise import draw
 from napari_hae.agent.posterior import Posterior
@@ -70,17 +72,20 @@ class Surrogate:
     Raises
     ------
     ValueError
-        If the file with the network's weights holds none, or there is no such device.
+        If the file with the network's weights holds none, that of an earlier run
+        cannot be learned from, or there is no such device.
     """
 
     def __init__(
         self, image: NDArray[np.float32], settings: ModelSettings, *, seed: int
     ) -> None:
-        seen = embed(image, settings)
-        self._inputs = torch.from_numpy(
-            np.concatenate([seen, positions(*image.shape[1:])], axis=1)
-        )
-        self._width = seen.shape[1]
+        columns = [embed(image, settings)]
+        if experience := experience_for(settings, len(image)):
+            columns.append(expectations(experience, image, settings))
+        # What the kernels see beside the position: structure, then expectations.
+        self._widths = [each.shape[1] for each in columns]
+        columns.append(positions(*image.shape[1:]))
+        self._inputs = torch.from_numpy(np.concatenate(columns, axis=1))
         self._settings, self._seed = settings, seed
         self._device = _device(settings)
         self._fitted: _Fitted | None = None
@@ -233,7 +238,7 @@ class Surrogate:
         # gpytorch takes its time to load, and most runs need none of it.
         from napari_hae.agent.deep_kernel import fit_network
 
-        parts = parts_of(self._settings, self._width)
+        parts = parts_of(self._settings, *self._widths)
         inputs = self._inputs[self._indices].double()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
@@ -248,7 +253,7 @@ class Surrogate:
 
     def _unfitted(self) -> _Fitted:
         """Without a network of its own, at the centre of the prior."""
-        parts = parts_of(self._settings.without_fitted_network(), self._width)
+        parts = parts_of(self._settings.without_fitted_network(), *self._widths)
         return _Fitted(parts, prior_of(parts)[0])
 
     def _evidence(self, fitted: _Fitted) -> Evidence:

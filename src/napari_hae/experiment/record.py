@@ -1,15 +1,19 @@
 """The record of a run while it is written: arrays first, then the journal's line.
 
-A run is one directory, `NAME.hae/`: `journal.jsonl` beside `arrays.zarr`. The
-journal's line is the commit: what it names exists.
+A run is one directory, `NAME.hae/`: `journal.jsonl` beside `arrays.zarr`, and a copy of
+what the model learned of earlier runs. The journal's line is the commit: what it names
+exists.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hae import __version__
+from napari_hae.agent.experience import load_experience
 from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.journal import Entry, Journal
 
@@ -61,10 +65,14 @@ class Record:
         ------
         RecordExists
             If the path exists; nothing is ever overwritten.
+        ValueError
+            If the earlier run that the settings name cannot be learned from.
         OSError
             If the directory cannot be made.
         """
         path = named(path)
+        if settings.model.earlier is not None:
+            load_experience(settings.model.earlier)
         try:
             path.mkdir(parents=True)
         except FileExistsError as error:
@@ -80,6 +88,7 @@ class Record:
             instrument=instrument,
             instrument_settings=instrument_settings.model_dump(mode="json"),
             settings=settings.model_dump(mode="json"),
+            experience=record._kept(settings.model.earlier),
         )
         return record
 
@@ -156,6 +165,7 @@ class Record:
         why: str = "",
     ) -> None:
         """Note a change of settings, section by section as `(old, new)` values."""
+        earlier = changes["model"][1]["earlier"] if "model" in changes else None
         self._write(
             "settings",
             step=step,
@@ -165,6 +175,7 @@ class Record:
                 section: {"old": old, "new": new}
                 for section, (old, new) in changes.items()
             },
+            experience=self._kept(earlier),
         )
 
     def targets(self, targets: Sequence[float], errors: Sequence[float]) -> None:
@@ -204,6 +215,22 @@ class Record:
     def close(self) -> None:
         """Close the files; a second call does nothing."""
         self._journal.close()
+
+    def _kept(self, earlier: Path | str | None) -> str | None:
+        """Keep a copy of what the model learns from; returns the copy's name.
+
+        The run can then go on wherever the file it came from has gone.
+        """
+        if earlier is None:
+            return None
+        content = Path(earlier).read_bytes()
+        name = f"experience-{hashlib.sha256(content).hexdigest()[:16]}.npz"
+        if not (self.path / name).exists():
+            with (self.path / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        return name
 
     def _write(self, event: str, **fields: Any) -> Entry:
         return self._journal.append(event, **fields)

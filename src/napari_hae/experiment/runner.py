@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from napari_hae.agent.experience import experience_for
 from napari_hae.agent.policy import Exhausted
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.candidates import AllowedField
@@ -230,9 +231,12 @@ class Runner:
         Raises
         ------
         ValueError
-            If the scalarizer's band does not lie on the spectra's energy axis.
+            If the scalarizer's band does not lie on the spectra's energy axis, or the
+            earlier run that the model names cannot be learned from.
         """
         self._targets.check(settings.scalarizer)
+        if self._survey is not None and settings.model != self.settings.model:
+            experience_for(settings.model, len(self._survey.data))
         self._controls.change(_SETTINGS, (settings, why))
 
     def set_regions(self, regions: Regions) -> None:
@@ -279,6 +283,7 @@ class Runner:
         detector = able.spectrum_detector(self._first_settings.measurement.detector)
         self._targets.energy = detector.energy
         self._targets.check(self._first_settings.scalarizer)
+        experience_for(self._first_settings.model, len(survey.data))
         loop = self._make_loop(survey)
         emit(self.events.survey_acquired, survey)
         if self._past is not None:

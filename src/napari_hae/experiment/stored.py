@@ -163,6 +163,8 @@ class _Reader:
         self._entries = entries
         self._arrays = RunArrays(path / ARRAYS, writable=False)
         self._settings: dict[str, Any] = dict(entries[0]["settings"])
+        self._find_experience(entries[0])
+        self._first_settings = ExperimentSettings.model_validate(self._settings)
         self._survey: ScanImage | None = None
         self._surveys = 0
         self._proposals: dict[int, Proposal] = {}
@@ -190,7 +192,7 @@ class _Reader:
             version=start["version"],
             instrument=start["instrument"],
             instrument_settings=start["instrument_settings"],
-            first_settings=ExperimentSettings.model_validate(start["settings"]),
+            first_settings=self._first_settings,
             settings=ExperimentSettings.model_validate(self._settings),
             survey=self._survey,
             surveys=self._surveys,
@@ -217,6 +219,12 @@ class _Reader:
         ]
         self._history = [x for x in self._history if id(x) not in outstanding]
         self._proposals.clear()
+
+    def _find_experience(self, entry: Entry) -> None:
+        """Name the record's own copy of what the model learned of earlier runs."""
+        if name := entry.get("experience"):
+            copy = str(self._path.absolute() / name)
+            self._settings["model"] = {**self._settings["model"], "earlier": copy}
 
     def _on_survey(self, entry: Entry) -> None:
         self._survey = ScanImage(
@@ -279,6 +287,7 @@ class _Reader:
     def _on_settings(self, entry: Entry) -> None:
         for section, change in entry["changes"].items():
             self._settings[section] = change["new"]
+        self._find_experience(entry)
         settings = ExperimentSettings.model_validate(self._settings)
         self._history.append(SettingsChange(entry["step"], entry["who"], settings))
 

@@ -10,6 +10,7 @@ from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 
 from napari_hae import plugins
+from napari_hae.gui.earlier_run import LearnButton
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.plan_choice import PlanChoice
 from napari_hae.gui.queue import QueuePanel
@@ -69,6 +70,7 @@ class ExperimentDock(Dock):
             "change that you make."
         )
         self.reason.setAccessibleName("Reason")
+        self.learn = LearnButton(session)
         self.pending = Sentence()
         forms = self.forms
         pinned(
@@ -84,7 +86,7 @@ class ExperimentDock(Dock):
             section("Budget", forms["budget"]),
             section("Initial design", forms["initial"], expanded=False),
             section("Loop", forms["loop"], expanded=False),
-            section("Model", forms["model"], expanded=False),
+            section("Model", self.learn, forms["model"], expanded=False),
             section("Record", self._record_form(), expanded=False),
         )
         self._show(settings)
