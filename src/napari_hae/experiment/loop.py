@@ -323,6 +323,8 @@ class Loop:
         targets, errors = self._targets.values, self._targets.errors
         if not targets:
             return
-        self._record.targets(targets, errors)
+        best = self.settings.goal.best(targets)
+        best_step = targets.index(best) if best in targets else None
+        self._record.targets(targets, errors, best_step)
         self._advisor.retarget(targets, errors)
         emit(self._events.retargeted, tuple(targets))

@@ -174,9 +174,15 @@ class Record:
             },
         )
 
-    def targets(self, targets: Sequence[float], errors: Sequence[float]) -> None:
-        """Note the targets of all measurements after the scalarizer was changed."""
-        self._write("targets", targets=list(targets), errors=list(errors))
+    def targets(
+        self, targets: Sequence[float], errors: Sequence[float], best_step: int | None
+    ) -> None:
+        """Note the targets of all measurements after the scalarizer was changed.
+
+        `best_step` is the step of the best one, None if there is none.
+        """
+        values = {"targets": list(targets), "errors": list(errors)}
+        self._write("targets", **values, best_step=best_step)
 
     def regions(self, step: int, regions: Regions) -> None:
         """Note which regions hold from a step on."""
