@@ -17,6 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_hae.diagnostics import Insight, Outcome, StepTimes
+
 ELEMENTARY_CHARGE_C = 1.602176634e-19
 
 
@@ -167,6 +169,8 @@ class Proposal:
     chosen_by: ChosenBy
     known: int
     """How many measurements the agent knew of when it chose."""
+    insight: Insight | None = None
+    """What the agent knew of itself then; None where it looked at no model."""
 
     @property
     def reason(self) -> str:
@@ -182,6 +186,8 @@ class Proposal:
         text = f"predicted {self.mean:.3g} ± {self.std:.2g}"
         if math.isfinite(self.best):
             text += f", best so far {self.best:.3g}"
+        if self.insight is not None and self.insight.leaning:
+            text += f": {self.insight.leaning}"
         return text
 
 
@@ -200,6 +206,9 @@ class Measurement:
     x_nm: float
     y_nm: float
     error: float = math.nan
+    outcome: Outcome | None = None
+    """What came of the prediction; None where there was none, or no target."""
+    times: StepTimes | None = None
 
     @property
     def step(self) -> int:

@@ -8,6 +8,7 @@ that the direction of the goal is none of their business. A new one is a subclas
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -38,6 +39,8 @@ class AcquisitionFunction(Settings):
     """The name that people see."""
     needs_model: ClassVar[bool] = True
     """Whether it looks at the posterior; if not, no model is fitted."""
+    seeks_best: ClassVar[bool] = True
+    """Whether it looks for something better than the best, not for knowledge alone."""
 
     kind: str = Field(title="Acquisition function")
 
@@ -57,6 +60,17 @@ class AcquisitionFunction(Settings):
         """
         return values
 
+    def exploring(self, posterior: Posterior, best: float, chosen: int) -> float:
+        """How much of a candidate's value comes from exploring, 0 to 1.
+
+        It is compared with a usual candidate, one with the medians of the field: what
+        its mean gains on that is exploiting, what its standard deviation gains is
+        exploring. NaN where neither speaks for it. By default mean and standard
+        deviation count as much.
+        """
+        mean, std = _of_field(posterior, chosen)
+        return _share(mean[0] - mean[1], std[0] - std[1])
+
 
 class _Improvement(AcquisitionFunction):
     """What all functions of the improvement on the best have in common."""
@@ -71,6 +85,27 @@ class _Improvement(AcquisitionFunction):
         std = np.maximum(posterior.std, _LEAST_STD)
         z = (posterior.mean - best - margin) / std
         return np.clip(z, -_LARGEST_Z, _LARGEST_Z), std
+
+    def exploring(self, posterior: Posterior, best: float, chosen: int) -> float:
+        """See `AcquisitionFunction`.
+
+        Its mean and standard deviation are put in place of the usual ones, one after
+        the other, in both orders; what each gains is averaged. That is their Shapley
+        value (Shapley 1953), and the two add up to the whole gain.
+
+        The terms `σ z Φ(z)` and `σ φ(z)` of the expected improvement do not tell: the
+        best is a mean of the model, so that hardly any other mean is better, and the
+        first term is a loss.
+        """
+        mean, std = _of_field(posterior, chosen)
+        # The rest is usual: that leaves the median of the standard deviations.
+        at = Posterior(
+            mean[[0, 0, 1, 1, 1, 1, 1]], std[[0, 1, 0, 1, 1, 1, 1]], posterior.sample
+        )
+        both, by_mean, by_std, usual = self(at, best, np.random.default_rng(0))[:4]
+        exploited = (by_mean - usual + both - by_std) / 2
+        explored = (by_std - usual + both - by_mean) / 2
+        return _share(exploited, explored)
 
 
 class LogExpectedImprovement(_Improvement):
@@ -107,6 +142,11 @@ class ExpectedImprovement(_Improvement):
         z, std = self._z(posterior, best)
         return std * np.exp(_log_h(z))
 
+    def exploring(self, posterior: Posterior, best: float, chosen: int) -> float:
+        """See `AcquisitionFunction`; in logarithms, as it falls by many orders."""
+        logarithm = LogExpectedImprovement(xi=self.xi)
+        return logarithm.exploring(posterior, best, chosen)
+
     def per_cost(self, values: Array, cost: Array) -> Array:
         """See `AcquisitionFunction` (Snoek et al., NeurIPS 2012, section 3.2)."""
         return values / cost
@@ -141,11 +181,17 @@ class UpperConfidenceBound(AcquisitionFunction):
         """See `AcquisitionFunction`."""
         return posterior.mean + self.beta * posterior.std
 
+    def exploring(self, posterior: Posterior, best: float, chosen: int) -> float:
+        """See `AcquisitionFunction`; a standard deviation counts as β means."""
+        mean, std = _of_field(posterior, chosen)
+        return _share(mean[0] - mean[1], self.beta * (std[0] - std[1]))
+
 
 class MaximumUncertainty(AcquisitionFunction):
     """The standard deviation: learns the whole map, whatever the goal."""
 
     title: ClassVar[str] = "Maximum uncertainty"
+    seeks_best: ClassVar[bool] = False
     kind: Literal["maximum_uncertainty"] = "maximum_uncertainty"
 
     def __call__(
@@ -153,6 +199,10 @@ class MaximumUncertainty(AcquisitionFunction):
     ) -> Array:
         """See `AcquisitionFunction`."""
         return posterior.std
+
+    def exploring(self, posterior: Posterior, best: float, chosen: int) -> float:
+        """See `AcquisitionFunction`; the mean has no say."""
+        return 1.0
 
 
 class ThompsonSampling(AcquisitionFunction):
@@ -194,6 +244,20 @@ class Raster(AcquisitionFunction):
     ) -> Array:
         """See `AcquisitionFunction`."""
         return -np.arange(len(posterior.mean), dtype=float)
+
+
+def _of_field(posterior: Posterior, chosen: int) -> tuple[Array, Array]:
+    """Mean and standard deviation of a candidate and of a usual one, both `(2,)`."""
+    mean, std = posterior.mean, posterior.std
+    return (
+        np.array([mean[chosen], np.median(mean)]),
+        np.array([std[chosen], np.median(std)]),
+    )
+
+
+def _share(exploited: float, explored: float) -> float:
+    gained = max(exploited, 0.0), max(explored, 0.0)
+    return float(gained[1] / sum(gained)) if sum(gained) > 0 else math.nan
 
 
 def _log_h(z: Array) -> Array:

@@ -69,6 +69,9 @@ class Conditioning:
         self._usual_noise = float(known_noise.mean())
         self._factor = cholesky(noisy)
         white = _solved(self._factor, targets[:, None])[:, 0]
+        self.log_likelihood = _log_density(self._factor, white)
+        """Of all targets that are known, standardised (Rasmussen and Williams 2006,
+        eq. 2.30); by the chain rule it grows with each further one."""
         count, total = len(self._known), len(candidates)
         self._rows: Tensor | None = None
         if (count + _SPARE_ROWS) * total <= KEPT_VALUES:
@@ -103,6 +106,7 @@ class Conditioning:
         rows, factor = self._extended(new, known_noise)
         # The same triangular system as that of the rows.
         white = _solved(factor, missed[:, None])[:, 0]
+        self.log_likelihood += _log_density(factor, white)
         self.mean = self.mean + white @ rows
         self.variance = self.variance - rows.square().sum(dim=0)
 
@@ -180,6 +184,12 @@ class Conditioning:
             spare[:count] = self._rows[:count]
             self._rows = spare
         self._rows[count:total] = rows
+
+
+def _log_density(factor: Tensor, white: Tensor) -> float:
+    """Of normal variables with a Cholesky factor, from what it makes of them."""
+    squares = float(white @ white) + len(white) * math.log(2 * math.pi)
+    return -squares / 2 - float(factor.diagonal().log().sum())
 
 
 def _solved(factor: Tensor, values: Tensor) -> Tensor:

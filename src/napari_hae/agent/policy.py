@@ -11,11 +11,13 @@ import numpy as np
 from napari_hae.agent.acquisition import MaximumUncertainty
 from napari_hae.agent.exposure_cost import expected_exposure_s
 from napari_hae.agent.initial import design_point
+from napari_hae.agent.insight import Choice, insight_of
 from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.posterior import Posterior
 from napari_hae.agent.traps import is_trapped
 from napari_hae.agent.travel import with_travel_cost
 from napari_hae.coordinates import FieldFrame
+from napari_hae.diagnostics import Insight
 from napari_hae.types import ChosenBy, PredictionMaps, Proposal
 
 if TYPE_CHECKING:
@@ -255,29 +257,51 @@ class Policy:
     ) -> Proposal:
         rng = np.random.default_rng([self._seed, step, attempt, 1])
         predicted = self._predicted()
-        nothing = np.full(open_.size, NAN)
-        posterior = predicted or Posterior(nothing, nothing, sample=lambda rng: nothing)
-        values = nothing
-        if predicted is not None or not self._acquisition.needs_model:
-            values = self._values_of(posterior, rng)
-        if self._measured or self._pending:
-            beam = [*self._measured, *self._pending][-1]
-            weight = self._moves.travel_cost
-            values = with_travel_cost(values, self._frame.shape, beam, weight)
-        chosen = _largest(np.where(open_.ravel(), values, NAN), open_.ravel(), rng)
-        row, column = divmod(chosen, self._frame.shape[1])
+        trapped = predicted is not None and self.is_trapped
+        choice = self._choice(predicted, open_, rng, trapped=trapped)
+        row, column = divmod(choice.chosen, self._frame.shape[1])
+        insight = None
+        if predicted is not None:
+            assert self._surrogate is not None
+            insight = insight_of(choice, self._surrogate, trapped=trapped)
+        elif self._acquisition.needs_model:
+            insight = Insight(fit_failed=True)
         proposal = self._proposal(
             step,
             row,
             column,
             ChosenBy.AGENT,
-            mean=float(posterior.mean[chosen]),
-            std=float(posterior.std[chosen]),
-            value=float(values[chosen]),
+            mean=float(choice.predicted.mean[choice.chosen]),
+            std=float(choice.predicted.std[choice.chosen]),
+            value=float(choice.values[choice.chosen]),
+            insight=insight,
         )
         # The maps belong to this proposal although its pixel is pending now.
-        self._posterior, self._values = predicted, values
+        self._posterior, self._values = predicted, choice.values
         return proposal
+
+    def _choice(
+        self,
+        predicted: Posterior | None,
+        open_: NDArray[np.bool_],
+        rng: np.random.Generator,
+        *,
+        trapped: bool,
+    ) -> Choice:
+        """Choose one of the candidates that are open."""
+        leaving = trapped and self._moves.leave_traps
+        acquisition = MaximumUncertainty() if leaving else self._acquisition
+        nothing = np.full(open_.size, NAN)
+        posterior = predicted or Posterior(nothing, nothing, sample=lambda rng: nothing)
+        utility, best, values = posterior, NAN, nothing
+        if predicted is not None and not leaving:
+            utility = self._goal.utility(predicted)
+            best = self._best_utility(utility)
+        if predicted is not None or not acquisition.needs_model:
+            values = acquisition(utility, best, rng)
+            values = self._with_costs(values, acquisition, posterior)
+        chosen = _largest(np.where(open_.ravel(), values, NAN), open_.ravel(), rng)
+        return Choice(chosen, open_, posterior, utility, best, values, acquisition)
 
     def _predicted(self) -> Posterior | None:
         """The newest prediction; None if none is looked at, or none can be made."""
@@ -292,23 +316,28 @@ class Policy:
             logger.exception("the model gives no prediction")
             return None
 
-    def _values_of(self, posterior: Posterior, rng: np.random.Generator) -> Array:
-        """The acquisition function for all candidates, `(n,)`."""
-        if not self._acquisition.needs_model:
-            return self._acquisition(posterior, NAN, rng)
-        if self._moves.leave_traps and self.is_trapped:
-            return MaximumUncertainty()(posterior, NAN, rng)
-        utility = self._goal.utility(posterior)
+    def _best_utility(self, utility: Posterior) -> float:
         # What the model makes of the best measurement, not the largest count that noise
         # ever gave: a lucky one would make everything else look hopeless.
         usable = np.isfinite(self._targets)
-        best = float(utility.mean[np.array(self._measured)[usable]].max())
-        values = self._acquisition(utility, best, rng)
-        if not self._moves.per_exposure:
+        return float(utility.mean[np.array(self._measured)[usable]].max())
+
+    def _with_costs(
+        self, values: Array, acquisition: AcquisitionFunction, posterior: Posterior
+    ) -> Array:
+        """Values less what it costs to measure there, and to go there, `(n,)`."""
+        if self._moves.per_exposure and acquisition.needs_model:
+            targets, exposures_s = np.array(self._targets), np.array(self._exposures_s)
+            known = np.isfinite(targets)
+            cost = expected_exposure_s(
+                posterior.mean, targets[known], exposures_s[known]
+            )
+            values = acquisition.per_cost(values, cost)
+        if not (self._measured or self._pending):
             return values
-        targets, exposures_s = np.array(self._targets), np.array(self._exposures_s)
-        cost = expected_exposure_s(posterior.mean, targets[usable], exposures_s[usable])
-        return self._acquisition.per_cost(values, cost)
+        beam = [*self._measured, *self._pending][-1]
+        weight = self._moves.travel_cost
+        return with_travel_cost(values, self._frame.shape, beam, weight)
 
     def _proposal(
         self,
@@ -320,6 +349,7 @@ class Policy:
         mean: float = NAN,
         std: float = NAN,
         value: float = NAN,
+        insight: Insight | None = None,
     ) -> Proposal:
         self.expect(row, column)
         return Proposal(
@@ -333,6 +363,7 @@ class Policy:
             best=self.best,
             chosen_by=chosen_by,
             known=self.known,
+            insight=insight,
         )
 
     def _open(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -96,6 +96,8 @@ class Surrogate:
         self._targets: Array = np.empty(0)
         self._errors: Array = np.empty(0)
         self._centre, self._spread = 0.0, 1.0
+        self.fit_failed = False
+        """Whether the last fit failed, so that a plain Gaussian process predicts."""
 
     def fit(
         self,
@@ -137,6 +139,7 @@ class Surrogate:
         if fitted is None:
             self._fresh_at = math.ceil(FRESH_GROWTH * count)
             fitted = self._fit_from(None, FRESH_ITERATIONS)
+        self.fit_failed = fitted is None
         if fitted is None:
             logger.warning("the model is a plain Gaussian process: its fit failed")
             fitted = self._unfitted()
@@ -199,6 +202,18 @@ class Surrogate:
             return float("nan")
         known = float(np.mean(self._errors**2))
         return math.sqrt(self._spread**2 * self._covariance().noise + known)
+
+    @property
+    def fitted_noise_std(self) -> float:
+        """What of the noise is beyond the errors that are known, in the same unit."""
+        if self._fitted is None:
+            return float("nan")
+        return math.sqrt(self._covariance().noise) * self._spread
+
+    @property
+    def log_likelihood(self) -> float:
+        """Log marginal likelihood of the standardised targets, per measurement."""
+        return self._everywhere().log_likelihood / len(self._indices)
 
     @property
     def log_marginal_likelihood(self) -> float:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
-Advice = tuple["Proposal", "PredictionMaps | None"]
+Advice = tuple["Proposal", "PredictionMaps | None", float]
+"""A proposal, its maps, and the seconds that both took to compute."""
 
 
 class Advisor:
@@ -67,6 +69,8 @@ class Advisor:
         self._taken_up_at: int | None = None
         self.maps: PredictionMaps | None = None
         """The newest predicted maps."""
+        self.took_s = 0.0
+        """Seconds that the proposal which was asked for last took to compute."""
 
     def ask(self, step: int, allowed: NDArray[np.bool_], attempt: int) -> Proposal:
         """The proposal for a step: the one computed ahead, or a new one.
@@ -80,7 +84,7 @@ class Advisor:
             known = step if self._taken_up_at is None else self._taken_up_at
             self._submit(step, allowed, attempt, known)
         self._taken_up_at = None
-        proposal, maps = self._ahead.pop(step).result()
+        proposal, maps, self.took_s = self._ahead.pop(step).result()
         self.maps = maps or self.maps
         return proposal
 
@@ -192,7 +196,10 @@ class Advisor:
             self._told += 1
 
         def advise(step: int, attempt: int) -> Advice:
-            return self._policy.ask(step, allowed, attempt), self._policy.maps(allowed)
+            begin_s = time.perf_counter()
+            proposal = self._policy.ask(step, allowed, attempt)
+            maps = self._policy.maps(allowed)
+            return proposal, maps, time.perf_counter() - begin_s
 
         for step in range(first, self._end_of_batch(first)):
             attempts = attempt if step == first else 0

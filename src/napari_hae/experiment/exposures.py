@@ -7,6 +7,7 @@ goes: at short exposures the beam would else wait for the disk.
 from __future__ import annotations
 
 import math
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from napari_hae.experiment.settings import MeasurementSettings
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import ProbePosition, Spectrum
+
+Interval = tuple[float, float]
 
 LEAST_REPEATS = 3
 """So many exposures tell what they vary by."""
@@ -75,7 +78,10 @@ class Exposures:
     def __init__(self, instrument: GuardedInstrument) -> None:
         self._instrument = instrument
         self._beam = ThreadPoolExecutor(1, "napari-hae-beam")
-        self._under_way: Future[Spectrum] | None = None
+        self._under_way: Future[tuple[Spectrum, Interval]] | None = None
+        self.interval: Interval = (0.0, 0.0)
+        """When the instrument began with the place that was waited for last, and when
+        it was done, on the clock `time.perf_counter`."""
 
     def begin(
         self,
@@ -88,7 +94,7 @@ class Exposures:
         The judge tells when the exposures there are enough; None: one always is.
         """
         assert self._under_way is None
-        self._under_way = self._beam.submit(self._expose, position, wanted, judge)
+        self._under_way = self._beam.submit(self._timed, position, wanted, judge)
 
     def wait(self) -> Spectrum:
         """The spectrum of the place that was begun with, when it is done.
@@ -100,13 +106,24 @@ class Exposures:
         """
         assert self._under_way is not None
         exposure, self._under_way = self._under_way, None
-        return exposure.result()
+        spectrum, self.interval = exposure.result()
+        return spectrum
 
     def close(self) -> None:
         """End the thread; an exposure that nobody waits for any more is aborted."""
         if self._under_way is not None:
             self._instrument.abort()
         self._beam.shutdown(wait=True)
+
+    def _timed(
+        self,
+        position: ProbePosition,
+        wanted: MeasurementSettings,
+        judge: Judge | None,
+    ) -> tuple[Spectrum, Interval]:
+        begin_s = time.perf_counter()
+        spectrum = self._expose(position, wanted, judge)
+        return spectrum, (begin_s, time.perf_counter())
 
     def _expose(
         self,

@@ -10,15 +10,19 @@ from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.choice import Choice
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.exposures import Exposures, Judge
+from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.record import FORMAT
 from napari_hae.experiment.resume import replay
 from napari_hae.experiment.steering import Steering
+from napari_hae.experiment.times import StepClock
+from napari_hae.experiment.watch import Watch
 from napari_hae.instruments.base import DoseExceeded, ForbiddenPosition
 from napari_hae.types import ChosenBy, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_hae.diagnostics import StepTimes
     from napari_hae.experiment.candidates import AllowedField
     from napari_hae.experiment.events import RunEvents
     from napari_hae.experiment.orders import HumanOrder
@@ -74,6 +78,8 @@ class Loop:
         self._agree = agree
         self._may_go_on = may_go_on
         self._exposures = Exposures(instrument)
+        self._agent_s = 0.0
+        self._clock, self._watch = StepClock(), Watch()
         self._advisor = Advisor(survey, past.first_settings if past else settings)
         vetoed = past.vetoed if past else ()
         self._choice = Choice(self._advisor, record, queue, allowed, vetoed)
@@ -90,6 +96,7 @@ class Loop:
             self._choice.visit(
                 (m.proposal.row, m.proposal.column) for m in past.measurements
             )
+            self._watch.catch_up(past.measurements, settings)
             if past.format < FORMAT:
                 self._retarget()
 
@@ -180,8 +187,11 @@ class Loop:
             If the instrument fails, or the gate refuses for another reason than the
             position.
         """
-        self._decide_band(self.step)
-        proposal = self._begin(self.step)
+        with self._clock.going():
+            self._decide_band(self.step)
+            self._take_steps(self._begin(self.step))
+
+    def _take_steps(self, proposal: Proposal | None) -> None:
         while proposal is not None:
             self._look_ahead(proposal.step)
             try:
@@ -189,16 +199,20 @@ class Loop:
             except ForbiddenPosition as error:
                 self._refuse(proposal, str(error))
                 return
+            times = self._clock.times(
+                self._exposures.interval, self._agent_s, self._record.disk_s
+            )
             following = None
             try:
                 following = self._begin_next(proposal.step + 1)
             finally:
-                self._keep(proposal, spectrum)
+                self._keep(proposal, spectrum, times)
             proposal = following
 
     def _begin(self, step: int) -> Proposal | None:
         """Begin to measure what the agent proposes for a step; None if refused."""
         proposal = self.proposal = self._choice.proposal(step, self.settings)
+        self._agent_s = self._advisor.took_s
         emit(self._events.proposed, proposal)
         if not self._is_agreed(proposal):
             return None
@@ -238,7 +252,8 @@ class Loop:
             return False
         if not self.settings.loop.approve or proposal.chosen_by is not ChosenBy.AGENT:
             return True
-        agreed = self._agree(proposal)
+        with self._clock.asking():
+            agreed = self._agree(proposal)
         if agreed is False:
             self._refuse(proposal, "vetoed by you", keep_out=True)
         elif agreed is None:
@@ -247,11 +262,14 @@ class Loop:
             self._refuse(proposal, why)
         return bool(agreed)
 
-    def _keep(self, proposal: Proposal, spectrum: Spectrum) -> None:
+    def _keep(self, proposal: Proposal, spectrum: Spectrum, times: StepTimes) -> None:
         """Record a spectrum, and let everybody know."""
         y_nm, x_nm = self._allowed().frame.nm(spectrum.position)
-        measurement = self._targets.score(
-            Measurement(proposal, spectrum, float("nan"), x_nm=x_nm, y_nm=y_nm)
+        nan = float("nan")
+        measurement = with_outcome(
+            self._targets.score(
+                Measurement(proposal, spectrum, nan, x_nm=x_nm, y_nm=y_nm, times=times)
+            )
         )
         self._record.measurement(measurement)
         self._targets.add(measurement)
@@ -264,6 +282,8 @@ class Loop:
                 "spectrum. It is kept in the record and left out of training; look at "
                 "the band and the spectrum."
             )
+        for text in self._watch.look(self._targets.measurements, self.settings):
+            self.warn(text)
 
     def warn(self, text: str) -> None:
         """Show and record a warning."""
@@ -306,6 +326,8 @@ class Loop:
         targets, errors = self._targets.values, self._targets.errors
         if not targets:
             return
-        self._record.targets(targets, errors)
+        best = self.settings.goal.best(targets)
+        best_step = targets.index(best) if best in targets else None
+        self._record.targets(targets, errors, best_step)
         self._advisor.retarget(targets, errors)
         emit(self._events.retargeted, tuple(targets))

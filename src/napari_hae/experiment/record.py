@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.journal import Entry, Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 SUFFIX = ".hae"
 JOURNAL = "journal.jsonl"
 ARRAYS = "arrays.zarr"
+EACH_STEP = frozenset({"proposal", "measurement", "maps"})
+"""Events that come with the steps by themselves, and are too many to be told."""
 FORMAT = 2
 """2: targets of band scalarizers are per second, and have errors."""
 
@@ -49,6 +53,11 @@ class Record:
         self._arrays = RunArrays(path / ARRAYS, writable=True)
         self._journal = Journal(path / JOURNAL)
         self._surveys = 0
+        self.disk_s = 0.0
+        """Seconds that writing took so far."""
+        self.noted: list[Entry] = []
+        """The journal's entries of this session that are not of each step, in order;
+        it only grows, and may be read from any thread."""
 
     @classmethod
     def create(
@@ -127,6 +136,7 @@ class Record:
             best=proposal.best,
             chosen_by=str(proposal.chosen_by),
             known=proposal.known,
+            insight=proposal.insight.to_json() if proposal.insight else None,
         )
 
     def refusal(self, step: int, reason: str, *, keep_out: bool = False) -> None:
@@ -136,7 +146,8 @@ class Record:
     def measurement(self, measurement: Measurement) -> None:
         """Store a spectrum and what is known about it."""
         spectrum = measurement.spectrum
-        self._arrays.write_spectrum(measurement.step, spectrum.counts)
+        with self._timed():
+            self._arrays.write_spectrum(measurement.step, spectrum.counts)
         self._write(
             "measurement",
             step=measurement.step,
@@ -149,11 +160,13 @@ class Record:
             dose_e=spectrum.dose_e,
             energy_offset_ev=spectrum.energy.offset_ev,
             energy_dispersion_ev=spectrum.energy.dispersion_ev,
+            times=measurement.times.to_json() if measurement.times else None,
         )
 
     def maps(self, maps: PredictionMaps, step: int) -> None:
         """Store the maps that were known before a step."""
-        self._arrays.write_maps(maps, step)
+        with self._timed():
+            self._arrays.write_maps(maps, step)
         self._write("maps", step=step, known=maps.known)
 
     def settings(
@@ -178,9 +191,15 @@ class Record:
             experience=self._kept(earlier),
         )
 
-    def targets(self, targets: Sequence[float], errors: Sequence[float]) -> None:
-        """Note the targets of all measurements after the scalarizer was changed."""
-        self._write("targets", targets=list(targets), errors=list(errors))
+    def targets(
+        self, targets: Sequence[float], errors: Sequence[float], best_step: int | None
+    ) -> None:
+        """Note the targets of all measurements after the scalarizer was changed.
+
+        `best_step` is the step of the best one, None if there is none.
+        """
+        values = {"targets": list(targets), "errors": list(errors)}
+        self._write("targets", **values, best_step=best_step)
 
     def regions(self, step: int, regions: Regions) -> None:
         """Note which regions hold from a step on."""
@@ -233,7 +252,19 @@ class Record:
         return name
 
     def _write(self, event: str, **fields: Any) -> Entry:
-        return self._journal.append(event, **fields)
+        with self._timed():
+            entry = self._journal.append(event, **fields)
+        if event not in EACH_STEP:
+            self.noted.append(entry)
+        return entry
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        begin_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.disk_s += time.perf_counter() - begin_s
 
 
 def named(path: Path) -> Path:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hae.coordinates import FieldFrame
+from napari_hae.diagnostics import Insight, StepTimes
 from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.events import FinishReason
+from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import ARRAYS, FORMAT, JOURNAL, named
 from napari_hae.experiment.regions import Regions
@@ -90,6 +92,8 @@ class StoredRun:
     history
         What the agent went through, in order, with the targets as they were then;
         proposals that came to nothing when the run ended are left out.
+    journal
+        The entries of the journal, as they are.
     finish_reason
         None if the run did not end by itself: it runs, or the program was killed.
     """
@@ -110,6 +114,7 @@ class StoredRun:
     discarded: frozenset[int]
     votes: Mapping[int, Vote]
     history: tuple[HistoryEvent, ...]
+    journal: tuple[Entry, ...]
     warnings: tuple[str, ...]
     finish_reason: FinishReason | None
     finish_text: str
@@ -203,6 +208,7 @@ class _Reader:
             discarded=frozenset(self._discarded),
             votes=self._votes,
             history=tuple(self._history),
+            journal=tuple(self._entries),
             warnings=tuple(self._warnings),
             finish_reason=FinishReason(end["reason"]) if end else None,
             finish_text=end["text"] if end else "",
@@ -247,6 +253,9 @@ class _Reader:
             best=_number(entry["best"]),
             chosen_by=ChosenBy(entry["chosen_by"]),
             known=entry["known"],
+            insight=Insight.from_json(entry["insight"])
+            if entry.get("insight")
+            else None,
         )
         pixel = proposal.row, proposal.column
         if proposal.chosen_by is ChosenBy.HUMAN and pixel in self._queue:
@@ -280,7 +289,9 @@ class _Reader:
             error=_number(entry.get("error")),
             x_nm=entry["x_nm"],
             y_nm=entry["y_nm"],
+            times=StepTimes(**entry["times"]) if entry.get("times") else None,
         )
+        measurement = with_outcome(measurement)
         self._measured.append(measurement)
         self._history.append(measurement)
 

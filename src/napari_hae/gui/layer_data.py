@@ -32,6 +32,7 @@ METADATA_KEY = "napari-hae"
 TARGET_COLORMAP = "viridis"
 NO_TARGET_COLOR = (0.5, 0.5, 0.5, 1.0)
 NEXT_COLOR = "#ff2bd6"
+RUNNER_UP_COLOR = "#56b4e9"
 
 LayerData = tuple[Any, dict[str, Any], str]
 """Data, keyword arguments and type of a layer, as napari's readers give them."""
@@ -54,6 +55,7 @@ class Role(StrEnum):
     FORBIDDEN = "forbidden zone"
     TRAJECTORY = "trajectory"
     MEASURED = "measured points"
+    RUNNER_UP = "runner-up"
     NEXT = "next position"
 
 
@@ -186,6 +188,19 @@ def next_data(proposal: Proposal | None, frame: FieldFrame) -> LayerData:
     }
     points = pixels([p.position for p in shown], frame)
     return points, {**_common(frame, Role.NEXT), **keywords}, "points"
+
+
+def runner_up_data(row: int, column: int, frame: FieldFrame) -> LayerData:
+    """A Points layer with a ring around a place that was not chosen."""
+    keywords = {
+        "name": "Runner-up",
+        "size": 5 * point_size(frame),
+        "face_color": "transparent",
+        "border_color": RUNNER_UP_COLOR,
+        "border_width": 0.1,
+    }
+    points = np.array([[row, column]], dtype=float)
+    return points, {**_common(frame, Role.RUNNER_UP), **keywords}, "points"
 
 
 def layer_data(

@@ -22,6 +22,7 @@ from napari_hae.gui.layer_data import (
     measured_data,
     next_data,
     pixels,
+    runner_up_data,
     survey_data,
     trajectory_data,
 )
@@ -37,7 +38,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FieldLayers", "Role", "find_layer", "insert_layer", "layer_data", "role_of"]
 
-RUN_ROLES = (*MAP_STYLES, Role.TRAJECTORY, Role.MEASURED, Role.NEXT)
+RUN_ROLES = (
+    *MAP_STYLES,
+    Role.TRAJECTORY,
+    Role.MEASURED,
+    Role.RUNNER_UP,
+    Role.NEXT,
+)
 """What belongs to one run and goes when the next one starts."""
 
 _PER_POINT = {
@@ -173,6 +180,13 @@ class FieldLayers:
         if proposal is None and self.next_layer is None:
             return
         self._put(next_data(proposal, self._known_frame()))
+
+    def show_runner_up(self, pixel: tuple[int, int] | None) -> None:
+        """Put a ring around a pixel that was not chosen; None takes it away."""
+        if pixel is not None:
+            self._put(runner_up_data(*pixel, self._known_frame()))
+        elif layer := find_layer(self._viewer, Role.RUNNER_UP, "points"):
+            self._viewer.layers.remove(layer)
 
     def clear_run(self) -> None:
         """Take away all that belongs to one run; survey image and regions stay."""

@@ -4,52 +4,85 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QStackedWidget, QVBoxLayout
 
+from napari_hae.experiment.insight import curves
+from napari_hae.experiment.sentences import is_intervention, sentence
+from napari_hae.gui.curves import (
+    CalibrationPlot,
+    ErrorPlot,
+    LikelihoodPlot,
+    UncertaintyPlot,
+)
+from napari_hae.gui.panels import LazyPanel
 from napari_hae.gui.plots import LearningCurve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from qtpy.QtWidgets import QWidget
 
+    from napari_hae.experiment.journal import Entry
     from napari_hae.gui.session import Session
-    from napari_hae.types import Measurement
 
 
-class LearningPanel(QWidget):
-    """Targets against the step, with what was predicted before."""
+class LearningPanel(LazyPanel):
+    """One of several curves against the step, with interventions on the axis."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self.curve = LearningCurve()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.curve)
-        session.started.connect(self.curve.clear)
-        session.live.measured.connect(self._on_measured)
-        session.live.retargeted.connect(self._draw)
-        session.settings_in_force.connect(self._on_settings_in_force)
-        if session.live.measurements:
-            self._draw(session.live.measurements)
-
-    def _on_measured(self, _: list[Measurement]) -> None:
-        self._draw(self._session.live.measurements)
-
-    def _draw(self, measurements: Sequence[Measurement]) -> None:
-        settings = self._session.settings
-        targets = [m.target for m in measurements]
-        best, top = [], float("nan")
-        for target in targets:
-            top = settings.goal.best([top, target])
-            best.append(top)
-        self.curve.set_points(
-            targets,
-            [m.proposal.mean for m in measurements],
-            [m.proposal.std for m in measurements],
-            best,
-            settings.scalarizer.unit,
+        self.plots = {
+            "Target and best": self.curve,
+            "Uncertainty": UncertaintyPlot(),
+            "One-step-ahead error": ErrorPlot(),
+            "Calibration": CalibrationPlot(),
+            "Marginal likelihood": LikelihoodPlot(),
+        }
+        self.choice = QComboBox()
+        self.choice.addItems(list(self.plots))
+        self.choice.setAccessibleName("Learning curve")
+        self.choice.setToolTip(
+            "Which curve to show.\n"
+            "Uncertainty: of all that may still be measured.\n"
+            "Error and calibration: each place as predicted just before it was "
+            "measured, against what was measured."
         )
+        self._stack = QStackedWidget()
+        for plot in self.plots.values():
+            self._stack.addWidget(plot)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 2, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.choice)
+        layout.addWidget(self._stack, 1)
+        self.choice.currentIndexChanged.connect(self._on_chosen)
+        session.started.connect(self._on_started)
+        session.live.measured.connect(self.refresh)
+        session.live.retargeted.connect(self.refresh)
+        session.live.noted.connect(self._on_noted)
+        self.refresh()
 
-    def _on_settings_in_force(self, step: int) -> None:
-        if step:
-            self.curve.add_marker(step, f"settings changed before step {step + 1}")
+    def add_marker(self, step: int, text: str) -> None:
+        """Mark in all curves that something was changed from a step on, in words."""
+        for plot in self.plots.values():
+            plot.add_marker(step, text)
+
+    def draw(self) -> None:
+        """Draw the chosen curve."""
+        settings = self._session.settings
+        known = curves(self._session.live.measurements, settings.goal)
+        plot = self.plots[self.choice.currentText()]
+        plot.show_curves(known, settings.scalarizer.unit)
+
+    def _on_chosen(self, index: int) -> None:
+        self._stack.setCurrentIndex(index)
+        self.draw_now()
+
+    def _on_started(self) -> None:
+        for plot in self.plots.values():
+            plot.clear()
+
+    def _on_noted(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if is_intervention(entry):
+                self.add_marker(entry["step"], sentence(entry))

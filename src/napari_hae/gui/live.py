@@ -32,18 +32,25 @@ class LiveView(QObject):
     """What was voted or discarded changed."""
     retargeted = Signal(object)
     """Emits all measurements with their new targets."""
+    noted = Signal(object)
+    """Emits the journal's new entries, a list in order, but for those of each step."""
 
     def __init__(self, layers: FieldLayers, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._layers = layers
         self._runner: Runner | None = None
-        self._shown = 0
+        self._shown = self._told = 0
         self._maps: PredictionMaps | None = None
         self._proposal: Proposal | None = None
         self._queue: tuple[tuple[int, int], ...] = ()
         self._judged: object = None
         self._poll = QTimer(self, interval=POLL_MS)
         self._poll.timeout.connect(self.refresh)
+
+    @property
+    def proposal(self) -> Proposal | None:
+        """The newest proposal of the run that is shown."""
+        return self._proposal
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -55,6 +62,7 @@ class LiveView(QObject):
         self._layers.clear_run()
         self._runner = runner
         self._shown, self._maps, self._proposal = 0, None, None
+        self._told = 0
         self._poll.start()
 
     def end(self) -> None:
@@ -98,6 +106,9 @@ class LiveView(QObject):
             self._proposal = proposal
             self._layers.show_next(proposal)
             self.proposed.emit(proposal)
+        if entries := runner.record.noted[self._told :]:
+            self._told += len(entries)
+            self.noted.emit(entries)
 
     def show_targets(self, targets: tuple[float, ...]) -> None:
         """Show other targets for the measurements so far."""

@@ -10,6 +10,9 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QSplitter, QTabWidget, QVBoxLayo
 from napari_hae.gui.learning import LearningPanel
 from napari_hae.gui.sessions import Dock
 from napari_hae.gui.spectra import SpectraPanel
+from napari_hae.gui.story import StoryPanel
+from napari_hae.gui.times import TimesPanel
+from napari_hae.gui.why import WhyPanel
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -30,7 +33,15 @@ class MonitorDock(Dock):
         self.learning = LearningPanel(session)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
-        for title, panel in (("Learning", self.learning),):
+        self.reasons = WhyPanel(session)
+        self.times = TimesPanel(session)
+        self.story = StoryPanel(session)
+        for title, panel in (
+            ("Learning", self.learning),
+            ("Why here", self.reasons),
+            ("Time", self.times),
+            ("Journal", self.story),
+        ):
             self.tabs.addTab(panel, title)
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.addWidget(self.spectra)

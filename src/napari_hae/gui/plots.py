@@ -1,4 +1,4 @@
-"""Live plots in the window's colours: spectrum with band, and learning curve."""
+"""Live plots in the window's colours: spectrum with band, and targets by step."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QLabel, QStackedLayout, QWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import ArrayLike, NDArray
 
-    from numpy.typing import NDArray
+    from napari_hae.experiment.insight import Curves
 
 BAND_COLOR = (217, 95, 2, 60)
 BAND_EDGE = (217, 95, 2)
@@ -137,14 +137,41 @@ class SpectrumPlot(LivePlot):
         self.band_changed.emit(float(low), float(high))
 
 
-class LearningCurve(LivePlot):
+class StepPlot(LivePlot):
+    """A plot against the step, with markers where something was changed."""
+
+    def __init__(self, empty: str, parent: QWidget | None = None) -> None:
+        super().__init__(empty, parent)
+        self.plot.setLabel("bottom", "Step")
+        self._markers: list[Any] = []
+
+    def add_marker(self, step: int, text: str) -> None:
+        """Mark on the axis that something was changed from a step on, in words."""
+        marker = pg.InfiniteLine(
+            pos=step + 0.5,
+            angle=90,
+            pen=pg.mkPen(FAINT, style=Qt.PenStyle.DashLine),
+        )
+        marker.setToolTip(text)
+        # A change long ago must not keep the plot from showing what is there.
+        self.plot.addItem(marker, ignoreBounds=True)
+        self._markers.append(marker)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        for marker in self._markers:
+            self.plot.removeItem(marker)
+        self._markers.clear()
+        self._show(something=False)
+
+
+class LearningCurve(StepPlot):
     """Targets against the step: measured, predicted before, and the best so far."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(
             "No target yet. It appears with the first measured spectrum.", parent
         )
-        self.plot.setLabel("bottom", "Step")
         # Above the plot, where a legend hides no point.
         self._set_title(
             f'<span style="color: {TARGET_COLOR}">●</span> measured &nbsp; '
@@ -167,21 +194,20 @@ class LearningCurve(LivePlot):
             symbolPen=pg.mkPen(PREDICTED_COLOR),
         )
         self._best = self.plot.plot(pen=pg.mkPen(BEST_COLOR, width=2), stepMode="right")
-        self._markers: list[Any] = []
 
     def set_points(
         self,
-        targets: Sequence[float],
-        means: Sequence[float],
-        stds: Sequence[float],
-        best: Sequence[float],
+        targets: ArrayLike,
+        means: ArrayLike,
+        stds: ArrayLike,
+        best: ArrayLike,
         unit: str,
     ) -> None:
         """Show all measurements, in order; every argument has one value for each."""
-        steps = np.arange(1, len(targets) + 1, dtype=float)
         measured, mean, std, top = (
             np.asarray(values, dtype=float) for values in (targets, means, stds, best)
         )
+        steps = np.arange(1, len(measured) + 1, dtype=float)
         known, guessed, has_best = (np.isfinite(each) for each in (measured, mean, top))
         self._show(something=bool(known.any()))
         self._measured.setData(steps[known], measured[known])
@@ -190,20 +216,6 @@ class LearningCurve(LivePlot):
         self._bars.setData(x=steps[guessed], y=mean[guessed], height=2 * std[guessed])
         self.plot.setLabel("left", f"Target ({unit})" if unit else "Target")
 
-    def add_marker(self, step: int, text: str) -> None:
-        """Mark on the axis that something was changed from a step on."""
-        marker = pg.InfiniteLine(
-            pos=step + 0.5,
-            angle=90,
-            pen=pg.mkPen(FAINT, style=Qt.PenStyle.DashLine),
-        )
-        marker.setToolTip(text)
-        self.plot.addItem(marker)
-        self._markers.append(marker)
-
-    def clear(self) -> None:
-        """Show nothing."""
-        for marker in self._markers:
-            self.plot.removeItem(marker)
-        self._markers.clear()
-        self._show(something=False)
+    def show_curves(self, curves: Curves, unit: str) -> None:
+        """Show what is in the learning curves of it."""
+        self.set_points(curves.target, curves.mean, curves.std, curves.best, unit)

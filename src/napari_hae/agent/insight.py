@@ -1,0 +1,117 @@
+"""What the agent knows of itself when it chooses: sums over what exists anyway."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hae.agent.acquisition import ExpectedImprovement
+from napari_hae.agent.posterior import Posterior
+from napari_hae.diagnostics import Insight, RunnerUp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hae.agent.acquisition import AcquisitionFunction
+    from napari_hae.agent.surrogate import Surrogate
+
+    Array = NDArray[np.float64]
+
+RUNNERS_UP = 5
+APART = 20
+"""Places closer than this part of the field's longer side are the same place."""
+_RNG = np.random.default_rng(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """How one place was chosen among `n` candidates.
+
+    Attributes
+    ----------
+    chosen
+        Index of the place.
+    open_
+        What could be chosen, `(rows, columns)`.
+    predicted, utility
+        The posterior of the target, and of the utility.
+    best
+        The utility of the best that is known.
+    values
+        Of the acquisition function, `(n,)`; larger is better.
+    acquisition
+        The function that chose.
+    """
+
+    chosen: int
+    open_: NDArray[np.bool_]
+    predicted: Posterior
+    utility: Posterior
+    best: float
+    values: Array
+    acquisition: AcquisitionFunction
+
+
+def insight_of(choice: Choice, surrogate: Surrogate, *, trapped: bool) -> Insight:
+    """What a choice, and the model behind it, have to say about themselves."""
+    std = choice.predicted.std[choice.open_.ravel()]
+    mean_std = float(std.mean())
+    runners_up = _runners_up(choice)
+    return Insight(
+        mean_std=mean_std,
+        spread_std=math.sqrt(max(float(std @ std) / len(std) - mean_std**2, 0.0)),
+        largest_std=float(std.max()),
+        log_likelihood=surrogate.log_likelihood,
+        noise_std=surrogate.noise_std,
+        fitted_noise_std=surrogate.fitted_noise_std,
+        gain=_gain(choice, runners_up),
+        exploring=choice.acquisition.exploring(
+            choice.utility, choice.best, choice.chosen
+        ),
+        trapped=trapped,
+        fit_failed=surrogate.fit_failed,
+        runners_up=tuple(_described(choice, index) for index in runners_up),
+    )
+
+
+def _runners_up(choice: Choice) -> list[int]:
+    """The best other places, best first; neighbours of a better one are the same."""
+    usable = choice.open_.ravel() & np.isfinite(choice.values)
+    field = np.where(usable, choice.values, -np.inf).reshape(choice.open_.shape)
+    apart = max(1, max(field.shape) // APART)
+    found: list[int] = []
+    place, width = choice.chosen, choice.open_.shape[1]
+    while True:
+        row, column = divmod(place, width)
+        rows = slice(max(row - apart, 0), row + apart + 1)
+        field[rows, max(column - apart, 0) : column + apart + 1] = -np.inf
+        place = int(field.argmax())
+        if len(found) == RUNNERS_UP or field.flat[place] == -np.inf:
+            return found
+        found.append(place)
+
+
+def _described(choice: Choice, index: int) -> RunnerUp:
+    row, column = divmod(index, choice.open_.shape[1])
+    mean, std = choice.predicted.mean[index], choice.predicted.std[index]
+    return RunnerUp(row, column, float(mean), float(std), float(choice.values[index]))
+
+
+def _gain(choice: Choice, others: list[int]) -> float:
+    """The largest expected improvement among the places that promise most.
+
+    Those are the chosen one, the runners-up, and those with the largest mean alone and
+    with two standard deviations: the maximum over all candidates would cost as much as
+    another acquisition function.
+    """
+    if not choice.acquisition.seeks_best:
+        return math.nan
+    mean, std = choice.utility.mean, choice.utility.std
+    places = [choice.chosen, *others]
+    for score in (mean, mean + 2 * std):
+        places.append(int(np.where(choice.open_.ravel(), score, -np.inf).argmax()))
+    promising = Posterior(mean[places], std[places], sample=choice.utility.sample)
+    return float(ExpectedImprovement()(promising, choice.best, _RNG).max())

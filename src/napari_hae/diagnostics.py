@@ -1,0 +1,157 @@
+"""What a run knows about itself, step by step.
+
+All are immutable value types, and hold what was known at their step only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+NAN = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerUp:
+    """A place that the agent would have chosen without the better ones.
+
+    Attributes
+    ----------
+    mean, std
+        Predicted, in the target's own unit.
+    value
+        Of the acquisition function.
+    """
+
+    row: int
+    column: int
+    mean: float
+    std: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """What the agent knew of itself when it chose a place; NaN is not known.
+
+    Attributes
+    ----------
+    mean_std, spread_std, largest_std
+        Mean, standard deviation and maximum of the predicted standard deviation over
+        all candidates that were open, in the target's own unit.
+    log_likelihood
+        Log marginal likelihood of the standardised targets, per measurement.
+    noise_std, fitted_noise_std
+        Standard deviation of a usual measurement's noise, and what of it is beyond
+        counting statistics, in the target's own unit.
+    gain
+        The largest expected improvement on the best that is in sight, in the unit of
+        the target; not known where the best is not looked for.
+    exploring
+        How much of the choice comes from exploring, from 0 to 1; the rest comes from
+        exploiting. See `AcquisitionFunction.exploring`.
+    trapped
+        Whether the last measurements found nothing better, all in like places.
+    fit_failed
+        Whether the model stepped down, as its fit failed.
+    runners_up
+        The best other places, best first.
+    """
+
+    mean_std: float = NAN
+    spread_std: float = NAN
+    largest_std: float = NAN
+    log_likelihood: float = NAN
+    noise_std: float = NAN
+    fitted_noise_std: float = NAN
+    gain: float = NAN
+    exploring: float = NAN
+    trapped: bool = False
+    fit_failed: bool = False
+    runners_up: tuple[RunnerUp, ...] = ()
+
+    @property
+    def leaning(self) -> str:
+        """In words, whether the choice exploits or explores; empty if not known."""
+        if not math.isfinite(self.exploring):
+            return ""
+        if self.exploring > 2 / 3:
+            return "mostly exploring"
+        return (
+            "mostly exploiting"
+            if self.exploring < 1 / 3
+            else "exploiting and exploring"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For the journal."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """Read back what `to_json` gave, with None for NaN; other keys are left out."""
+        known = {
+            name: stored[name] for name in cls.__dataclass_fields__ if name in stored
+        }
+        runners_up = known.pop("runners_up", ())
+        numbers = {name: _number(value) for name, value in known.items()}
+        return cls(
+            **numbers,
+            runners_up=tuple(
+                RunnerUp(**{name: _number(value) for name, value in each.items()})
+                for each in runners_up
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a measurement compares with what was predicted before it.
+
+    Attributes
+    ----------
+    missed
+        Measured minus predicted target, in the target's unit at that time.
+    deviations
+        The same in predicted standard deviations, the noise of the measurement
+        included.
+    """
+
+    missed: float
+    deviations: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Where the time of one step went, from the end of the exposure before, in s.
+
+    Agent and disk work while the beam exposes; it waits for what is left of them.
+
+    Attributes
+    ----------
+    instrument_s
+        The beam was placed, and exposed.
+    waiting_s
+        The beam waited for agent, disk or program.
+    human_s
+        The beam waited for a human: pauses, approvals, orders.
+    agent_s
+        The agent computed the proposal.
+    disk_s
+        What was recorded since the step before took to be on disk.
+    """
+
+    instrument_s: float
+    waiting_s: float
+    human_s: float
+    agent_s: float
+    disk_s: float
+
+    def to_json(self) -> dict[str, float]:
+        """For the journal, in whole microseconds."""
+        return {name: round(value, 6) for name, value in asdict(self).items()}
+
+
+def _number(value: Any) -> Any:
+    return NAN if value is None else value

@@ -1,0 +1,176 @@
+"""How well the agent foresaw what was measured, and its learning curves.
+
+All of it is free of leaks: a prediction is compared with the one measurement that came
+after it, with the target that was in force then.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtri
+
+from napari_hae.diagnostics import Insight, Outcome, StepTimes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hae.agent.goal import Goal
+    from napari_hae.types import Measurement
+
+    Array = NDArray[np.float64]
+
+SHARES = (0.5, 0.9)
+"""Of a normal distribution, inside the intervals by which calibration is judged."""
+WINDOW = 50
+"""Running shares are of so many predictions: the model of long ago says nothing."""
+_UNKNOWN = Insight()
+_NO_OUTCOME = Outcome(math.nan, math.nan)
+_NO_TIMES = StepTimes(math.nan, math.nan, math.nan, math.nan, math.nan)
+
+
+def with_outcome(measurement: Measurement) -> Measurement:
+    """The measurement with what came of its prediction, if there was one.
+
+    The prediction's variance is that of the model, of the noise that is fitted, and of
+    the counting statistics of this measurement: the one that the model itself takes.
+    """
+    proposal = measurement.proposal
+    missed = measurement.target - proposal.mean
+    insight = proposal.insight or _UNKNOWN
+    noise_std = np.nan_to_num([insight.fitted_noise_std, measurement.error])
+    std = math.hypot(proposal.std, *noise_std)
+    if not (math.isfinite(missed) and std > 0):
+        return measurement
+    return replace(measurement, outcome=Outcome(missed, missed / std))
+
+
+def half_width(share: float) -> float:
+    """Half the interval that holds a share of a normal variable, in std."""
+    return float(ndtri((1 + share) / 2))
+
+
+def inside(measurements: Sequence[Measurement], share: float) -> tuple[int, int]:
+    """How many measurements lay in that interval of their prediction, and of how many.
+
+    Those without a prediction are left out.
+    """
+    deviations = [abs(m.outcome.deviations) for m in measurements if m.outcome]
+    limit = half_width(share)
+    return sum(each <= limit for each in deviations), len(deviations)
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """What is drawn against the step; all of shape `(m,)`, NaN where not known.
+
+    Attributes
+    ----------
+    target, mean, std
+        Measured with the scalarizer in force, and predicted before.
+    best
+        The best target so far.
+    mean_std, spread_std, largest_std, log_likelihood
+        See `Insight`.
+    missed
+        See `Outcome`.
+    running_error
+        Mean of the absolute one-step-ahead error over the last `WINDOW` predictions.
+    shares
+        Of the last `WINDOW` predictions, for each of `SHARES`.
+    """
+
+    target: Array
+    mean: Array
+    std: Array
+    best: Array
+    mean_std: Array
+    spread_std: Array
+    largest_std: Array
+    log_likelihood: Array
+    missed: Array
+    running_error: Array
+    shares: tuple[Array, ...]
+
+
+def curves(measurements: Sequence[Measurement], goal: Goal) -> Curves:
+    """The learning curves of a run."""
+    proposals = [m.proposal for m in measurements]
+    insights = [p.insight or _UNKNOWN for p in proposals]
+    outcomes = [m.outcome or _NO_OUTCOME for m in measurements]
+    target = np.array([m.target for m in measurements], dtype=float)
+    missed = np.array([o.missed for o in outcomes], dtype=float)
+    deviations = np.abs([o.deviations for o in outcomes])
+    return Curves(
+        target=target,
+        mean=np.array([p.mean for p in proposals], dtype=float),
+        std=np.array([p.std for p in proposals], dtype=float),
+        best=best_so_far(target, goal),
+        mean_std=np.array([i.mean_std for i in insights], dtype=float),
+        spread_std=np.array([i.spread_std for i in insights], dtype=float),
+        largest_std=np.array([i.largest_std for i in insights], dtype=float),
+        log_likelihood=np.array([i.log_likelihood for i in insights], dtype=float),
+        missed=missed,
+        running_error=_running_mean(np.abs(missed)),
+        shares=tuple(_running_share(deviations, share) for share in SHARES),
+    )
+
+
+def best_so_far(targets: Array, goal: Goal) -> Array:
+    """The best of all targets up to each one, `(m,)`; NaN before the first."""
+    if not len(targets):
+        return targets
+    utility = goal.utility_of(targets)
+    utility = np.where(np.isfinite(utility), utility, -np.inf)
+    top = np.maximum.accumulate(utility)
+    is_new = top > np.concatenate([[-np.inf], top[:-1]])
+    found = np.maximum.accumulate(np.where(is_new, np.arange(len(targets)), 0))
+    return np.where(np.isfinite(top), targets[found], np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class TimeCurves:
+    """Where the time went, in s, all of shape `(m,)`; see `StepTimes`."""
+
+    instrument_s: Array
+    waiting_s: Array
+    human_s: Array
+    agent_s: Array
+    disk_s: Array
+
+    @property
+    def beam_share(self) -> float:
+        """Of the time that no human took, how much the instrument used; or NaN."""
+        used_s, waited_s = np.nansum(self.instrument_s), np.nansum(self.waiting_s)
+        return float(used_s / (used_s + waited_s)) if used_s > 0 else math.nan
+
+
+def time_curves(measurements: Sequence[Measurement]) -> TimeCurves:
+    """Where the time of each step went."""
+    times = [m.times or _NO_TIMES for m in measurements]
+    return TimeCurves(
+        *(
+            np.array([getattr(each, name) for each in times], dtype=float)
+            for name in ("instrument_s", "waiting_s", "human_s", "agent_s", "disk_s")
+        )
+    )
+
+
+def _running_share(deviations: Array, share: float) -> Array:
+    inside_ = np.where(np.isfinite(deviations), deviations <= half_width(share), np.nan)
+    return _running_mean(inside_)
+
+
+def _running_mean(values: Array) -> Array:
+    """The mean of the last `WINDOW` values that are numbers, NaN where none is new."""
+    known = np.isfinite(values)
+    sums = np.cumsum(values[known])
+    sums[WINDOW:] -= sums[:-WINDOW].copy()
+    result = np.full(len(values), np.nan)
+    result[known] = sums / np.minimum(np.arange(1, len(sums) + 1), WINDOW)
+    return result

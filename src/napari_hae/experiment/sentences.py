@@ -1,0 +1,230 @@
+"""The journal of a run in sentences, for the window, the command line and reports.
+
+An event of another kind gets its sentence by a function from an entry to words:
+
+    @tells("queue")
+    def _queue(entry):
+        return f"{who(entry)} asked for {len(entry['places'])} places"
+
+The step, the reason that was given, and the full stop are added to it. An event without
+a function is told by its name and values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from napari_hae import plugins
+from napari_hae.experiment.settings import ExperimentSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hae.experiment.journal import Entry
+
+    Teller = Callable[[Entry], str]
+
+_TELLERS: dict[str, Teller] = {}
+_WHO = {
+    "human": "you",
+    "automatic": "the program",
+    "instrument": "the instrument",
+    "resume": "going on with the run",
+}
+_GROUPS = {
+    "scalarizer": plugins.SCALARIZERS,
+    "acquisition": plugins.ACQUISITION_FUNCTIONS,
+}
+_TOLD_OTHERWISE = ("event", "time", "step", "who", "why")
+
+
+def tells(event: str) -> Callable[[Teller], Teller]:
+    """Register the function that tells an event; without step and full stop."""
+
+    def register(teller: Teller) -> Teller:
+        _TELLERS[event] = teller
+        return teller
+
+    return register
+
+
+def sentence(entry: Entry) -> str:
+    """One entry of the journal as a sentence. Steps count from 1, as in the window."""
+    text = _TELLERS.get(entry["event"], _anything)(entry)
+    if entry.get("why"):
+        text = f"{text.rstrip('.')}, because: {entry['why']}"
+    if not text.endswith((".", "!", "?")):
+        text += "."
+    step = entry.get("step")
+    if step is None or text.startswith("Step "):
+        return text[:1].upper() + text[1:]
+    return f"Step {step + 1}: {text}"
+
+
+def is_intervention(entry: Entry) -> bool:
+    """Whether something was changed in mid-run, so that curves may bend there."""
+    changes = "who" in entry or entry["event"] == "regions"
+    return changes and int(entry.get("step") or 0) > 0
+
+
+def who(entry: Entry) -> str:
+    """Who did it, in words: "you" for a human."""
+    name = str(entry.get("who", "the program"))
+    return _WHO.get(name, name)
+
+
+@tells("start")
+def _start(entry: Entry) -> str:
+    return f"the run began on {entry['instrument']}, napari-hae {entry['version']}"
+
+
+@tells("resume")
+def _resume(entry: Entry) -> str:
+    return f"the run was taken up again, napari-hae {entry['version']}"
+
+
+@tells("survey")
+def _survey(entry: Entry) -> str:
+    height, width = entry["fov_nm"]
+    detectors = ", ".join(entry["detectors"])
+    return f"a survey image ({detectors}) of {height:.4g} × {width:.4g} nm"
+
+
+@tells("proposal")
+def _proposal(entry: Entry) -> str:
+    text = f"{entry['chosen_by']} chose row {entry['row']}, column {entry['column']}"
+    if entry["mean"] is None:
+        return text
+    return f"{text}, predicted {entry['mean']:.3g} ± {entry['std']:.2g}"
+
+
+@tells("refusal")
+def _refusal(entry: Entry) -> str:
+    kept_out = "; its place is kept out" if entry["keep_out"] else ""
+    return f"a proposal was not measured: {entry['reason']}{kept_out}"
+
+
+@tells("measurement")
+def _measurement(entry: Entry) -> str:
+    target = entry["target"]
+    found = "no target" if target is None else f"a target of {target:.4g}"
+    return f"{found} at x {entry['x_nm']:.4g} nm, y {entry['y_nm']:.4g} nm"
+
+
+@tells("maps")
+def _maps(entry: Entry) -> str:
+    return f"the maps from {entry['known']} measurements were stored"
+
+
+@tells("settings")
+def _settings(entry: Entry) -> str:
+    parts = [
+        part
+        for section, change in entry["changes"].items()
+        for part in _changes(section, change["old"], change["new"])
+    ]
+    return f"{who(entry)} {'; '.join(parts)}"
+
+
+@tells("targets")
+def _targets(entry: Entry) -> str:
+    text = _count(len(entry["targets"]), "target was", "targets were") + " recomputed"
+    best = entry.get("best_step")
+    return text if best is None else f"{text}; the best is now step {best + 1}"
+
+
+@tells("regions")
+def _regions(entry: Entry) -> str:
+    interest, forbidden = (
+        ", ".join(each["name"] for each in entry["regions"].get(kind, ()))
+        for kind in ("interest", "forbidden")
+    )
+    where = f"only in {interest}" if interest else "anywhere"
+    return f"the beam may go {where}{f', but not in {forbidden}' if forbidden else ''}"
+
+
+@tells("warning")
+def _warning(entry: Entry) -> str:
+    return str(entry["text"])
+
+
+@tells("end")
+def _end(entry: Entry) -> str:
+    more = f": {entry['text']}" if entry["text"] else ""
+    return f"the run was {entry['reason']}{more}"
+
+
+def _anything(entry: Entry) -> str:
+    values = [
+        f"{name.replace('_', ' ')} {_value(value)}"
+        for name, value in entry.items()
+        if name not in _TOLD_OTHERWISE
+    ]
+    text = f"{entry['event'].replace('_', ' ')} {', '.join(values)}".strip()
+    return f"{who(entry)}: {text}" if "who" in entry else text
+
+
+def _changes(section: str, old: Any, new: Any) -> list[str]:
+    """What changed in a section of the settings, in words."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [f'changed "{section}" from {_value(old)} to {_value(new)}']
+    model = _model_of(section, new)
+    if old.get("kind") != new.get("kind"):
+        before, after = (_title(_model_of(section, each), each) for each in (old, new))
+        return [f"changed the {section} from {before} to {after}", *_band(old, new)]
+    parts = _band(old, new)
+    for name, value in new.items():
+        if old.get(name) != value and not (parts and name in ("low_ev", "high_ev")):
+            before = _value(old.get(name))
+            label = _label(model, name)
+            parts.append(f'changed "{label}" from {before} to {_value(value)}')
+    return parts
+
+
+def _band(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """A change of the band, with as many digits as its ends need to differ."""
+    before, after = ((each.get("low_ev"), each.get("high_ev")) for each in (old, new))
+    if before == after or "low_ev" not in new or "low_ev" not in old:
+        return []
+    if None in after:
+        return ["left the band to the program"]
+    text = f"{after[0]:.2f}–{after[1]:.2f} eV"
+    if None in before:
+        return [f"chose the band {text}"]
+    return [f"moved the band from {before[0]:.2f}–{before[1]:.2f} to {text}"]
+
+
+def _model_of(section: str, values: dict[str, Any]) -> Any:
+    """The settings model of a section; None for what is not installed."""
+    if section in _GROUPS:
+        with contextlib.suppress(plugins.UnknownPlugin):
+            return plugins.load(_GROUPS[section], values["kind"])
+        return None
+    field = ExperimentSettings.model_fields.get(section)
+    return field and field.annotation
+
+
+def _title(model: Any, values: dict[str, Any]) -> str:
+    return str(getattr(model, "title", values["kind"]))
+
+
+def _label(model: Any, name: str) -> str:
+    field = getattr(model, "model_fields", {}).get(name)
+    return (field and field.title) or name
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return " × ".join(_value(each) for each in value)
+    return str(value)
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

@@ -1,0 +1,69 @@
+"""The panel with the journal in sentences: what you, the agent and the program did."""
+
+from __future__ import annotations
+
+import html
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QPlainTextEdit, QVBoxLayout
+
+from napari_hae.experiment.sentences import sentence
+from napari_hae.gui.panels import LazyPanel
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+    from napari_hae.experiment.journal import Entry
+    from napari_hae.gui.session import Session
+
+WARNING_COLOR = "#e69f00"
+MOST_LINES = 2000
+"""Older ones are in the record."""
+
+
+class StoryPanel(LazyPanel):
+    """Warnings, interventions and messages, the newest at the bottom."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._untold: list[str] = []
+        self.text = QPlainTextEdit()
+        self.text.setReadOnly(True)
+        self.text.setMaximumBlockCount(MOST_LINES)
+        self.text.setAccessibleName("Journal of the run")
+        self.text.setPlaceholderText(
+            "Nothing has happened yet. Warnings, and what you change, appear here."
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 2, 0, 0)
+        layout.addWidget(self.text)
+        session.started.connect(self._on_started)
+        session.live.noted.connect(self._on_noted)
+        session.failed.connect(self._on_failed)
+
+    def draw(self) -> None:
+        """Tell what was not told yet; what a person reads stays where it is."""
+        for line in self._untold:
+            self.text.appendHtml(line)
+        self._untold.clear()
+
+    def _on_started(self) -> None:
+        self._untold.clear()
+        self.text.clear()
+
+    def _on_noted(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            at = datetime.fromisoformat(entry["time"]).astimezone()
+            is_warning = entry["event"] == "warning"
+            self._tell(at, sentence(entry), is_warning=is_warning)
+
+    def _on_failed(self, what: str, why: str) -> None:
+        self._tell(datetime.now(), f"{what}: {why}", is_warning=True)
+
+    def _tell(self, at: datetime, text: str, *, is_warning: bool) -> None:
+        line = f"{at:%H:%M:%S} &nbsp;{html.escape(text)}"
+        if is_warning:
+            line = f'<span style="color: {WARNING_COLOR}">⚠ {line}</span>'
+        self._untold.append(line)
+        self.refresh()

@@ -1,0 +1,209 @@
+"""The panel with why the agent goes where it goes, and where else it could have."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize
+from qtpy.QtGui import QColor, QPainter
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hae.gui.panels import LazyPanel
+from napari_hae.gui.plots import BEST_COLOR, TARGET_COLOR
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QPaintEvent
+
+    from napari_hae.diagnostics import RunnerUp
+    from napari_hae.gui.session import Session
+    from napari_hae.types import Proposal
+
+_COLUMNS = ("Place", "x (nm)", "y (nm)", "Predicted", "± std", "Value")
+_ROW_HEIGHT_PX = 21
+_BAR_SIZE = QSize(120, 12)
+
+
+class ShareBar(QWidget):
+    """A bar in two colours: how much comes from exploring, the rest from exploiting."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.exploring = math.nan
+        self.setFixedHeight(_BAR_SIZE.height())
+        self.setMinimumWidth(_BAR_SIZE.width())
+        self.setAccessibleName("Share of exploring")
+
+    def set_share(self, exploring: float) -> None:
+        """Show a share from 0 to 1; NaN for none."""
+        self.exploring = exploring
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Exploiting on the left, exploring on the right."""
+        if not math.isfinite(self.exploring):
+            return
+        painter = QPainter(self)
+        middle = round((1 - self.exploring) * self.width())
+        painter.fillRect(0, 0, middle, self.height(), QColor(BEST_COLOR))
+        right = self.width() - middle
+        painter.fillRect(middle, 0, right, self.height(), QColor(TARGET_COLOR))
+        painter.end()
+
+
+class WhyPanel(LazyPanel):
+    """The newest proposal in words and numbers, and its runners-up in a table.
+
+    A row that is selected gets a ring in the image; newer proposals wait until it is
+    let go.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._proposal: Proposal | None = None
+        self._places: list[tuple[int, int]] = []
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.share = ShareBar()
+        self.exploiting, self.exploring = QLabel(), QLabel()
+        self.follow = QPushButton("Follow again")
+        self.follow.setToolTip("Let the row go, and show the newest proposal.")
+        self.table = _table()
+        self._lay_out()
+        self.table.itemSelectionChanged.connect(self._on_selected)
+        self.follow.clicked.connect(self.table.clearSelection)
+        session.started.connect(self._on_started)
+        session.live.proposed.connect(self.refresh)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        self._split = QWidget()
+        split = QHBoxLayout(self._split)
+        split.setContentsMargins(0, 0, 0, 0)
+        split.addWidget(self.exploiting)
+        split.addWidget(self.share, 1)
+        split.addWidget(self.exploring)
+        split.addWidget(self.follow)
+        self._split.setToolTip(
+            "What speaks for this place beside a usual one of the field: its predicted "
+            "mean (exploiting) or its uncertainty (exploring).\nFor the expected "
+            "improvement these are Shapley values; for the upper confidence bound the "
+            "terms of its sum."
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 2, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(self.text)
+        layout.addWidget(self._split)
+        layout.addWidget(self.table, 1)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a row is selected."""
+        return bool(self.table.selectedItems())
+
+    def draw(self) -> None:
+        """Show the newest proposal, unless a row is held."""
+        self.follow.setVisible(self.is_held)
+        if self.is_held:
+            return
+        proposal = self._session.live.proposal
+        insight = None if proposal is None else proposal.insight
+        self.text.setText(_words(proposal))
+        exploring = math.nan if insight is None else insight.exploring
+        is_known = math.isfinite(exploring)
+        self._split.setVisible(is_known)
+        self.table.setVisible(bool(insight and insight.runners_up))
+        if is_known:
+            self.share.set_share(exploring)
+            self.exploiting.setText(f"exploiting {100 * (1 - exploring):.0f} %")
+            self.exploring.setText(f"{100 * exploring:.0f} % exploring")
+        self._fill(proposal)
+
+    def _fill(self, proposal: Proposal | None) -> None:
+        frame = self._session.layers.frame
+        insight = None if proposal is None else proposal.insight
+        self._places = []
+        if proposal is None or insight is None or frame is None:
+            self.table.setRowCount(0)
+            return
+        places: list[Proposal | RunnerUp] = [proposal, *insight.runners_up]
+        self._places = [(each.row, each.column) for each in places]
+        self.table.setRowCount(len(places))
+        for row, each in enumerate(places):
+            y_nm, x_nm = frame.nm(frame.position(each.row, each.column))
+            numbers = (x_nm, y_nm, each.mean, each.std, each.value)
+            name = f"{row + 1}." if row else "chosen"
+            for column, text in enumerate((name, *map(_number, numbers))):
+                self._put(row, column, text)
+
+    def _put(self, row: int, column: int, text: str) -> None:
+        item = self.table.item(row, column)
+        if item is None:
+            self.table.setItem(row, column, QTableWidgetItem(text))
+        else:
+            item.setText(text)
+
+    def _on_selected(self) -> None:
+        rows = {item.row() for item in self.table.selectedItems()}
+        chosen = self._places[min(rows)] if rows else None
+        self._session.layers.show_runner_up(chosen)
+        self.draw_now()
+
+    def _on_started(self) -> None:
+        self.table.clearSelection()
+        self.refresh()
+
+
+def _table() -> QTableWidget:
+    table = QTableWidget(0, len(_COLUMNS))
+    table.setHorizontalHeaderLabels(_COLUMNS)
+    table.setAccessibleName("Proposal and runners-up")
+    table.setToolTip("Select a row to see its place in the image.")
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    header.setFixedHeight(_ROW_HEIGHT_PX)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT_PX)
+    table.verticalHeader().setMinimumSectionSize(_ROW_HEIGHT_PX)
+    return table
+
+
+def _words(proposal: Proposal | None) -> str:
+    """Why here, in sentences."""
+    if proposal is None:
+        return "No proposal yet. Start an experiment, or press Step."
+    text = f"Step {proposal.step + 1}: {proposal.reason}."
+    insight = proposal.insight
+    if insight is None:
+        return text
+    if insight.trapped:
+        text += " The last measurements found nothing better, all in like places."
+    if insight.fit_failed:
+        text += " The model's fit failed; a simpler one predicts."
+    if math.isfinite(insight.gain):
+        text += (
+            f" Expected improvement {_number(insight.gain, 2)}, noise of a measurement "
+            f"{_number(insight.noise_std, 2)}."
+        )
+    return text
+
+
+def _number(value: float, digits: int = 4) -> str:
+    """A number to read at a glance: thousands are written out."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e+0" in text else text

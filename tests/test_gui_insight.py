@@ -1,0 +1,225 @@
+"""What the agent knows about itself, in the Monitor of a real window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from mouse import LEFT
+from napari_hae.experiment.events import RunState
+from napari_hae.experiment.insight import curves, inside, time_curves
+from napari_hae.experiment.sentences import sentence
+from napari_hae.experiment.settings import Budget
+from napari_hae.experiment.stored import open_run
+from napari_hae.gui.layers import Role, find_layer
+
+pytestmark = pytest.mark.gui
+
+TIMEOUT_MS = 120_000
+
+
+def wait_for(qtbot, condition):
+    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
+
+
+def show(cockpit, title: str):
+    """Click on the tab of a panel."""
+    bar = cockpit.monitor.tabs.tabBar()
+    index = next(i for i in range(bar.count()) if bar.tabText(i) == title)
+    QTest.mouseClick(bar, LEFT, pos=bar.tabRect(index).center())
+    return cockpit.monitor.tabs.currentWidget()
+
+
+def choose(panel, title: str):
+    """Choose a curve with the keyboard."""
+    panel.choice.setFocus()
+    QTest.keyClick(panel.choice, Qt.Key.Key_Home)
+    while panel.choice.currentText() != title:
+        QTest.keyClick(panel.choice, Qt.Key.Key_Down)
+    return panel.plots[title]
+
+
+@pytest.fixture
+def paused(connected, qtbot):
+    """A run that was paused after the agent chose for a while."""
+    session = connected.session
+    session.configure(budget=Budget(steps=1000))
+    connected.show_experiment()
+    with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(connected.experiment.controls.start, LEFT)
+    wait_for(qtbot, lambda: len(session.live.measurements) >= 22)
+    pause(connected, qtbot)
+    return connected
+
+
+def pause(cockpit, qtbot):
+    qtbot.mouseClick(cockpit.experiment.controls.pause, LEFT)
+    wait_for(qtbot, lambda: cockpit.session.state is RunState.PAUSED)
+    cockpit.session.live.refresh()
+
+
+def points(item):
+    steps, values = item.getData()
+    return list(steps), list(values)
+
+
+def test_empty_panels_say_what_comes(cockpit, qtbot):
+    learning = show(cockpit, "Learning")
+    assert all(plot.is_empty for plot in learning.plots.values())
+    assert "No proposal yet" in show(cockpit, "Why here").text.text()
+    assert show(cockpit, "Time").plot.is_empty
+    story = show(cockpit, "Journal")
+    assert story.text.toPlainText() == ""
+    assert "Nothing has happened yet" in story.text.placeholderText()
+
+
+def test_each_curve_shows_what_was_measured_and_known(paused):
+    session = paused.session
+    measurements = session.live.measurements
+    known = curves(measurements, session.settings.goal)
+    has_model = [i + 1 for i, m in enumerate(measurements) if m.proposal.insight]
+    learning = show(paused, "Learning")
+    uncertainty = choose(learning, "Uncertainty")
+    assert points(uncertainty.mean) == (
+        has_model,
+        [measurements[i - 1].proposal.insight.mean_std for i in has_model],
+    )
+    assert points(uncertainty.largest)[1] == list(known.largest_std[-len(has_model) :])
+    assert not uncertainty.is_empty
+    assert "counts" in uncertainty.plot.getAxis("left").labelText
+    error = choose(learning, "One-step-ahead error")
+    outcomes = [m.outcome.missed for m in measurements if m.outcome]
+    assert points(error.missed)[1] == outcomes
+    calibration = choose(learning, "Calibration")
+    for line, share in zip(calibration.shares, (0.5, 0.9), strict=True):
+        hits, count = inside(measurements, share)
+        assert points(line)[1][-1] == hits / count
+    likelihood = choose(learning, "Marginal likelihood")
+    assert points(likelihood.line)[0] == has_model
+
+
+def test_a_panel_that_nobody_sees_draws_when_it_is_shown(paused, qtbot):
+    session = paused.session
+    show(paused, "Journal")
+    times = paused.monitor.times
+    assert times.plot.is_empty
+    known = len(session.live.measurements)
+    qtbot.mouseClick(paused.experiment.controls.step, LEFT)
+    wait_for(qtbot, lambda: len(session.live.measurements) > known)
+    session.live.refresh()
+    assert times.plot.is_empty
+    show(paused, "Time")
+    assert points(times.plot.agent)[0][-1] == len(session.live.measurements)
+
+
+def test_the_time_of_each_step_is_stacked(paused):
+    panel = show(paused, "Time")
+    times = time_curves(paused.session.live.measurements)
+    np.testing.assert_array_equal(
+        points(panel.plot.instrument)[1], 1e3 * times.instrument_s
+    )
+    np.testing.assert_array_equal(
+        points(panel.plot.beam)[1], 1e3 * (times.instrument_s + times.waiting_s)
+    )
+    assert f"{100 * times.beam_share:.0f} % of the time" in panel.summary.text()
+
+
+def test_a_change_is_marked_on_all_curves_and_told_in_the_journal(paused, qtbot):
+    session = paused.session
+    step = len(session.live.measurements)
+    scalarizer = session.settings.scalarizer
+    form = paused.experiment.forms["scalarizer"].form
+    form.controls["high_ev"].value = "0.45"
+    markers = paused.monitor.learning.curve._markers
+    wait_for(qtbot, lambda: len(markers) == 1)
+    show(paused, "Journal")
+    story = paused.monitor.story.text
+    wait_for(qtbot, lambda: "recomputed" in story.toPlainText())
+    told = "you moved the band from 0.30–0.40 to 0.30–0.45 eV"
+    assert scalarizer.band_ev == (0.3, 0.4)
+    for plot in paused.monitor.learning.plots.values():
+        (marker,) = plot._markers
+        assert marker.value() == step + 0.5
+        assert told in marker.toolTip()
+    text = story.toPlainText()
+    assert f"Step {step + 1}: {told}." in text
+    assert f"{step} targets were recomputed; the best is now step" in text
+
+
+def test_warnings_are_listed_as_they_are_in_the_record(paused, qtbot):
+    session, story = paused.session, paused.monitor.story
+    show(paused, "Journal")
+    session.runner._loop.warn("The stage is on fire. Put it out.")
+    wait_for(qtbot, lambda: "on fire" in story.text.toPlainText())
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(paused.experiment.controls.stop, LEFT)
+    lines = story.text.toPlainText().splitlines()
+    journal = open_run(session.record_path).journal
+    warned = [sentence(each) for each in journal if each["event"] == "warning"]
+    listed = [line for line in lines if line.startswith("⚠")]
+    assert len(listed) == len(warned) >= 1
+    assert all(any(text in line for line in listed) for text in warned)
+    assert lines[-1].endswith("The run was stopped.")
+
+
+def test_what_could_not_be_done_is_listed_too(connected):
+    connected.session.failed.emit("Acquiring a survey image failed", "no beam")
+    assert "failed: no beam" in show(connected, "Journal").text.toPlainText()
+
+
+def test_why_here_shows_the_proposal_and_rings_a_runner_up(paused, qtbot):
+    session, viewer = paused.session, paused.viewer
+    panel = show(paused, "Why here")
+    proposal = session.live.proposal
+    insight = proposal.insight
+    assert proposal.reason in panel.text.text()
+    assert panel.share.exploring == insight.exploring or not panel.share.isVisible()
+    assert panel.table.rowCount() == 1 + len(insight.runners_up)
+    runner_up = insight.runners_up[1]
+    frame = session.layers.frame
+    y_nm, x_nm = frame.nm(frame.position(runner_up.row, runner_up.column))
+    shown = [float(panel.table.item(2, column).text()) for column in range(1, 6)]
+    numbers = [x_nm, y_nm, runner_up.mean, runner_up.std, runner_up.value]
+    assert shown == pytest.approx(numbers, rel=1e-3)
+    click_on_row(panel, 2)
+    ring = find_layer(viewer, Role.RUNNER_UP, "points")
+    assert ring.data.tolist() == [[runner_up.row, runner_up.column]]
+    assert list(ring.scale) == pytest.approx(frame.pixel_nm)
+    assert panel.follow.isVisible()
+    qtbot.mouseClick(panel.follow, LEFT)
+    assert find_layer(viewer, Role.RUNNER_UP, "points") is None
+    assert not panel.follow.isVisible()
+
+
+def test_a_row_that_is_held_stays_while_the_run_goes_on(paused, qtbot):
+    session = paused.session
+    panel = show(paused, "Why here")
+    before = panel.text.text()
+    click_on_row(panel, 1)
+    proposal = session.live.proposal
+    qtbot.mouseClick(paused.experiment.controls.step, LEFT)
+    wait_for(qtbot, lambda: session.live.proposal is not proposal)
+    assert panel.text.text() == before
+    qtbot.mouseClick(panel.follow, LEFT)
+    assert f"Step {session.live.proposal.step + 1}:" in panel.text.text()
+
+
+def test_the_bar_is_split_where_exploring_begins(paused):
+    panel = show(paused, "Why here")
+    panel._split.show()
+    panel.share.set_share(0.25)
+    image = panel.share.grab().toImage()
+    middle = image.height() // 2
+    colors = [image.pixelColor(x, middle).name() for x in range(image.width())]
+    assert colors.count(colors[0]) == pytest.approx(0.75 * len(colors), abs=2)
+    assert colors.count(colors[-1]) == pytest.approx(0.25 * len(colors), abs=2)
+
+
+def click_on_row(panel, row: int) -> None:
+    """Click on a row of the table as a person does."""
+    item = panel.table.item(row, 1)
+    panel.table.scrollToItem(item)
+    place = panel.table.visualItemRect(item).center()
+    QTest.mouseClick(panel.table.viewport(), LEFT, pos=place)

@@ -1,0 +1,139 @@
+"""The journal reads as sentences."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_hae.agent.acquisition import UpperConfidenceBound
+from napari_hae.agent.scalarizers import BandIntegral
+from napari_hae.experiment.regions import Regions
+from napari_hae.experiment.sentences import _TELLERS, is_intervention, sentence, tells
+from napari_hae.experiment.settings import Budget
+from napari_hae.experiment.stored import open_run
+from test_runner import Lab, column_region, experiment, run
+
+BAND = BandIntegral(low_ev=0.3, high_ev=0.6)
+
+
+@pytest.fixture
+def lab(tmp_path) -> Lab:
+    return Lab(tmp_path)
+
+
+def story(runner) -> list[str]:
+    journal = open_run(runner.record.path).journal
+    told = [
+        each for each in journal if each["event"] not in ("proposal", "measurement")
+    ]
+    return [sentence(entry) for entry in told]
+
+
+def test_a_run_reads_from_its_beginning_to_its_end(lab):
+    settings = experiment(scalarizer=BAND, budget=Budget(steps=3))
+    first, survey, last = story(run(lab.runner(settings)))
+    assert first.startswith("The run began on fake, napari-hae ")
+    assert survey == "A survey image (HAADF) of 80 × 80 nm."
+    assert last == "The run was completed: 3 of 3 steps are done."
+
+
+def test_a_moved_band_is_told_with_what_it_did(lab):
+    runner = lab.runner(experiment(scalarizer=BAND))
+
+    def change(measurement):
+        if measurement.step == 5:
+            runner.configure(
+                runner.settings.replaced(
+                    scalarizer=BAND.with_band(0.65, 0.95),
+                    acquisition=UpperConfidenceBound(beta=3),
+                )
+            )
+
+    runner.events.measured.connect(change)
+    told = story(run(runner))
+    at = next(i for i, text in enumerate(told) if "band" in text)
+    step = int(told[at].split()[1].strip(":"))
+    assert step in (7, 8)
+    assert told[at] == (
+        f"Step {step}: you moved the band from 0.30–0.60 to 0.65–0.95 eV; changed the "
+        "acquisition from Random to Upper confidence bound."
+    )
+    targets = [m.target for m in runner.measurements[: step - 1]]
+    best = targets.index(max(targets)) + 1
+    assert told[at + 1] == (
+        f"{step - 1} targets were recomputed; the best is now step {best}."
+    )
+
+
+def test_fields_are_called_as_in_the_form():
+    changes = {
+        "acquisition": {
+            "old": {"kind": "ucb", "beta": 2.0},
+            "new": {"kind": "ucb", "beta": 4.5},
+        },
+        "moves": {"old": {"leave_traps": True}, "new": {"leave_traps": False}},
+        "budget": {"old": {"dose_e": None}, "new": {"dose_e": 1e9}},
+        "seed": {"old": 1, "new": 2},
+    }
+    entry = {"event": "settings", "step": 3, "who": "human", "changes": changes}
+    assert sentence(entry) == (
+        'Step 4: you changed "Exploration β" from 2 to 4.5; changed "Leave traps" from '
+        'on to off; changed "Dose (e⁻)" from none to 1e+09; changed "seed" from 1 to 2.'
+    )
+
+
+def test_settings_of_a_plugin_that_is_gone_are_told_too():
+    new = {"kind": "of_another_lab", "x": 1}
+    change = {"old": {"kind": "ucb", "beta": 2.0}, "new": new}
+    entry = {"event": "settings", "who": "human", "changes": {"acquisition": change}}
+    assert "from Upper confidence bound to of_another_lab" in sentence(entry)
+
+
+def test_regions_and_refusals_are_told(lab):
+    runner = lab.runner(experiment())
+    zone = Regions(forbidden=(column_region("artefact", 0, 1),))
+    runner.events.measured.connect(lambda m: m.step == 4 and runner.set_regions(zone))
+    told = story(run(runner))
+    assert any(
+        text.endswith("the beam may go anywhere, but not in artefact.") for text in told
+    )
+    refusal = {
+        "event": "refusal",
+        "step": 0,
+        "reason": "vetoed by you",
+        "keep_out": True,
+    }
+    assert sentence(refusal) == (
+        "Step 1: a proposal was not measured: vetoed by you; its place is kept out."
+    )
+
+
+def test_a_reason_that_was_given_is_told():
+    change = {"old": {"steps": 10}, "new": {"steps": 20}}
+    entry = {
+        "event": "settings",
+        "step": 0,
+        "who": "human",
+        "why": "there is time left",
+        "changes": {"budget": change},
+    }
+    assert sentence(entry).endswith("from 10 to 20, because: there is time left.")
+
+
+def test_an_event_of_another_kind_is_told_by_name_or_as_it_was_registered():
+    entry = {"event": "measure_here", "step": 2, "who": "human", "places": [3, 4]}
+    assert sentence(entry) == "Step 3: you: measure here places 3 × 4."
+    try:
+        tells("measure_here")(lambda entry: f"{len(entry['places'])} places queued")
+        assert sentence(entry) == "Step 3: 2 places queued."
+    finally:
+        del _TELLERS["measure_here"]
+
+
+def test_only_what_changes_the_run_in_its_midst_is_an_intervention():
+    settings = {"event": "settings", "step": 4, "who": "human", "changes": {}}
+    assert is_intervention(settings)
+    assert is_intervention({"event": "queue", "step": 4, "who": "human"})
+    assert is_intervention({"event": "regions", "step": 4})
+    assert not is_intervention({**settings, "step": 0})
+    assert not is_intervention({"event": "warning", "step": 4, "text": ""})
+    assert not is_intervention({"event": "end", "reason": "stopped", "text": ""})
