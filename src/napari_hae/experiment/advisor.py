@@ -66,6 +66,8 @@ class Advisor:
         self._taken_up_at: int | None = None
         self.maps: PredictionMaps | None = None
         """The newest predicted maps."""
+        self.picture: NDArray[np.float32] | None = None
+        """All candidates as the model sees them, `(n, 2)`."""
 
     def ask(self, step: int, allowed: NDArray[np.bool_], attempt: int) -> Proposal:
         """The proposal for a step: the one computed ahead, or a new one.
@@ -184,7 +186,12 @@ class Advisor:
             self._told += 1
 
         def advise(step: int, attempt: int) -> Advice:
-            return self._policy.ask(step, allowed, attempt), self._policy.maps(allowed)
+            advice = (
+                self._policy.ask(step, allowed, attempt),
+                self._policy.maps(allowed),
+            )
+            self.picture = self._policy.picture()
+            return advice
 
         for step in range(first, self._end_of_batch(first)):
             attempts = attempt if step == first else 0

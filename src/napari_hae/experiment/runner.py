@@ -18,6 +18,9 @@ from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
@@ -115,6 +118,11 @@ class Runner:
     def latest_maps(self) -> PredictionMaps | None:
         """The newest predicted maps; poll them, they are never queued."""
         return self._loop.maps if self._loop else None
+
+    @property
+    def latest_picture(self) -> NDArray[np.float32] | None:
+        """All candidates as the model sees them, `(n, 2)`; None before it is fitted."""
+        return self._loop.picture if self._loop else None
 
     @property
     def latest_proposal(self) -> Proposal | None:
