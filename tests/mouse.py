@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyqtgraph
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
@@ -115,3 +116,48 @@ def paint_stroke(viewer: Viewer, points: Sequence[Point], *, between: int = 2) -
     press(viewer, points[0])
     drag(viewer, points, between=between)
     release(viewer, points[-1])
+
+
+def drag_in_plot(
+    plot: QWidget,
+    points: Sequence[Point],
+    modifiers: Qt.KeyboardModifier = NO_MODIFIER,
+    *,
+    between: int = 4,
+) -> None:
+    """Drag with the left button in a plot of pyqtgraph, along `(x, y)` of its axes."""
+    # All moves are seen, however quickly they come.
+    pyqtgraph.setConfigOption("mouseRateLimit", 0)
+    plot.grab()  # lays it out and draws it, so that the mouse finds what is in it
+    # Where the places are drawn when it begins: the drag may move what is in view.
+    places = np.array([_plot_position(plot, point) for point in points])
+    _send_to_plot(plot, MOVE, places[0], NO_BUTTON, NO_BUTTON, modifiers)
+    press, release = QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease
+    _send_to_plot(plot, press, places[0], LEFT, LEFT, modifiers)
+    for start, end in pairwise(places):
+        for part in np.linspace(0, 1, between + 1)[1:]:
+            at = start + part * (end - start)
+            _send_to_plot(plot, MOVE, at, NO_BUTTON, LEFT, modifiers)
+    _send_to_plot(plot, release, places[-1], LEFT, NO_BUTTON, modifiers)
+
+
+def _plot_position(plot: QWidget, point: Point) -> tuple[float, float]:
+    scene = plot.getViewBox().mapViewToScene(QPointF(*point))
+    at = plot.mapFromScene(scene)
+    assert plot.viewport().rect().contains(at), f"{point} is drawn at {at}, outside"
+    return at.x(), at.y()
+
+
+def _send_to_plot(
+    plot: QWidget,
+    kind: QEvent.Type,
+    at: Sequence[float],
+    button: Qt.MouseButton,
+    pressed: Qt.MouseButton,
+    modifiers: Qt.KeyboardModifier,
+) -> None:
+    local = QPointF(*at)
+    place = QPointF(plot.viewport().mapToGlobal(local.toPoint()))
+    event = QMouseEvent(kind, local, place, button, pressed, modifiers)
+    QApplication.sendEvent(plot.viewport(), event)
+    QApplication.processEvents()

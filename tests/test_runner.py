@@ -34,6 +34,15 @@ def lab(tmp_path) -> Lab:
     return Lab(tmp_path)
 
 
+def test_the_candidates_are_shown_as_the_model_sees_them(lab):
+    without = run(lab.runner(experiment()))
+    assert without.latest_picture is None
+    settings = experiment(acquisition=LogExpectedImprovement())
+    runner = lab.runner(settings)
+    assert runner.latest_picture is None
+    assert run(runner).latest_picture.shape == (64, 2)
+
+
 def test_a_run_measures_what_its_budget_says_and_never_a_pixel_twice(lab):
     runner = run(lab.runner(experiment()))
     assert runner.finish_reason is FinishReason.COMPLETED

@@ -105,7 +105,7 @@ def _principal_axes(
         sizes, vectors = sizes[::-1], vectors[::-1]
     # Standardising would blow what rounding left up to the size of a signal.
     vectors = np.where(sizes[:, None] > _NOISE_FLOOR * sizes[0], vectors, 0)
-    return _signed(vectors.T)
+    return signed(vectors.T)
 
 
 def derivatives(data: Array, scales_px: tuple[float, ...] = SCALES_PX) -> Array:
@@ -135,7 +135,7 @@ def _derivatives_at(plane: Array, scale_px: float) -> tuple[Array, ...]:
     return smooth((0, 0)), gradient, yy + xx, anisotropy
 
 
-def _signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """The same axes with the largest entry positive: the sign is arbitrary."""
     largest = np.abs(vectors).argmax(axis=0)
     signs = np.sign(vectors[largest, np.arange(vectors.shape[1])])

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_hae.agent.acquisition import MaximumUncertainty
 from napari_hae.agent.exposure_cost import expected_exposure_s
+from napari_hae.agent.feature_space import ModelSpace
 from napari_hae.agent.initial import design_point
 from napari_hae.agent.insight import Choice, insight_of
 from napari_hae.agent.policy_settings import MoveSettings
@@ -77,6 +78,7 @@ class Policy:
         self._exposures_s: list[float] = []
         self._pending: list[int] = []
         self._surrogate: Surrogate | None = None
+        self._space = ModelSpace()
         self._is_stale = True
         self._posterior: Posterior | None = None
         self._values: Array = np.empty(0)
@@ -248,9 +250,13 @@ class Policy:
         )
         return PredictionMaps(self.known, *planes)
 
-    def embedding(self) -> Array | None:
-        """The model's embedding of all candidates, `(n, k)`; None without a model."""
-        return None if self._surrogate is None else self._surrogate.embed()
+    def picture(self) -> NDArray[np.float32] | None:
+        """All candidates as the model sees them, `(n, 2)`; None before it was fitted.
+
+        It turns as little as it can from one fit to the next.
+        """
+        self._space.update(self._surrogate)
+        return self._space.picture
 
     def _best_candidate(
         self, step: int, open_: NDArray[np.bool_], attempt: int

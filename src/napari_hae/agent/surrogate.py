@@ -91,6 +91,7 @@ class Surrogate:
         self._fitted: _Fitted | None = None
         self._conditioning: Conditioning | None = None
         self._variety: tuple[nn.Module | None, Array] | None = None
+        self._made: tuple[nn.Module, Tensor] | None = None
         self._refit_at = self._fresh_at = 0
         self._indices = np.empty(0, dtype=np.intp)
         self._targets: Array = np.empty(0)
@@ -176,7 +177,7 @@ class Surrogate:
     def embed(self) -> Array:
         """What the kernel compares of candidates, without position, `(n, width)`."""
         width = self._known_fit().parts[0].width
-        embedding: Array = self._embedded(self._inputs)[:, :width].numpy()
+        embedding: Array = self._candidates()[:, :width].numpy()
         return embedding
 
     def likeness(self, indices: NDArray[np.intp]) -> tuple[Array, Array]:
@@ -189,6 +190,11 @@ class Surrogate:
             self._variety = fitted.network, self.embed().var(axis=0)
         seen = self._embedded(self._inputs[indices])[:, : fitted.parts[0].width]
         return seen.numpy(), self._variety[1]
+
+    @property
+    def fitted_network(self) -> nn.Module | None:
+        """The network fitted here; `embed` gives something else only with another."""
+        return None if self._fitted is None else self._fitted.network
 
     @property
     def is_fitted(self) -> bool:
@@ -319,7 +325,16 @@ class Surrogate:
 
     def _scaled(self) -> Tensor:
         """All candidates in units of the length scales, where predictions are made."""
-        return self._covariance().scaled(self._embedded(self._inputs).to(self._device))
+        return self._covariance().scaled(self._candidates().to(self._device))
+
+    def _candidates(self) -> Tensor:
+        """What the kernels compare of all candidates; a network makes it only once."""
+        network = self._known_fit().network
+        if network is None:
+            return self._embedded(self._inputs)
+        if self._made is None or self._made[0] is not network:
+            self._made = network, self._embedded(self._inputs)
+        return self._made[1]
 
     def _embedded(self, inputs: Tensor, fitted: _Fitted | None = None) -> Tensor:
         """What the kernels compare, `(n, columns)`, float64."""

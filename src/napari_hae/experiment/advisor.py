@@ -71,6 +71,8 @@ class Advisor:
         """The newest predicted maps."""
         self.took_s = 0.0
         """Seconds that the proposal which was asked for last took to compute."""
+        self.picture: NDArray[np.float32] | None = None
+        """All candidates as the model sees them, `(n, 2)`."""
 
     def ask(self, step: int, allowed: NDArray[np.bool_], attempt: int) -> Proposal:
         """The proposal for a step: the one computed ahead, or a new one.
@@ -199,6 +201,7 @@ class Advisor:
             begin_s = time.perf_counter()
             proposal = self._policy.ask(step, allowed, attempt)
             maps = self._policy.maps(allowed)
+            self.picture = self._policy.picture()
             return proposal, maps, time.perf_counter() - begin_s
 
         for step in range(first, self._end_of_batch(first)):

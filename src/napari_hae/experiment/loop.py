@@ -106,6 +106,11 @@ class Loop:
         return self._advisor.maps
 
     @property
+    def picture(self) -> NDArray[np.float32] | None:
+        """All candidates as the model sees them, `(n, 2)`."""
+        return self._advisor.picture
+
+    @property
     def step(self) -> int:
         """The number of the next step, from 0."""
         return len(self._targets)

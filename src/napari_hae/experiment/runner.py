@@ -23,6 +23,9 @@ from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
@@ -124,6 +127,11 @@ class Runner:
     def latest_maps(self) -> PredictionMaps | None:
         """The newest predicted maps; poll them, they are never queued."""
         return self._loop.maps if self._loop else None
+
+    @property
+    def latest_picture(self) -> NDArray[np.float32] | None:
+        """All candidates as the model sees them, `(n, 2)`; None before it is fitted."""
+        return self._loop.picture if self._loop else None
 
     @property
     def latest_proposal(self) -> Proposal | None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.colormaps import ensure_colormap
+from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
 
 from napari_hae.coordinates import FieldFrame
 
@@ -33,6 +33,7 @@ TARGET_COLORMAP = "viridis"
 NO_TARGET_COLOR = (0.5, 0.5, 0.5, 1.0)
 NEXT_COLOR = "#ff2bd6"
 RUNNER_UP_COLOR = "#56b4e9"
+SELECTION_COLOR = "#56b4e9"
 
 LayerData = tuple[Any, dict[str, Any], str]
 """Data, keyword arguments and type of a layer, as napari's readers give them."""
@@ -53,6 +54,7 @@ class Role(StrEnum):
     MEAN = "mean"
     ROI = "region of interest"
     FORBIDDEN = "forbidden zone"
+    SELECTION = "selection"
     TRAJECTORY = "trajectory"
     MEASURED = "measured points"
     RUNNER_UP = "runner-up"
@@ -133,6 +135,22 @@ def maps_data(maps: PredictionMaps) -> dict[Role, NDArray[np.float32]]:
         Role.ACQUISITION: maps.acquisition,
         Role.MEAN: maps.mean,
     }
+
+
+def selection_data(mask: NDArray[np.bool_], frame: FieldFrame) -> LayerData:
+    """A Labels layer of the candidates that are selected, `(rows, columns)`."""
+    keywords = {
+        "name": "Selection",
+        "colormap": DirectLabelColormap(
+            color_dict={1: SELECTION_COLOR, None: SELECTION_COLOR}
+        ),
+        "opacity": 0.5,
+    }
+    return (
+        mask.astype(np.uint8),
+        {**_common(frame, Role.SELECTION), **keywords},
+        "labels",
+    )
 
 
 def trajectory_data(points: NDArray[np.float64], frame: FieldFrame) -> LayerData:

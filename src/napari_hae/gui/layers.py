@@ -23,6 +23,7 @@ from napari_hae.gui.layer_data import (
     next_data,
     pixels,
     runner_up_data,
+    selection_data,
     survey_data,
     trajectory_data,
 )
@@ -30,7 +31,7 @@ from napari_hae.gui.layer_data import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari.layers import Image, Points, Vectors
+    from napari.layers import Image, Labels, Points, Vectors
     from napari.viewer import Viewer
     from numpy.typing import ArrayLike, NDArray
 
@@ -127,16 +128,22 @@ class FieldLayers:
         """The layer of the next position."""
         return find_layer(self._viewer, Role.NEXT, "points")
 
+    @property
+    def selection_layer(self) -> Labels | None:
+        """The layer of the selected candidates."""
+        return find_layer(self._viewer, Role.SELECTION, "labels")
+
     def map_layer(self, role: Role) -> Image | None:
         """The layer of one of the maps."""
         return find_layer(self._viewer, role, "image")
 
     def show_survey(self, image: ScanImage) -> None:
-        """Show a survey image; another field of view or shape ends the run's layers."""
+        """Show a survey image; another field or shape ends run and selection."""
         frame = FieldFrame.of(image)
         first = self._frame is None
         if not first and frame != self._frame:
             self.clear_run()
+            self.clear_selection()
         self._frame = frame
         stale = [x for x in self.survey_layers if _detector(x) not in image.detectors]
         for layer in stale:
@@ -186,6 +193,15 @@ class FieldLayers:
         if pixel is not None:
             self._put(runner_up_data(*pixel, self._known_frame()))
         elif layer := find_layer(self._viewer, Role.RUNNER_UP, "points"):
+            self._viewer.layers.remove(layer)
+
+    def show_selection(self, mask: NDArray[np.bool_]) -> Labels:
+        """Show which candidates are selected, `(rows, columns)`."""
+        return self._put(selection_data(mask, self._known_frame()))
+
+    def clear_selection(self) -> None:
+        """Take the layer of the selected candidates away."""
+        if (layer := self.selection_layer) is not None:
             self._viewer.layers.remove(layer)
 
     def clear_run(self) -> None:

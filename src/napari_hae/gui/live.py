@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_hae.experiment.runner import Runner
     from napari_hae.gui.layers import FieldLayers
     from napari_hae.types import Measurement, PredictionMaps, Proposal
@@ -56,6 +59,16 @@ class LiveView(QObject):
     def measurements(self) -> tuple[Measurement, ...]:
         """All measurements of the run that is shown."""
         return self._runner.measurements if self._runner else ()
+
+    @property
+    def maps(self) -> PredictionMaps | None:
+        """The newest maps of the run that is shown."""
+        return self._maps
+
+    @property
+    def picture(self) -> NDArray[np.float32] | None:
+        """All candidates as the model of that run sees them, `(n, 2)`."""
+        return self._runner.latest_picture if self._runner else None
 
     def begin(self, runner: Runner) -> None:
         """Show a run from now on, in place of an earlier one."""

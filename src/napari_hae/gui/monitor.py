@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QSplitter, QTabWidget, QVBoxLayout
 
+from napari_hae.gui.feature_space import FeatureSpacePanel
 from napari_hae.gui.learning import LearningPanel
 from napari_hae.gui.sessions import Dock
 from napari_hae.gui.spectra import SpectraPanel
@@ -31,6 +32,7 @@ class MonitorDock(Dock):
         self.why.setToolTip("The newest proposal, and why it was chosen.")
         self.spectra = SpectraPanel(session)
         self.learning = LearningPanel(session)
+        self.feature_space = FeatureSpacePanel(session)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.reasons = WhyPanel(session)
@@ -38,6 +40,7 @@ class MonitorDock(Dock):
         self.story = StoryPanel(session)
         for title, panel in (
             ("Learning", self.learning),
+            ("Feature space", self.feature_space),
             ("Why here", self.reasons),
             ("Time", self.times),
             ("Journal", self.story),

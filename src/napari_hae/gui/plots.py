@@ -31,18 +31,22 @@ class LivePlot(QWidget):
     ----------
     empty
         What to say while there is nothing to show.
+    view
+        What the mouse does in the plot; None: it moves and scales what is seen.
     """
 
-    def __init__(self, empty: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, empty: str, parent: QWidget | None = None, view: pg.ViewBox | None = None
+    ) -> None:
         super().__init__(parent)
-        self.plot = pg.PlotWidget(self)
+        self.plot = pg.PlotWidget(self, viewBox=view)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
-        message = QLabel(empty, self)
-        message.setWordWrap(True)
-        message.setMargin(12)
+        self.message = QLabel(empty, self)
+        self.message.setWordWrap(True)
+        self.message.setMargin(12)
         self._stack = QStackedLayout(self)
-        self._stack.addWidget(message)
+        self._stack.addWidget(self.message)
         self._stack.addWidget(self.plot)
         # The axis puts the lower edge of its label out of the plot.
         self.plot.getPlotItem().setContentsMargins(0, 0, 0, LABEL_OVERHANG_PX)

@@ -97,24 +97,38 @@ def paint_layer(viewer: Viewer, kind: RegionKind, frame: FieldFrame) -> Labels:
     """
     layer = find_layer(viewer, Role(str(kind)), "labels")
     if layer is None:
-        color = REGION_COLORS[kind]
-        layer = Labels(
-            np.zeros(frame.shape, dtype=np.uint8),
-            name=str(kind).capitalize(),
-            colormap=DirectLabelColormap(color_dict={1: color, None: color}),
-            opacity=0.9 if kind is RegionKind.ROI else 0.5,
-            metadata={METADATA_KEY: {"role": str(kind)}},
-            **calibration(frame),
-        )
-        if kind is RegionKind.ROI:
-            layer.contour = max(1, round(max(frame.shape) / 128))
+        nothing = np.zeros(frame.shape, dtype=np.uint8)
+        layer = region_layer(kind, nothing, frame, str(kind).capitalize())
         insert_layer(viewer, layer)
+    begin_painting(viewer, layer)
+    return layer
+
+
+def region_layer(
+    kind: RegionKind, data: NDArray[np.uint8], frame: FieldFrame, name: str
+) -> Labels:
+    """A Labels layer that looks like a region, in no viewer yet."""
+    color = REGION_COLORS[kind]
+    layer = Labels(
+        data,
+        name=name,
+        colormap=DirectLabelColormap(color_dict={1: color, None: color}),
+        opacity=0.9 if kind is RegionKind.ROI else 0.5,
+        metadata={METADATA_KEY: {"role": str(kind)}},
+        **calibration(frame),
+    )
+    if kind is RegionKind.ROI:
+        layer.contour = max(1, round(max(frame.shape) / 128))
+    return layer
+
+
+def begin_painting(viewer: Viewer, layer: Labels) -> None:
+    """Select a layer of the field of view, with a brush that fits it."""
     layer.visible = True
-    layer.brush_size = max(1, round(frame.shape[0] / 12))
+    layer.brush_size = max(1, round(layer.data.shape[0] / 12))
     layer.selected_label = 1
     viewer.layers.selection = {layer}
     layer.mode = "paint"
-    return layer
 
 
 class RegionWatcher(QObject):

@@ -1,0 +1,66 @@
+"""A plot's view in which the mouse draws a lasso."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import Qt, Signal
+
+from napari_hae.gui.layer_data import SELECTION_COLOR
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QPointF
+
+
+class LassoView(pg.ViewBox):
+    """Dragging moves what is in view; with Shift, or if armed, it draws a lasso."""
+
+    lassoed = Signal(object, bool)
+    """Emits the outline, `(k, 2)` in the plot's coordinates, and whether to add what it
+    holds to what is selected, as with Ctrl."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_armed = False
+        self._outline: list[tuple[float, float]] = []
+        self._line = pg.PlotCurveItem(pen=pg.mkPen(SELECTION_COLOR, width=2))
+        self.addItem(self._line, ignoreBounds=True)
+
+    def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
+        """Draw, or move the view."""
+        wanted = self.is_armed or bool(
+            event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+        )
+        left = event.button() == Qt.MouseButton.LeftButton
+        begun = bool(self._outline) or (event.isStart() and wanted)
+        if axis is not None or not (left and begun):
+            super().mouseDragEvent(event, axis)
+            return
+        event.accept()
+        if event.isStart():
+            self._add(event.buttonDownPos())
+        self._add(event.pos())
+        if event.isFinish():
+            self._finish(event.modifiers())
+        else:
+            self._line.setData(*np.array([*self._outline, self._outline[0]]).T)
+
+    def mouseClickEvent(self, event: Any) -> None:
+        """Bring all into view by a double click."""
+        if event.double() and event.button() == Qt.MouseButton.LeftButton:
+            event.accept()
+            self.enableAutoRange()
+        else:
+            super().mouseClickEvent(event)
+
+    def _add(self, at: QPointF) -> None:
+        place = self.mapToView(at)
+        self._outline.append((place.x(), place.y()))
+
+    def _finish(self, modifiers: Qt.KeyboardModifier) -> None:
+        outline, self._outline = np.array(self._outline), []
+        self._line.setData([], [])
+        adds = bool(modifiers & Qt.KeyboardModifier.ControlModifier)
+        self.lassoed.emit(outline, adds)
