@@ -13,6 +13,7 @@ from napari_hae.agent.exposure_cost import expected_exposure_s
 from napari_hae.agent.initial import design_point
 from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.posterior import Posterior
+from napari_hae.agent.preference import with_preference
 from napari_hae.agent.traps import is_trapped
 from napari_hae.agent.travel import with_travel_cost
 from napari_hae.coordinates import FieldFrame
@@ -129,7 +130,13 @@ class Policy:
         self._moves = moves or self._moves
         self._posterior = None
 
-    def ask(self, step: int, allowed: NDArray[np.bool_], attempt: int = 0) -> Proposal:
+    def ask(
+        self,
+        step: int,
+        allowed: NDArray[np.bool_],
+        attempt: int = 0,
+        preference: Array | None = None,
+    ) -> Proposal:
         """Where to measure next; that candidate is pending from now on.
 
         Parameters
@@ -140,13 +147,16 @@ class Policy:
             Shape `(rows, columns)`, True where a measurement is allowed.
         attempt
             How often this step was asked for before.
+        preference
+            Shape `(rows, columns)`: how much places are preferred, in standard
+            deviations of the acquisition function; the initial design has none.
 
         Raises
         ------
         Exhausted
             If every allowed candidate is measured or pending.
         ValueError
-            If `allowed` has another shape than the survey image.
+            If `allowed` or `preference` has another shape than the survey image.
         """
         open_ = self._open(allowed)
         if not open_.any():
@@ -157,7 +167,7 @@ class Policy:
         ):
             row, column = design_point(self._initial, step, open_, self._seed)
             return self._proposal(step, row, column, ChosenBy.INITIAL)
-        return self._best_candidate(step, open_, attempt)
+        return self._best_candidate(step, open_, attempt, self._checked(preference))
 
     def tell(
         self,
@@ -235,7 +245,11 @@ class Policy:
         return None if self._surrogate is None else self._surrogate.embed()
 
     def _best_candidate(
-        self, step: int, open_: NDArray[np.bool_], attempt: int
+        self,
+        step: int,
+        open_: NDArray[np.bool_],
+        attempt: int,
+        preference: Array | None,
     ) -> Proposal:
         rng = np.random.default_rng([self._seed, step, attempt, 1])
         predicted = self._predicted()
@@ -248,6 +262,7 @@ class Policy:
             beam = [*self._measured, *self._pending][-1]
             weight = self._moves.travel_cost
             values = with_travel_cost(values, self._frame.shape, beam, weight)
+        values = with_preference(values, preference)
         chosen = _largest(np.where(open_.ravel(), values, NAN), open_.ravel(), rng)
         row, column = divmod(chosen, self._frame.shape[1])
         proposal = self._proposal(
@@ -329,6 +344,17 @@ class Policy:
         open_ = np.array(allowed, dtype=bool)
         open_.ravel()[self._measured + self._pending] = False
         return open_
+
+    def _checked(self, preference: Array | None) -> Array | None:
+        """A preference as one value per candidate, `(n,)`."""
+        if preference is None:
+            return None
+        if preference.shape != self._frame.shape:
+            raise ValueError(
+                f"the preference has shape {preference.shape}; "
+                f"the survey image has {self._frame.shape}"
+            )
+        return preference.ravel()
 
     def _index(self, row: int, column: int) -> int:
         rows, columns = self._frame.shape

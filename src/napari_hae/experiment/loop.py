@@ -6,7 +6,10 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.exposures import Exposures, Judge
@@ -18,7 +21,6 @@ from napari_hae.types import ChosenBy, Measurement
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_hae.experiment.candidates import AllowedField
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from napari_hae.experiment.targets import Targets
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import PredictionMaps, Proposal, ScanImage, Spectrum
+
+    Preference = NDArray[np.float64]
 
 
 class Loop:
@@ -74,6 +78,8 @@ class Loop:
         self._exposures = Exposures(instrument)
         self._attempts: Counter[int] = Counter()
         self._vetoed = set(past.vetoed if past else ())
+        self._frame = FieldFrame.of(survey)
+        self._preference = past.regions.preference(self._frame) if past else None
         self._advisor = Advisor(survey, past.first_settings if past else settings)
         if past is not None:
             replay(past, self._advisor)
@@ -117,7 +123,11 @@ class Loop:
         return ""
 
     def change_regions(self, regions: Regions) -> None:
-        """Note that the agent's mask follows new regions from the next step on."""
+        """Let the agent's mask and preference follow new regions from now on."""
+        preference = regions.preference(self._frame)
+        if _differ(preference, self._preference):
+            self._drop_ahead("the soft regions were changed")
+        self._preference = preference
         self._record.regions(self.step, regions)
         emit(self._events.regions_changed, self.step, regions)
 
@@ -178,7 +188,8 @@ class Loop:
 
     def _begin(self, step: int) -> Proposal | None:
         """Begin to measure what the agent proposes for a step; None if refused."""
-        proposal = self._advisor.ask(step, self._mask(), self._attempts[step])
+        attempt = self._attempts[step]
+        proposal = self._advisor.ask(step, self._mask(), attempt, self._preference)
         self._attempts[step] += 1
         self._record.proposal(proposal)
         self.proposal = proposal
@@ -231,7 +242,7 @@ class Loop:
 
     def _keep(self, proposal: Proposal, spectrum: Spectrum) -> None:
         """Record a spectrum, and let everybody know."""
-        y_nm, x_nm = self._allowed().frame.nm(spectrum.position)
+        y_nm, x_nm = self._frame.nm(spectrum.position)
         measurement = self._targets.score(
             Measurement(proposal, spectrum, float("nan"), x_nm=x_nm, y_nm=y_nm)
         )
@@ -260,7 +271,7 @@ class Loop:
         """Begin to compute what comes after a step."""
         if self.settings.loop.lookahead and step + 1 < self.settings.budget.steps:
             self._decide_band(step + 1)
-            self._advisor.look_ahead(step, self._mask())
+            self._advisor.look_ahead(step, self._mask(), self._preference)
 
     def _mask(self) -> NDArray[np.bool_]:
         mask = self._allowed().mask()
@@ -306,3 +317,9 @@ class Loop:
         self._record.targets(targets, errors)
         self._advisor.retarget(targets, errors)
         emit(self._events.retargeted, tuple(targets))
+
+
+def _differ(one: Preference | None, other: Preference | None) -> bool:
+    if one is None or other is None:
+        return one is not other
+    return not np.array_equal(one, other)
