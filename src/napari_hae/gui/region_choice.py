@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels, Layer, Shapes
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QFrame,
     QLabel,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 NO_LAYERS = "Paint, or add a Labels or Shapes layer of any plugin."
 NOTHING_OPEN = "No position is open: widen a region, or switch one off."
-LIST_PX = 240
+LIST_PX = 320
 """A longer list scrolls inside."""
 
 _PAINT = {
@@ -67,7 +68,9 @@ class RegionChoice(QWidget):
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setWidget(self._list)
+        self._list.installEventFilter(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for button in self.paint_buttons.values():
@@ -152,7 +155,6 @@ class RegionChoice(QWidget):
             row.set_name(layer.name)
         self.empty.setVisible(not possible)
         self._scroll.setVisible(bool(possible))
-        self._fit()
 
     def _row(self, layer: Layer) -> RegionRow:
         terms = self._session.watcher.terms.get(layer)
@@ -160,7 +162,6 @@ class RegionChoice(QWidget):
             first = terms or Terms(_usual_kind(layer), is_on=False)
             row = RegionRow(layer.name, first, self._step_nm())
             row.wanted.connect(self._on_wanted)
-            row.more.toggled.connect(self._fit)
             self.rows[layer] = row
         elif terms is not None and terms != self.rows[layer].terms:
             self.rows[layer].show_terms(terms)
@@ -171,11 +172,17 @@ class RegionChoice(QWidget):
         frame = self._session.layers.frame
         return 1.0 if frame is None else float(f"{max(frame.pixel_nm):.1g}")
 
-    def _fit(self) -> None:
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Give the list the height of its rows, up to a limit."""
-        self._in_list.activate()
-        height = self._list.sizeHint().height()
-        self._scroll.setFixedHeight(min(height, LIST_PX))
+        if event.type() is QEvent.Type.LayoutRequest:
+            layout, viewport = self._in_list, self._scroll.viewport()
+            height = layout.sizeHint().height()
+            if layout.hasHeightForWidth():
+                height = layout.totalHeightForWidth(viewport.width())
+            # napari's style draws a border.
+            height += self._scroll.height() - viewport.height()
+            self._scroll.setFixedHeight(min(height, LIST_PX))
+        return False
 
 
 def _paint_button(kind: RegionKind) -> QPushButton:

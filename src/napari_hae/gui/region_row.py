@@ -10,7 +10,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QGridLayout,
+    QFormLayout,
     QHBoxLayout,
     QLabel,
     QSizePolicy,
@@ -32,6 +32,11 @@ LARGEST_NM = 1e6
 _TICKS = 10
 """Positions of the weight's slider per standard deviation."""
 
+_SHORT = {
+    RegionKind.ROI: "Interest",
+    RegionKind.FORBIDDEN: "Forbidden",
+    RegionKind.SOFT: "Soft",
+}
 _MEANINGS = {
     RegionKind.ROI: "nothing is measured outside of it",
     RegionKind.FORBIDDEN: "the beam never goes there",
@@ -58,7 +63,7 @@ class RegionRow(QWidget):
         self.switch = _NameBox()
         self.kind = QComboBox()
         self.more = QToolButton()
-        self.edges_only = QCheckBox("Edges only, width")
+        self.edges_only = QCheckBox("Edges only")
         self.edges_nm = _length(step_nm, least_nm=0.01)
         self.grow_nm = _length(step_nm, least_nm=-LARGEST_NM)
         self.weight = QSlider(Qt.Orientation.Horizontal)
@@ -116,7 +121,7 @@ class RegionRow(QWidget):
     def _fill(self, step_nm: float) -> None:
         self.switch.setToolTip("Switch the region on or off; its layer stays.")
         for kind in RegionKind:
-            self.kind.addItem(str(kind).capitalize(), kind)
+            self.kind.addItem(_SHORT[kind], kind)
             meaning = f"{str(kind).capitalize()}: {_MEANINGS[kind]}."
             index = self.kind.count() - 1
             self.kind.setItemData(index, meaning, Qt.ItemDataRole.ToolTipRole)
@@ -147,19 +152,16 @@ class RegionRow(QWidget):
         head.addWidget(self.switch, 1)
         head.addWidget(self.kind)
         head.addWidget(self.more)
-        grid = QGridLayout(self._details)
-        grid.setContentsMargins(20, 0, 0, 4)
-        grid.setColumnStretch(1, 1)
+        form = QFormLayout(self._details)
+        form.setContentsMargins(22, 0, 0, 4)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._weight_title = QLabel("Weight")
         weight = QHBoxLayout()
         weight.addWidget(self.weight, 1)
         weight.addWidget(self.weight_text)
-        grid.addWidget(self._weight_title, 0, 0)
-        grid.addLayout(weight, 0, 1)
-        grid.addWidget(self.edges_only, 1, 0)
-        grid.addWidget(self.edges_nm, 1, 1)
-        grid.addWidget(QLabel("Grow by"), 2, 0)
-        grid.addWidget(self.grow_nm, 2, 1)
+        form.addRow(self._weight_title, weight)
+        form.addRow(self.edges_only, self.edges_nm)
+        form.addRow("Grow by", self.grow_nm)
         self._details.hide()
         self.summary.setContentsMargins(20, 0, 0, 0)
         layout = QVBoxLayout(self)
@@ -224,7 +226,7 @@ class RegionRow(QWidget):
         self.edges_only.setVisible(can_be_edges)
         self.edges_nm.setVisible(can_be_edges)
         self.edges_nm.setEnabled(terms.edges_nm is not None)
-        self.weight_text.setText(_weight_text(terms.weight))
+        self.weight_text.setText(f"{terms.weight:+.1f} σ")
         self.kind.setToolTip(self.kind.currentData(Qt.ItemDataRole.ToolTipRole))
         self.summary.say("" if is_open else summary(terms))
         self.problem.say("")
