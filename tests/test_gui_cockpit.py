@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pyqtgraph
 import pytest
-from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtCore import QEvent, QPointF
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
@@ -197,14 +197,16 @@ def test_a_labels_layer_of_another_plugin_can_be_ticked_as_a_region(connected, q
     layer = connected.viewer.add_labels(
         foreign, scale=scale, translate=origin, units=("nm", "nm"), name="cells"
     )
-    choice = connected.experiment.regions.forbidden.list
-    assert choice.item(0).text() == "cells"
-    choice.item(0).setCheckState(Qt.CheckState.Checked)
+    row = connected.experiment.regions.rows[layer]
+    assert row.switch.text() == "cells"
+    row.kind.setFocus()
+    qtbot.keyClicks(row.kind, "Forbidden")
+    qtbot.mouseClick(row.switch, LEFT, pos=row.switch.rect().center() / 4)
     regions = connected.session.watcher.regions
     assert regions.allows(height_nm / 2, 0.2 * width_nm) is not None
     assert regions.allows(height_nm / 2, 0.8 * width_nm) is None
     layer.name = "renamed"
-    assert connected.experiment.regions.forbidden.list.item(0).text() == "renamed"
+    assert row.switch.text() == "renamed"
     assert connected.session.watcher.layers[layer] is RegionKind.FORBIDDEN
     connected.viewer.layers.remove(layer)
     assert not connected.session.watcher.regions.restricts

@@ -19,7 +19,11 @@ from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.scalarizers import BandMaximum, BandRatio
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.events import FinishReason, RunState
-from napari_hae.experiment.regions import MaskRegion, Regions
+from napari_hae.experiment.regions import (
+    AdjustedRegion,
+    Regions,
+    SoftRegion,
+)
 from napari_hae.experiment.settings import (
     Budget,
     LoopSettings,
@@ -412,18 +416,32 @@ SIZE = 8
 
 @st.composite
 def painted(draw: st.DrawFn) -> Regions:
-    """Random regions of both kinds, some of them empty."""
+    """Random regions of all kinds, some empty, some adjusted, some switched off."""
 
-    def regions(name: str) -> tuple[MaskRegion, ...]:
+    def regions(
+        name: str, least_nm: float, widths_nm: st.SearchStrategy[float | None]
+    ) -> tuple[AdjustedRegion, ...]:
         count = draw(st.integers(0, 2))
         masks = [
             draw(st.lists(st.integers(0, SIZE - 1), max_size=5)) for _ in range(count)
         ]
         return tuple(
-            column_region(f"{name} {i}", *columns) for i, columns in enumerate(masks)
+            AdjustedRegion(
+                column_region(f"{name} {i}", *columns),
+                draw(st.just(0.0) | st.floats(least_nm, 25)),
+                draw(st.none() | widths_nm),
+                draw(st.booleans()),
+            )
+            for i, columns in enumerate(masks)
         )
 
-    return Regions(interest=regions("interest"), forbidden=regions("forbidden"))
+    widths_nm = st.floats(1, 30)
+    soft = regions("soft", -25, widths_nm)
+    return Regions(
+        interest=regions("interest", -25, widths_nm),
+        forbidden=regions("forbidden", 0, st.none()),
+        soft=tuple(SoftRegion(each, draw(st.floats(-3, 3))) for each in soft),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from napari_hae.agent.initial import design_point
 from napari_hae.agent.insight import Choice, insight_of
 from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.posterior import Posterior
+from napari_hae.agent.preference import with_preference
 from napari_hae.agent.traps import is_trapped
 from napari_hae.agent.travel import with_travel_cost
 from napari_hae.coordinates import FieldFrame
@@ -133,7 +134,13 @@ class Policy:
         self._moves = moves or self._moves
         self._posterior = None
 
-    def ask(self, step: int, allowed: NDArray[np.bool_], attempt: int = 0) -> Proposal:
+    def ask(
+        self,
+        step: int,
+        allowed: NDArray[np.bool_],
+        attempt: int = 0,
+        preference: Array | None = None,
+    ) -> Proposal:
         """Where to measure next; that candidate is pending from now on.
 
         Parameters
@@ -144,13 +151,16 @@ class Policy:
             Shape `(rows, columns)`, True where a measurement is allowed.
         attempt
             How often this step was asked for before.
+        preference
+            Shape `(rows, columns)`: how much places are preferred, in standard
+            deviations of the acquisition function; the initial design has none.
 
         Raises
         ------
         Exhausted
             If every allowed candidate is measured or pending.
         ValueError
-            If `allowed` has another shape than the survey image.
+            If `allowed` or `preference` has another shape than the survey image.
         """
         open_ = self._open(allowed)
         if not open_.any():
@@ -161,7 +171,7 @@ class Policy:
         ):
             row, column = design_point(self._initial, step, open_, self._seed)
             return self._proposal(step, row, column, ChosenBy.INITIAL)
-        return self._best_candidate(step, open_, attempt)
+        return self._best_candidate(step, open_, attempt, self._checked(preference))
 
     def tell(
         self,
@@ -259,12 +269,16 @@ class Policy:
         return self._space.picture
 
     def _best_candidate(
-        self, step: int, open_: NDArray[np.bool_], attempt: int
+        self,
+        step: int,
+        open_: NDArray[np.bool_],
+        attempt: int,
+        preference: Array | None,
     ) -> Proposal:
         rng = np.random.default_rng([self._seed, step, attempt, 1])
         predicted = self._predicted()
         trapped = predicted is not None and self.is_trapped
-        choice = self._choice(predicted, open_, rng, trapped=trapped)
+        choice = self._choice(predicted, open_, rng, preference, trapped=trapped)
         row, column = divmod(choice.chosen, self._frame.shape[1])
         insight = None
         if predicted is not None:
@@ -291,6 +305,7 @@ class Policy:
         predicted: Posterior | None,
         open_: NDArray[np.bool_],
         rng: np.random.Generator,
+        preference: Array | None,
         *,
         trapped: bool,
     ) -> Choice:
@@ -306,6 +321,7 @@ class Policy:
         if predicted is not None or not acquisition.needs_model:
             values = acquisition(utility, best, rng)
             values = self._with_costs(values, acquisition, posterior)
+        values = with_preference(values, preference)
         chosen = _largest(np.where(open_.ravel(), values, NAN), open_.ravel(), rng)
         return Choice(chosen, open_, posterior, utility, best, values, acquisition)
 
@@ -382,6 +398,17 @@ class Policy:
         open_ = np.array(allowed, dtype=bool)
         open_.ravel()[self._measured + self._pending] = False
         return open_
+
+    def _checked(self, preference: Array | None) -> Array | None:
+        """A preference as one value per candidate, `(n,)`."""
+        if preference is None:
+            return None
+        if preference.shape != self._frame.shape:
+            raise ValueError(
+                f"the preference has shape {preference.shape}; "
+                f"the survey image has {self._frame.shape}"
+            )
+        return preference.ravel()
 
     def _index(self, row: int, column: int) -> int:
         rows, columns = self._frame.shape

@@ -74,7 +74,13 @@ class Advisor:
         self.picture: NDArray[np.float32] | None = None
         """All candidates as the model sees them, `(n, 2)`."""
 
-    def ask(self, step: int, allowed: NDArray[np.bool_], attempt: int) -> Proposal:
+    def ask(
+        self,
+        step: int,
+        allowed: NDArray[np.bool_],
+        attempt: int,
+        preference: NDArray[np.float64] | None = None,
+    ) -> Proposal:
         """The proposal for a step: the one computed ahead, or a new one.
 
         Raises
@@ -84,7 +90,7 @@ class Advisor:
         """
         if step not in self._ahead:
             known = step if self._taken_up_at is None else self._taken_up_at
-            self._submit(step, allowed, attempt, known)
+            self._submit(step, allowed, attempt, known, preference)
         self._taken_up_at = None
         proposal, maps, self.took_s = self._ahead.pop(step).result()
         self.maps = maps or self.maps
@@ -105,14 +111,19 @@ class Advisor:
         future = self._ahead.get(step)
         return future is not None and future.done() and future.exception() is None
 
-    def look_ahead(self, step: int, allowed: NDArray[np.bool_]) -> None:
+    def look_ahead(
+        self,
+        step: int,
+        allowed: NDArray[np.bool_],
+        preference: NDArray[np.float64] | None = None,
+    ) -> None:
         """Begin to compute the batch after that of a step about to be measured.
 
         Does nothing if that has begun, if there is none, or without look-ahead.
         """
         first = self._end_of_batch(step)
         if self._loop.lookahead and first < self._steps and first not in self._ahead:
-            self._submit(first, allowed, 0, self._known_at(first))
+            self._submit(first, allowed, 0, self._known_at(first), preference)
 
     def drop_ahead(self) -> list[Proposal]:
         """Take back all proposals computed ahead, in their order."""
@@ -169,12 +180,17 @@ class Advisor:
         for measurement in measured[self._policy.known :]:
             self._tell(measurement)
 
-    def take_up(self, measured: Sequence[Measurement]) -> None:
+    def take_up(self, measured: Sequence[Measurement], *, again: bool) -> None:
         """Go on after `repeat` as an uninterrupted run would.
 
         Its next proposal did not know of the last measurements: they are pending until
-        it is there.
+        it is there. If its next step was asked for before, and is `again`, all was told
+        when the answer was dropped.
         """
+        if again:
+            self.catch_up(measured)
+            self._told = self._policy.known
+            return
         step = len(measured)
         self.catch_up(measured[: self._known_at(step)])
         self._told = self._taken_up_at = self._policy.known
@@ -190,7 +206,12 @@ class Advisor:
             self._loading.join()
 
     def _submit(
-        self, first: int, allowed: NDArray[np.bool_], attempt: int, known: int
+        self,
+        first: int,
+        allowed: NDArray[np.bool_],
+        attempt: int,
+        known: int,
+        preference: NDArray[np.float64] | None,
     ) -> None:
         """Let the worker learn what is to be known, then propose a batch."""
         while self._untold and self._told < known:
@@ -199,7 +220,7 @@ class Advisor:
 
         def advise(step: int, attempt: int) -> Advice:
             begin_s = time.perf_counter()
-            proposal = self._policy.ask(step, allowed, attempt)
+            proposal = self._policy.ask(step, allowed, attempt, preference)
             maps = self._policy.maps(allowed)
             self.picture = self._policy.picture()
             return proposal, maps, time.perf_counter() - begin_s

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_hae.experiment.plans import AgentPlan
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_hae.experiment.advisor import Advisor
@@ -50,6 +51,7 @@ class Choice:
         self._allowed = allowed
         self._vetoed = set(vetoed)
         self._attempts: Counter[int] = Counter()
+        self._preference: NDArray[np.float64] | None = None
         self._visited: set[Pixel] = set()
 
     def proposal(self, step: int, settings: ExperimentSettings) -> Proposal:
@@ -62,7 +64,8 @@ class Choice:
         """
         made = self._of_human(step) or self._of_plan(step, settings)
         if made is None:
-            made = self._advisor.ask(step, self.mask(), self._attempts[step])
+            attempt = self._attempts[step]
+            made = self._advisor.ask(step, self.mask(), attempt, self._preference)
             self._attempts[step] += 1
         self._record.proposal(made)
         self._visited.add((made.row, made.column))
@@ -78,7 +81,13 @@ class Choice:
     def look_ahead(self, step: int, settings: ExperimentSettings) -> None:
         """Let the agent begin with what comes after a step, if it is to choose that."""
         if not (self._queue.pixels or self._planned(settings)):
-            self._advisor.look_ahead(step, self.mask())
+            self._advisor.look_ahead(step, self.mask(), self._preference)
+
+    def prefer(self, preference: NDArray[np.float64] | None) -> None:
+        """Let soft regions move the agent from now on, `(rows, columns)`."""
+        if not _are_equal(preference, self._preference):
+            self.drop_ahead("the soft regions were changed")
+        self._preference = preference
 
     def withdraw(
         self, proposal: Proposal, reason: str, *, keep_out: bool = False
@@ -132,3 +141,11 @@ class Choice:
         if isinstance(settings.plan, AgentPlan):
             return None
         return settings.plan.next_pixel(self.mask(), self._visited)
+
+
+def _are_equal(
+    one: NDArray[np.float64] | None, other: NDArray[np.float64] | None
+) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.choice import Choice
 from napari_hae.experiment.events import emit
@@ -21,6 +22,9 @@ from napari_hae.types import ChosenBy, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from napari_hae.diagnostics import StepTimes
     from napari_hae.experiment.candidates import AllowedField
@@ -80,9 +84,12 @@ class Loop:
         self._exposures = Exposures(instrument)
         self._agent_s = 0.0
         self._clock, self._watch = StepClock(), Watch()
+        self._frame = FieldFrame.of(survey)
         self._advisor = Advisor(survey, past.first_settings if past else settings)
         vetoed = past.vetoed if past else ()
         self._choice = Choice(self._advisor, record, queue, allowed, vetoed)
+        if past is not None:
+            self._choice.prefer(past.regions.preference(self._frame))
         self._steering = Steering(
             record=record,
             targets=targets,
@@ -141,7 +148,8 @@ class Loop:
         return ""
 
     def change_regions(self, regions: Regions) -> None:
-        """Note that the agent's mask follows new regions from the next step on."""
+        """Let the agent's mask and preference follow new regions from now on."""
+        self._choice.prefer(regions.preference(self._frame))
         self._record.regions(self.step, regions)
         emit(self._events.regions_changed, self.step, regions)
 
@@ -269,7 +277,7 @@ class Loop:
 
     def _keep(self, proposal: Proposal, spectrum: Spectrum, times: StepTimes) -> None:
         """Record a spectrum, and let everybody know."""
-        y_nm, x_nm = self._allowed().frame.nm(spectrum.position)
+        y_nm, x_nm = self._frame.nm(spectrum.position)
         nan = float("nan")
         measurement = with_outcome(
             self._targets.score(

@@ -1,35 +1,50 @@
-"""Regions of interest and forbidden zones in the sample's coordinates.
+"""Regions of interest, forbidden zones and soft regions in the sample's coordinates.
 
-Points are `(y, x)` in nm from the top left corner of the field of view. A region is
-kept as it was drawn, in its own pixels or vertices, and rasterised only when somebody
-asks for a mask, so that a finer or rotated layer loses nothing.
-
-Edges are conservative: a point on the boundary of a forbidden zone is forbidden, and a
-point on the boundary of a region of interest is outside.
+Points are `(y, x)` in nm from the top left corner of the field of view. Edges are
+conservative: a point on the boundary of a forbidden zone is forbidden, and a point on
+the boundary of a region of interest is outside. The same holds for what a person
+makes of a region: grown, shrunk, or its edges only.
 """
 
 from __future__ import annotations
 
-import base64
 import math
-import zlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_hae.experiment.drawn_regions import (
+    DrawnRegion,
+    MaskRegion,
+    PolygonRegion,
+    drawn_from_json,
+)
+from napari_hae.experiment.outlines import Outline
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_hae.coordinates import FieldFrame
 
-EDGE_PX = 1e-6
-"""How near the edge of a painted pixel a point counts as on it, in pixels."""
+__all__ = [
+    "AdjustedRegion",
+    "DrawnRegion",
+    "MaskRegion",
+    "PolygonRegion",
+    "Region",
+    "RegionKind",
+    "Regions",
+    "SoftRegion",
+]
 
-EDGE_RELATIVE = 1e-6
-"""The same for polygons, as a part of their largest coordinate: the vertices of drawn
-shapes are often held in single precision."""
+LARGEST_WEIGHT = 3.0
+"""Of a soft region, in standard deviations of the acquisition function."""
+
+_FINENESS = 8
+"""Pieces of an outline are shorter than what is asked for by this factor."""
 
 
 class RegionKind(StrEnum):
@@ -37,190 +52,187 @@ class RegionKind(StrEnum):
 
     ROI = "region of interest"
     FORBIDDEN = "forbidden zone"
+    SOFT = "soft region"
 
 
 @dataclass(frozen=True, eq=False)
-class MaskRegion:
-    """A painted region.
+class AdjustedRegion:
+    """What a person makes of a drawn region; the drawing stays as it is.
+
+    Distances are from the drawn outline. Holes have outlines too. They are known to a
+    few thousandths, and on the safe side, as edges are.
 
     Attributes
     ----------
-    mask
-        Shape `(height, width)`, True where painted; a copy of what is given.
-    nm_to_pixel
-        Shape `(2, 3)`: maps `(y_nm, x_nm, 1)` to `(row, column)` of the mask, whose
-        pixel centres lie at integers.
+    grow_nm
+        Grown by so much; shrunk, where negative.
+    edges_nm
+        Only the edges count: a band of this width, half of it on either side of the
+        outline (of the grown or shrunk one). Where a mask is cut off at its border is
+        no edge. None: the whole region counts.
+    is_on
+        Whether it has any effect.
 
     Raises
     ------
     ValueError
-        If a shape is wrong or the matrix is not finite.
+        If `grow_nm` is not finite, or `edges_nm` is not finite and above 0.
     """
 
-    name: str
-    mask: NDArray[np.bool_]
-    nm_to_pixel: NDArray[np.float64]
+    drawn: DrawnRegion
+    grow_nm: float = 0.0
+    edges_nm: float | None = None
+    is_on: bool = True
 
     def __post_init__(self) -> None:
-        mask = _frozen(self.mask, np.bool_)
-        matrix = _frozen(self.nm_to_pixel, np.float64)
-        if mask.ndim != 2 or matrix.shape != (2, 3) or not np.isfinite(matrix).all():
+        if not math.isfinite(self.grow_nm):
             raise ValueError(
-                f"the region {self.name!r} needs a mask (height, width) and a finite "
-                f"matrix (2, 3); got shapes {mask.shape} and {matrix.shape}"
+                f"{self.name!r} cannot grow by {self.grow_nm} nm: give a number"
             )
-        object.__setattr__(self, "mask", mask)
-        object.__setattr__(self, "nm_to_pixel", matrix)
+        width_nm = self.edges_nm
+        if width_nm is not None and not (math.isfinite(width_nm) and width_nm > 0):
+            raise ValueError(
+                f"the edges of {self.name!r} cannot be {width_nm} nm wide: "
+                "give a number above 0"
+            )
+
+    @property
+    def name(self) -> str:
+        """The name of the drawn region."""
+        return self.drawn.name
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is painted yet."""
-        return not self.mask.any()
+        """Whether it has no effect: switched off, or nothing is drawn yet."""
+        return not self.is_on or self.drawn.is_empty
 
     def contains(
         self, y_nm: ArrayLike, x_nm: ArrayLike, *, edge: bool = True
     ) -> NDArray[np.bool_]:
         """Whether points in nm lie in the region; broadcasts `y_nm` and `x_nm`.
 
-        A point on an edge between painted and unpainted pixels is in the region if
-        `edge` is True. Points outside the mask, and points that are not finite, are
-        not in the region.
+        With `edge`, points in doubt are in the region. Points that are not finite are
+        not.
         """
-        y, x, shape = _points(y_nm, x_nm)
-        # Written out, not as a matrix product: one point and a million points must
-        # round alike, so that a single check and a mask agree.
-        row, column = (a * y + b * x + (c + 0.5) for a, b, c in self.nm_to_pixel)
-        inside = self._painted(row, column)
-        on_edge = (np.floor(row - EDGE_PX) != np.floor(row + EDGE_PX)) | (
-            np.floor(column - EDGE_PX) != np.floor(column + EDGE_PX)
-        )
-        if on_edge.any():
-            around = [
-                self._painted(row[on_edge] + down, column[on_edge] + right)
-                for down in (-EDGE_PX, EDGE_PX)
-                for right in (-EDGE_PX, EDGE_PX)
-            ]
-            inside[on_edge] = np.any(around, axis=0) if edge else np.all(around, axis=0)
-        return inside.reshape(shape)
+        inside = self.drawn.contains(y_nm, x_nm, edge=edge)
+        if self.edges_nm is None and not self.grow_nm:
+            return inside
+        near, far = self._outline.distance(y_nm, x_nm)
+        # Counted from the outline outwards, and negative within.
+        least, most = np.where(inside, -far, near), np.where(inside, -near, far)
+        low, high = self._levels
+        if edge:
+            return (most >= low) & (least <= high)
+        return (least >= low) & (most <= high)
 
-    def _painted(
-        self, row: NDArray[np.float64], column: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
-        height, width = self.mask.shape
-        within = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        painted = np.zeros(row.shape, dtype=np.bool_)
-        painted[within] = self.mask[
-            row[within].astype(np.intp), column[within].astype(np.intp)
-        ]
-        return painted
+    @property
+    def _levels(self) -> tuple[float, float]:
+        """The distances outwards from the drawn outline between which it lies."""
+        if self.edges_nm is None:
+            return -math.inf, self.grow_nm
+        return self.grow_nm - self.edges_nm / 2, self.grow_nm + self.edges_nm / 2
+
+    @cached_property
+    def _outline(self) -> Outline:
+        whole = self.edges_nm is None
+        size_nm = self.edges_nm or abs(self.grow_nm)
+        pieces = self.drawn.outline(size_nm / _FINENESS, borders=whole)
+        finite = [abs(level) for level in self._levels if math.isfinite(level)]
+        return Outline(pieces, max(finite))
 
     def to_json(self) -> dict[str, Any]:
         """The region as JSON values, without loss."""
-        bits = zlib.compress(np.packbits(self.mask).tobytes())
         return {
-            "name": self.name,
-            "shape": list(self.mask.shape),
-            "mask": base64.b64encode(bits).decode("ascii"),
-            "nm_to_pixel": self.nm_to_pixel.tolist(),
+            **self.drawn.to_json(),
+            "grow_nm": self.grow_nm,
+            "edges_nm": self.edges_nm,
+            "is_on": self.is_on,
         }
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> MaskRegion:
+    def from_json(cls, values: dict[str, Any]) -> AdjustedRegion:
         """The region that `to_json` described."""
-        height, width = values["shape"]
-        bits = zlib.decompress(base64.b64decode(values["mask"]))
-        flat = np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width)
         return cls(
-            values["name"],
-            flat.reshape(height, width).astype(np.bool_),
-            np.array(values["nm_to_pixel"]),
+            drawn_from_json(values),
+            values["grow_nm"],
+            values["edges_nm"],
+            values["is_on"],
         )
 
 
+Region = DrawnRegion | AdjustedRegion
+
+
 @dataclass(frozen=True, eq=False)
-class PolygonRegion:
-    """A region drawn as polygons.
+class SoftRegion:
+    """A region that the agent prefers or avoids, and that excludes nothing.
 
     Attributes
     ----------
-    polygons
-        Each of shape `(k, 2)`, the vertices `(y_nm, x_nm)`, closed by itself; the
-        region is their union. Where a polygon overlaps itself, its inside is doubtful:
-        a forbidden zone has it, a region of interest only where the outline runs
-        around it an odd number of times.
+    weight
+        How much is added to the acquisition function inside, in standard deviations of
+        its values: from -3, avoided, to 3, preferred.
 
     Raises
     ------
     ValueError
-        If a polygon has another shape, no vertices, or some that are not finite.
+        If the weight is not between -3 and 3.
     """
 
-    name: str
-    polygons: tuple[NDArray[np.float64], ...]
+    region: Region
+    weight: float
 
     def __post_init__(self) -> None:
-        polygons = tuple(_frozen(polygon, np.float64) for polygon in self.polygons)
-        for polygon in polygons:
-            right = polygon.ndim == 2 and polygon.shape[1] == 2 and len(polygon) > 0
-            if not right or not np.isfinite(polygon).all():
-                raise ValueError(
-                    f"the region {self.name!r} needs polygons of shape (k, 2) with "
-                    f"finite vertices (y_nm, x_nm); got shape {polygon.shape}"
-                )
-        object.__setattr__(self, "polygons", polygons)
+        if not abs(self.weight) <= LARGEST_WEIGHT:
+            raise ValueError(
+                f"the soft region {self.name!r} cannot have the weight {self.weight}: "
+                f"from {-LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
+            )
+
+    @property
+    def name(self) -> str:
+        """The name of the region."""
+        return self.region.name
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is drawn yet."""
-        return not self.polygons
-
-    def contains(
-        self, y_nm: ArrayLike, x_nm: ArrayLike, *, edge: bool = True
-    ) -> NDArray[np.bool_]:
-        """Whether points in nm lie in the region; broadcasts `y_nm` and `x_nm`.
-
-        With `edge`, points on an outline, and all that an outline runs around, are in
-        the region. Points that are not finite are not.
-        """
-        y, x, shape = _points(y_nm, x_nm)
-        order = np.argsort(y, kind="stable")
-        y, x = y[order], x[order]
-        inside = np.zeros(y.shape, dtype=np.bool_)
-        for polygon in self.polygons:
-            winding, on_edge = _winding(polygon, y, x)
-            if edge:
-                inside |= (winding != 0) | on_edge
-            else:
-                inside |= (winding % 2 == 1) & ~on_edge
-        result = np.empty_like(inside)
-        result[order] = inside
-        return result.reshape(shape)
+        """Whether it has no effect: no weight, switched off, or nothing is drawn."""
+        return not self.weight or self.region.is_empty
 
     def to_json(self) -> dict[str, Any]:
         """The region as JSON values, without loss."""
-        polygons = [polygon.tolist() for polygon in self.polygons]
-        return {"name": self.name, "polygons": polygons}
+        return {**self.region.to_json(), "weight": self.weight}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> PolygonRegion:
+    def from_json(cls, values: dict[str, Any]) -> SoftRegion:
         """The region that `to_json` described."""
-        return cls(values["name"], tuple(np.array(p) for p in values["polygons"]))
-
-
-Region = MaskRegion | PolygonRegion
+        return cls(_region_from_json(values), values["weight"])
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Where the beam may go: an immutable snapshot of all regions.
+    """Where the beam may go, and rather goes: an immutable snapshot of all regions.
 
     A forbidden zone wins over a region of interest. Several regions of interest are a
     union. A region of interest in which nothing is painted yet does not restrict: a
-    fresh layer to paint in must not stop the run.
+    fresh layer to paint in must not stop the run. Soft regions add up where they
+    overlap, up to the largest weight that one may have.
+
+    Raises
+    ------
+    ValueError
+        If a forbidden zone is shrunk, or its edges only are to count: such a zone
+        would be smaller than what the person sees and has drawn.
     """
 
     interest: tuple[Region, ...] = ()
     forbidden: tuple[Region, ...] = ()
+    soft: tuple[SoftRegion, ...] = ()
+
+    def __post_init__(self) -> None:
+        for region in self.forbidden:
+            if isinstance(region, AdjustedRegion):
+                _check_not_smaller(region)
 
     @property
     def restricts(self) -> bool:
@@ -231,10 +243,10 @@ class Regions:
         """Why the beam may not go to a point in nm, in words; None if it may."""
         if not (math.isfinite(y_nm) and math.isfinite(x_nm)):
             return f"is not a place: y = {y_nm} nm, x = {x_nm} nm"
-        for region in self.forbidden:
+        for region in _in_force(self.forbidden):
             if region.contains(y_nm, x_nm).any():
                 return f"lies in the forbidden zone {region.name!r}"
-        drawn = self._drawn_interest
+        drawn = _in_force(self.interest)
         if not drawn or any(r.contains(y_nm, x_nm, edge=False).any() for r in drawn):
             return None
         names = " and ".join(repr(region.name) for region in drawn)
@@ -246,74 +258,88 @@ class Regions:
 
         It agrees with `allows(*frame.nm(frame.position(row, column)))` to the last bit.
         """
-        (rows, columns), (height_nm, width_nm) = frame.shape, frame.fov_nm
-        y = ((np.arange(rows) + 0.5) / rows * height_nm)[:, None]
-        x = ((np.arange(columns) + 0.5) / columns * width_nm)[None, :]
-        drawn = self._drawn_interest
+        if frame not in self._masks:
+            self._masks[frame] = self._mask(frame)
+        return self._masks[frame].copy()
+
+    def preference(self, frame: FieldFrame) -> NDArray[np.float64] | None:
+        """The sum of the soft regions' weights at each pixel's centre.
+
+        Shape `(rows, columns)`, from -3 to 3; None where no soft region has an effect.
+        """
+        soft = [each for each in self.soft if not each.is_empty]
+        if not soft:
+            return None
+        if frame not in self._preferences:
+            weights = np.zeros(frame.shape)
+            for each in soft:
+                weights += each.weight * each.region.contains(*_centres_nm(frame))
+            limit = LARGEST_WEIGHT
+            self._preferences[frame] = np.clip(weights, -limit, limit)
+        return self._preferences[frame].copy()
+
+    # Every step asks for both anew; they are made once for each snapshot.
+    @cached_property
+    def _masks(self) -> dict[FieldFrame, NDArray[np.bool_]]:
+        return {}
+
+    @cached_property
+    def _preferences(self) -> dict[FieldFrame, NDArray[np.float64]]:
+        return {}
+
+    def _mask(self, frame: FieldFrame) -> NDArray[np.bool_]:
+        y, x = _centres_nm(frame)
+        drawn = _in_force(self.interest)
         allowed = np.full(frame.shape, not drawn, dtype=np.bool_)
         for region in drawn:
             allowed |= region.contains(y, x, edge=False)
-        for region in self.forbidden:
-            if not region.is_empty:
-                allowed &= ~region.contains(y, x)
+        for region in _in_force(self.forbidden):
+            allowed &= ~region.contains(y, x)
         return allowed
-
-    @property
-    def _drawn_interest(self) -> list[Region]:
-        return [region for region in self.interest if not region.is_empty]
 
     def to_json(self) -> dict[str, Any]:
         """All regions as JSON values, without loss."""
         return {
             "interest": [region.to_json() for region in self.interest],
             "forbidden": [region.to_json() for region in self.forbidden],
+            "soft": [region.to_json() for region in self.soft],
         }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Regions:
-        """The regions that `to_json` described."""
+        """The regions that `to_json` described, or one of an older version."""
         return cls(
             interest=tuple(_region_from_json(v) for v in values["interest"]),
             forbidden=tuple(_region_from_json(v) for v in values["forbidden"]),
+            soft=tuple(SoftRegion.from_json(v) for v in values.get("soft", ())),
         )
 
 
+def _check_not_smaller(zone: AdjustedRegion) -> None:
+    instead = "switch it off, or erase a part of it"
+    if zone.grow_nm < 0:
+        raise ValueError(
+            f"the forbidden zone {zone.name!r} cannot be shrunk "
+            f"(by {-zone.grow_nm:g} nm): {instead}"
+        )
+    if zone.edges_nm is not None:
+        raise ValueError(
+            f"the forbidden zone {zone.name!r} cannot be its edges only: {instead}"
+        )
+
+
+def _in_force(regions: tuple[Region, ...]) -> list[Region]:
+    return [region for region in regions if not region.is_empty]
+
+
+def _centres_nm(frame: FieldFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The `y` and `x` of all pixels' centres in nm, `(rows, 1)` and `(1, columns)`."""
+    (rows, columns), (height_nm, width_nm) = frame.shape, frame.fov_nm
+    y = ((np.arange(rows) + 0.5) / rows * height_nm)[:, None]
+    x = ((np.arange(columns) + 0.5) / columns * width_nm)[None, :]
+    return y, x
+
+
 def _region_from_json(values: dict[str, Any]) -> Region:
-    kind = MaskRegion if "mask" in values else PolygonRegion
-    return kind.from_json(values)
-
-
-def _frozen(array: NDArray[Any], dtype: type) -> NDArray[Any]:
-    copy: NDArray[Any] = np.array(array, dtype=dtype)
-    copy.flags.writeable = False
-    return copy
-
-
-def _points(
-    y_nm: ArrayLike, x_nm: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
-    y, x = np.broadcast_arrays(np.asarray(y_nm, float), np.asarray(x_nm, float))
-    return y.ravel(), x.ravel(), y.shape
-
-
-def _winding(
-    polygon: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.float64]
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """How often a polygon runs around points sorted by `y`, and which lie on it."""
-    tolerance = EDGE_RELATIVE * float(np.abs(polygon).max())
-    winding = np.zeros(y.shape, dtype=np.int32)
-    on_edge = np.zeros(y.shape, dtype=np.bool_)
-    for (y0, x0), (y1, x1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        low, high = min(y0, y1) - tolerance, max(y0, y1) + tolerance
-        # Sorted by y, only the points in the edge's own band of heights are looked at.
-        band = slice(*np.searchsorted(y, (low, np.nextafter(high, np.inf))))
-        dy, dx = y[band] - y0, x[band] - x0
-        height, width = y1 - y0, x1 - x0
-        side = width * dy - dx * height
-        winding[band] += ((y0 <= y[band]) & (y[band] < y1) & (side < 0)).astype(np.int8)
-        winding[band] -= ((y1 <= y[band]) & (y[band] < y0) & (side > 0)).astype(np.int8)
-        length = height**2 + width**2
-        along = np.clip((dy * height + dx * width) / length, 0, 1) if length else 0.0
-        off = np.hypot(dy - along * height, dx - along * width)
-        on_edge[band] |= off <= tolerance
-    return winding, on_edge
+    drawn = "grow_nm" not in values
+    return drawn_from_json(values) if drawn else AdjustedRegion.from_json(values)

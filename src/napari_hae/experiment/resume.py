@@ -19,10 +19,12 @@ def replay(past: StoredRun, advisor: Advisor) -> None:
     that it ends in the same state.
     """
     told: list[Measurement] = []
+    last_asked = -1
     for event in past.history:
         match event:
             case Proposal():
                 advisor.repeat(event, told)
+                last_asked = event.step
             case Measurement():
                 told.append(event)
             case SettingsChange():
@@ -31,4 +33,4 @@ def replay(past: StoredRun, advisor: Advisor) -> None:
                 advisor.catch_up(told)
                 told = event.of(told)
                 advisor.retarget(targets, errors)
-    advisor.take_up(told)
+    advisor.take_up(told, again=last_asked >= len(told))

@@ -296,7 +296,7 @@ class Runner:
         emit(self.events.survey_acquired, survey)
         if self._past is not None:
             loop.change_settings(self._first_settings, who="resume")
-        elif self._regions.restricts:
+        elif self._regions.restricts or self._regions.soft:
             loop.change_regions(self._regions)
         if self._targets.is_undecided and detector.suggested_band_ev is not None:
             loop.take_band(*detector.suggested_band_ev, who="instrument")

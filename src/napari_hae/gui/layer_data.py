@@ -52,6 +52,8 @@ class Role(StrEnum):
     STD = "standard deviation"
     ACQUISITION = "acquisition function"
     MEAN = "mean"
+    IN_EFFECT = "regions in effect"
+    SOFT = "soft region"
     ROI = "region of interest"
     FORBIDDEN = "forbidden zone"
     SELECTION = "selection"

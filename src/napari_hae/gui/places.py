@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels, Points, Shapes
 
 from napari_hae.gui.layers import role_of
-from napari_hae.gui.regions import pixel_to_nm
+from napari_hae.gui.region_layers import pixel_to_nm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -21,6 +21,7 @@ from napari_hae.gui.layers import FieldLayers
 from napari_hae.gui.live import LiveView
 from napari_hae.gui.pointing import Pointing
 from napari_hae.gui.regions import RegionWatcher
+from napari_hae.gui.regions_in_effect import RegionsInEffect
 from napari_hae.instruments.catalogue import guarded
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Session(QObject):
         self.layers = FieldLayers(viewer)
         self.live = LiveView(self.layers, self)
         self.watcher = RegionWatcher(viewer, self)
+        self.in_effect = RegionsInEffect(viewer, self.layers, self)
         self.background = Background(self)
         self._pointing = Pointing(self)
         self.settings = ExperimentSettings()
@@ -89,6 +91,7 @@ class Session(QObject):
         self._is_closed = False
         self._chosen_by_run: Scalarizer | None = None
         self.watcher.changed.connect(self._on_regions)
+        self.watcher.changed.connect(self.in_effect.show)
         self.watcher.refused.connect(self.said)
         self._bridge.state_changed.connect(self._on_state)
         self._bridge.survey_acquired.connect(self._show_survey)
@@ -280,6 +283,7 @@ class Session(QObject):
         self.blockSignals(True)
         self.watcher.detach()
         self._pointing.detach()
+        self.in_effect.close()
         if self.runner is not None:
             self.runner.abort()
             self.runner.wait()
@@ -339,6 +343,7 @@ class Session(QObject):
         self.survey = survey
         self.layers.show_survey(survey)
         self._guard(self.watcher.regions)
+        self.in_effect.show(self.watcher.regions)
         self.survey_changed.emit(survey)
 
     def _on_regions(self, regions: Regions) -> None:

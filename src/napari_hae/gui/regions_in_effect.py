@@ -1,0 +1,135 @@
+"""Shows what regions come to: what is closed is dimmed, soft ones have an outline."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_hae.experiment.regions import RegionKind
+from napari_hae.gui.background import Background
+from napari_hae.gui.layer_data import METADATA_KEY, Role, calibration
+from napari_hae.gui.layers import find_layer, insert_layer
+from napari_hae.gui.regions import REGION_COLORS
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+
+    from napari_hae.coordinates import FieldFrame
+    from napari_hae.experiment.regions import Regions
+    from napari_hae.gui.layers import FieldLayers
+
+logger = logging.getLogger(__name__)
+
+NAME = "Regions in effect"
+DIMMED = (0, 0, 0, 140)
+"""Red, green, blue and opacity of what is closed to the beam."""
+_PAUSE_MS = 60
+"""So long is waited for more changes before the layer is drawn anew."""
+
+
+class RegionsInEffect(QObject):
+    """Keeps the layer *Regions in effect* as the regions are.
+
+    It is computed on a thread of its own, the newest regions only, and taken away when
+    there is nothing to show.
+    """
+
+    nothing_open = Signal(bool)
+    """Emits whether no position is open at all."""
+
+    def __init__(
+        self, viewer: Viewer, layers: FieldLayers, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._layers = viewer, layers
+        self._regions: Regions | None = None
+        self._frame: FieldFrame | None = None
+        self._background = Background(self)
+        self._timer = QTimer(self, singleShot=True, interval=_PAUSE_MS)
+        self._timer.timeout.connect(self._draw)
+        self._background.idle.connect(self._on_idle)
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer, while there is something to show."""
+        return find_layer(self._viewer, Role.IN_EFFECT, "image")
+
+    def show(self, regions: Regions) -> None:
+        """Show what these regions come to, a moment later."""
+        self._regions = regions
+        self._timer.start()
+
+    def close(self) -> None:
+        """Show nothing more, and end the thread."""
+        self._timer.stop()
+        self._background.close()
+
+    def _on_idle(self) -> None:
+        if self._regions is not None:
+            self._timer.start()
+
+    def _draw(self) -> None:
+        frame, regions = self._layers.frame, self._regions
+        if self._background.is_busy or frame is None or regions is None:
+            return
+        self._regions = None
+
+        def work() -> tuple[NDArray[np.uint8] | None, bool]:
+            return picture(regions, frame), not regions.mask(frame).any()
+
+        def done(result: tuple[NDArray[np.uint8] | None, bool]) -> None:
+            data, is_closed = result
+            if frame == self._layers.frame:
+                self._put(data, frame)
+                self.nothing_open.emit(is_closed)
+
+        self._background.do(NAME, work, done, self._on_failed)
+
+    def _on_failed(self, error: Exception) -> None:
+        logger.error("the regions in effect cannot be drawn", exc_info=error)
+
+    def _put(self, data: NDArray[np.uint8] | None, frame: FieldFrame) -> None:
+        layer = self.layer
+        if layer is not None and (data is None or frame != self._frame):
+            self._viewer.layers.remove(layer)
+            layer = None
+        self._frame = frame
+        if data is None:
+            return
+        if layer is not None:
+            layer.data = data
+            return
+        metadata = {METADATA_KEY: {"role": str(Role.IN_EFFECT)}}
+        common = calibration(frame)
+        new = Image(data, name=NAME, rgb=True, metadata=metadata, **common)
+        insert_layer(self._viewer, new)
+
+
+def picture(regions: Regions, frame: FieldFrame) -> NDArray[np.uint8] | None:
+    """Red, green, blue, opacity `(rows, columns, 4)`; None where nothing is to show."""
+    closed = ~regions.mask(frame)
+    preference = regions.preference(frame)
+    if preference is None and not closed.any():
+        return None
+    pixels = np.zeros((*frame.shape, 4), dtype=np.uint8)
+    pixels[closed] = DIMMED
+    if preference is not None:
+        pixels[_dots(preference != 0)] = _rgba(REGION_COLORS[RegionKind.SOFT])
+    return pixels
+
+
+def _dots(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A dotted outline, within the region: it is told from others without colour."""
+    padded = np.pad(inside, 1, mode="edge")
+    whole = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    rows, columns = np.indices(inside.shape)
+    return inside & ~whole & ((rows // 2 + columns // 2) % 2 == 0)
+
+
+def _rgba(color: str) -> tuple[int, ...]:
+    return (*bytes.fromhex(color.removeprefix("#")), 255)
