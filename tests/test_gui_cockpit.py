@@ -63,7 +63,7 @@ def test_empty_docks_say_what_to_do_next(cockpit):
 
 def test_the_plots_take_the_height_of_their_dock(cockpit):
     dock = cockpit.monitor
-    assert dock.spectra.height() > dock.height() - dock.why.height() - 40
+    assert dock.spectrum.height() > dock.height() - dock.why.height() - 40
 
 
 def test_connect_shows_the_survey_image_calibrated(connected):
