@@ -129,6 +129,54 @@ def test_an_event_of_another_kind_is_told_by_name_or_as_it_was_registered():
         del _TELLERS["measure_here"]
 
 
+@pytest.mark.parametrize(
+    ("regions", "told"),
+    [
+        ({"interest": [], "forbidden": []}, "anywhere"),
+        ({"interest": [{"name": "edge"}], "forbidden": []}, "only in edge"),
+        (
+            {"interest": [{"name": "edge"}], "forbidden": [{"name": "dirt"}]},
+            "only in edge, but not in dirt",
+        ),
+        (
+            {
+                "forbidden": [{"name": "dirt", "is_on": False}, {"name": "hole"}],
+                "soft": [{"name": "a", "weight": 1.0}, {"name": "b", "weight": -1.0}],
+            },
+            "anywhere, but not in hole, rather in a, rather not in b",
+        ),
+    ],
+)
+def test_where_the_beam_may_go_is_told(regions, told):
+    entry = {"event": "regions", "step": 0, "regions": regions}
+    assert sentence(entry) == f"Step 1: the beam may go {told}."
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "told"),
+    [
+        ("queue", {"pixels": [[1, 2], [3, 4]]}, "queued 2 places to measure next."),
+        ("queue", {"pixels": []}, "emptied the queue."),
+        ("alone", {"steps": 1}, "let the agent go alone for 1 step."),
+        ("vote", {"of": 6, "vote": "good"}, "called the spectrum of step 7 good."),
+        (
+            "discard",
+            {"of": 0, "is_discarded": True, "why": "charging"},
+            "discarded the measurement of step 1, because: charging.",
+        ),
+        (
+            "discard",
+            {"of": 0, "is_discarded": False},
+            "took back in the measurement of step 1.",
+        ),
+    ],
+)
+def test_what_a_person_asks_and_judges_is_told(event, fields, told):
+    entry = {"event": event, "step": 8, "who": "human", "why": "", **fields}
+    assert sentence(entry) == f"Step 9: you {told}"
+    assert is_intervention(entry)
+
+
 def test_only_what_changes_the_run_in_its_midst_is_an_intervention():
     settings = {"event": "settings", "step": 4, "who": "human", "changes": {}}
     assert is_intervention(settings)

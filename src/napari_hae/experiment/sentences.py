@@ -136,12 +136,51 @@ def _targets(entry: Entry) -> str:
 
 @tells("regions")
 def _regions(entry: Entry) -> str:
-    interest, forbidden = (
-        ", ".join(each["name"] for each in entry["regions"].get(kind, ()))
-        for kind in ("interest", "forbidden")
-    )
-    where = f"only in {interest}" if interest else "anywhere"
-    return f"the beam may go {where}{f', but not in {forbidden}' if forbidden else ''}"
+    # Regions that are switched off stay in the journal.
+    named = {
+        kind: [each for each in regions if each.get("is_on", True)]
+        for kind, regions in entry["regions"].items()
+    }
+    soft = named.get("soft", [])
+    parts = [
+        f"{words} {', '.join(each['name'] for each in regions)}"
+        for words, regions in (
+            ("only in", named.get("interest", [])),
+            ("not in", named.get("forbidden", [])),
+            ("rather in", [each for each in soft if each["weight"] > 0]),
+            ("rather not in", [each for each in soft if each["weight"] < 0]),
+        )
+        if regions
+    ]
+    if not named.get("interest"):
+        parts = ["anywhere", *parts]
+    first, *others = parts
+    return f"the beam may go {first}{', but ' if others else ''}{', '.join(others)}"
+
+
+@tells("queue")
+def _queue(entry: Entry) -> str:
+    count = len(entry["pixels"])
+    if not count:
+        return f"{who(entry)} emptied the queue"
+    return f"{who(entry)} queued {_count(count, 'place', 'places')} to measure next"
+
+
+@tells("alone")
+def _alone(entry: Entry) -> str:
+    steps = _count(entry["steps"], "step", "steps")
+    return f"{who(entry)} let the agent go alone for {steps}"
+
+
+@tells("vote")
+def _vote(entry: Entry) -> str:
+    return f"{who(entry)} called the spectrum of step {entry['of'] + 1} {entry['vote']}"
+
+
+@tells("discard")
+def _discard(entry: Entry) -> str:
+    did = "discarded" if entry["is_discarded"] else "took back in"
+    return f"{who(entry)} {did} the measurement of step {entry['of'] + 1}"
 
 
 @tells("warning")

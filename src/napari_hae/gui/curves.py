@@ -94,7 +94,7 @@ class CalibrationPlot(StepPlot):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(_NO_MODEL, parent)
         legend = " &nbsp; ".join(
-            f"{_mark('━', color)} inside {share:.0%}"
+            f"{_mark('━', color)} inside {100 * share:.0f} %"
             for share, color in zip(SHARES, self.COLORS, strict=True)
         )
         self._set_title(f"{legend} &nbsp; ┄ as it should be &nbsp; (last {WINDOW})")

@@ -64,6 +64,6 @@ class StoryPanel(LazyPanel):
     def _tell(self, at: datetime, text: str, *, is_warning: bool) -> None:
         line = f"{at:%H:%M:%S} &nbsp;{html.escape(text)}"
         if is_warning:
-            line = f'<span style="color: {WARNING_COLOR}">⚠ {line}</span>'
+            line = f'<span style="color: {WARNING_COLOR}">⚠</span> {line}'
         self._untold.append(line)
         self.refresh()
