@@ -325,7 +325,8 @@ def _as_text(run: StoredRun) -> str:
 def _forensics(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from napari_hae.experiment.forensics.analysis import RANDOM, analyse
+    from napari_hae.experiment.forensics.analysis import analyse
+    from napari_hae.experiment.forensics.counterfactual import changed_sections
     from napari_hae.experiment.forensics.page import summary, write_page
     from napari_hae.experiment.stored import open_run
 
@@ -333,7 +334,13 @@ def _forensics(options: argparse.Namespace) -> int:
     report = options.out or run.path.with_suffix(".html")
     if report.is_dir():
         raise ValueError(f"{report} is a directory; --out needs the name of a file")
-    against = [words for words in options.against if words != [RANDOM]]
+    if not report.parent.is_dir():
+        raise ValueError(f"there is no directory {report.parent} for the report")
+    against = {
+        ", ".join(words): changed_sections(run, words)
+        for words in options.against
+        if words != ["random"]
+    }
     with tqdm(unit="step", disable=None) as progress:
 
         def show(what: str, done: int, total: int) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hae.experiment.forensics.counterfactual import (
     Counterfactual,
-    changed_sections,
+    completed,
     counterfactual,
 )
 from napari_hae.experiment.forensics.curves import Agreement, Regret, agreement, regret
@@ -26,7 +26,7 @@ from napari_hae.experiment.forensics.visited import Visited, visited
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.types import Proposal
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     to end the analysis."""
 
 LEAST_USABLE = 3
-RANDOM = "random"
 
 
 class Cancelled(Exception):
@@ -88,7 +87,7 @@ class Analysis:
 
 def analyse(
     run: StoredRun,
-    against: Sequence[Sequence[str]] = (),
+    against: Mapping[str, Mapping[str, Any]] | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Analysis:
     """Analyse a stored run.
@@ -96,20 +95,20 @@ def analyse(
     Parameters
     ----------
     against
-        For each counterfactual run the `section.name=value` texts that it differs by.
+        For each counterfactual run its name, and the sections of the settings that
+        are different; a band that is not given stays the recorded one.
 
     Raises
     ------
     NotARecord
         If the run has no survey image.
-    BadConfiguration
-        If a text of `against` is not allowed.
     ValueError
-        If the run has too few targets.
+        If the run has too few targets, or a scalarizer of `against` cannot work on its
+        spectra.
     """
     _ = run.frame
     run = decided(run)
-    changes = [changed_sections(run, texts) for texts in against]
+    changes = {name: completed(run, each) for name, each in (against or {}).items()}
     usable = sum(m.usable for m in run.measurements)
     if usable < LEAST_USABLE:
         raise ValueError(
@@ -125,8 +124,7 @@ def analyse(
         references = makers.of(run.settings.scalarizer)
         live = _Live(run, timeline, makers, stages)
         others = []
-        for texts, sections in zip(against, changes, strict=True):
-            name = ", ".join(texts)
+        for name, sections in changes.items():
             stages.begin(name)
             others.append(
                 counterfactual(

@@ -78,8 +78,7 @@ class Counterfactual:
 def changed_sections(run: StoredRun, assignments: Sequence[str]) -> dict[str, Any]:
     """The agent's sections that `section.name=value` texts change, validated.
 
-    A section of another kind begins with that kind's defaults; a band that is not
-    given stays the recorded one.
+    A section of another kind begins with that kind's defaults.
 
     Raises
     ------
@@ -104,7 +103,22 @@ def changed_sections(run: StoredRun, assignments: Sequence[str]) -> dict[str, An
         settings = ExperimentSettings.model_validate(recorded | sections)
     except ValidationError as error:
         raise BadConfiguration(in_words(error)) from error
-    return {name: _with_band(run, getattr(settings, name)) for name in sections}
+    return {name: getattr(settings, name) for name in sections}
+
+
+def completed(run: StoredRun, sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The same sections, with the recorded band for a scalarizer that has none.
+
+    Raises
+    ------
+    ValueError
+        If a scalarizer cannot work on the run's spectra.
+    """
+    changes = dict(sections)
+    if "scalarizer" in changes and run.measurements:
+        changes["scalarizer"] = _with_band(run, changes["scalarizer"])
+        changes["scalarizer"].check(run.measurements[0].spectrum.energy)
+    return changes
 
 
 def counterfactual(
@@ -122,16 +136,10 @@ def counterfactual(
     settings and how far the agent looked ahead are as recorded. What the record holds
     is taken from it; what it does not hold from the ground truth. Without one, the
     agent may choose only what the record measured.
-
-    Raises
-    ------
-    ValueError
-        If a scalarizer cannot work on the spectra.
     """
     agent = _Rerun(run, timeline, changes, truth, on_step)
     retrace(run, agent)
     settings = run.settings.model_copy(update=dict(changes))
-    settings.scalarizer.check(run.measurements[0].spectrum.energy)
     made = Targets(settings.scalarizer), Targets(settings.scalarizer)
     paths = agent.measurements, run.measurements
     for targets, measured in zip(made, paths, strict=True):

@@ -63,12 +63,12 @@ def maps(analysis: Analysis) -> bytes:
     first.plot(x_nm, y_nm, color="white", linewidth=0.4, alpha=0.6)
     steps = np.arange(1, len(x_nm) + 1)
     points = first.scatter(x_nm, y_nm, c=steps, s=10, cmap="plasma")
-    drawing.figure.colorbar(points, ax=first, label="step")
+    _color_bar(drawing, points, first, "step")
     unit = run.settings.scalarizer.unit
     for axis, (name, values) in zip(others, shown.items(), strict=True):
         image = axis.imshow(values, cmap="viridis", extent=extent)
         axis.set_title(name if name == "truth" else f"{name} model")
-        drawing.figure.colorbar(image, ax=axis, label=f"target {unit}".strip())
+        _color_bar(drawing, image, axis, f"target {_in(unit)}".strip())
     for axis in drawing.axes[0]:
         axis.set(xlabel="x (nm)", ylabel="y (nm)")
     return drawing.png()
@@ -143,7 +143,10 @@ def against(analysis: Analysis, other: Counterfactual) -> bytes:
         y_nm, x_nm = zip(*places, strict=True)
         field.scatter(x_nm, y_nm, s=16, color=color, marker=marker, label=name)
     field.set(xlabel="x (nm)", ylabel="y (nm)")
-    field.legend(fontsize=8, framealpha=0.7, facecolor="0.5")
+    # Below, where it hides no place.
+    field.legend(
+        fontsize=8, facecolor="0.5", loc="upper center", bbox_to_anchor=(0.5, -0.18)
+    )
     return drawing.png()
 
 
@@ -210,6 +213,11 @@ def interventions(analysis: Analysis) -> bytes:
     axis.set(xlabel="step", ylabel=f"target {_in(unit)}")
     axis.legend(fontsize=8)
     return drawing.png()
+
+
+def _color_bar(drawing: Drawing, shown: Any, axis: Any, label: str) -> None:
+    """A bar as high as its axes."""
+    drawing.figure.colorbar(shown, ax=axis, label=label, fraction=0.046, pad=0.04)
 
 
 def _mark_interventions(axis: Any, analysis: Analysis, label: str = "") -> None:

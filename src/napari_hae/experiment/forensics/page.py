@@ -100,6 +100,7 @@ def chance_sentence(analysis: Analysis) -> str:
     """How the run compares with a random path, in words."""
     regret, measured = analysis.regret, len(analysis.run.measurements)
     better = regret.by_chance[-1] - regret.simple[-1]
+    unit = analysis.run.settings.scalarizer.unit
     if better <= 0:
         return (
             f"{measured} random places would be expected to find as much or more: the "
@@ -108,11 +109,13 @@ def chance_sentence(analysis: Analysis) -> str:
     if regret.simple[-1] == 0:
         return (
             "The best place of all was found; as many random ones would be expected to "
-            f"miss it by {regret.by_chance[-1]:.3g}."
+            f"fall {regret.by_chance[-1]:.3g} {unit}".rstrip()
+            + " short of it."
         )
     return (
-        f"The best place found is {regret.simple[-1]:.3g} below the best of all; that "
-        f"of as many random places would be expected {regret.by_chance[-1]:.3g} below."
+        f"The best place found is {regret.simple[-1]:.3g} {unit}".rstrip()
+        + " short of the best of all; that of as many random places would be expected "
+        + f"{regret.by_chance[-1]:.3g} short."
     )
 
 
@@ -164,10 +167,10 @@ def _regret(analysis: Analysis) -> Iterable[str]:
     yield _figure(
         figures.regret(analysis),
         f"By {reference}, with the scalarizer and regions of the end. Left: how far "
-        "the best place so far is below the best of all, and what is expected of "
-        "random places, in closed form. Middle: the same of every place, added up; it "
-        "grows less while the agent exploits. Right: places among the best 1 % of the "
-        "field; in grey, expected of random places.",
+        "the best place so far falls short of the best of all, and what is expected "
+        "of random places, in closed form. Middle: the same of every place, added up; "
+        "it grows less while the agent exploits. Right: places among the best 1 % of "
+        "the field; in grey, expected of random places.",
     )
 
 
@@ -183,7 +186,7 @@ def _interventions(analysis: Analysis) -> Iterable[str]:
     head = (
         "step",
         "what was done",
-        "went to x, y (nm)",
+        "chosen at x, y (nm)",
         "without it x, y (nm)",
         "predicted there",
         "apart (nm)",
@@ -199,7 +202,7 @@ def _interventions(analysis: Analysis) -> Iterable[str]:
                 _place(analysis, each.chosen.row, each.chosen.column),
                 _place(analysis, without.row, without.column) if without else "–",
                 _predicted(without.mean, without.std) if without else "–",
-                _number(each.distance_nm),
+                _apart(each.distance_nm),
                 f"{_number(each.best_before)} → {_number(each.best_after)} "
                 f"in {each.later} steps",
             )
@@ -314,6 +317,10 @@ def _place(analysis: Analysis, row: int, column: int) -> str:
 
 def _predicted(mean: float, std: float) -> str:
     return f"{mean:.4g} ± {std:.2g}" if math.isfinite(mean) else "no prediction"
+
+
+def _apart(distance_nm: float) -> str:
+    return _number(distance_nm) if distance_nm else "the same"
 
 
 def _number(value: float) -> str:
