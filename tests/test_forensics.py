@@ -429,14 +429,20 @@ def test_an_unknown_kind_of_intervention_is_told_by_its_name(steered, tmp_path):
     copy = tmp_path / "copy.hae"
     copy.mkdir()
     (copy / "arrays.zarr").symlink_to(steered.path / "arrays.zarr")
-    vote = {"event": "vote", "time": "", "step": 8, "who": "human", "why": "good edge"}
-    entries.insert(place, vote)
+    entry = {
+        "event": "toast",
+        "time": "",
+        "step": 8,
+        "who": "human",
+        "why": "good edge",
+    }
+    entries.insert(place, entry)
     journal = Journal(copy / JOURNAL)
     for entry in entries:
         fields = {k: v for k, v in entry.items() if k not in ("event", "time")}
         journal.append(entry["event"], **fields)
     journal.close()
-    each = by_words(analyse(open_run(copy)), "vote: good edge")
+    each = by_words(analyse(open_run(copy)), "toast (good edge)")
     assert not each.changed_the_choice
 
 

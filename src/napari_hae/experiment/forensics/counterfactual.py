@@ -10,7 +10,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.configuration import BadConfiguration, assign, in_words
+from napari_hae.experiment.forensics.references import scored
 from napari_hae.experiment.forensics.retracing import Masks, Retracing, retrace
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.targets import Targets
@@ -132,20 +134,16 @@ def counterfactual(
 ) -> Counterfactual:
     """Run the agent again from the recorded start, with some sections changed.
 
-    Initial design, positions that a human chose, regions, vetoes, other changes of
-    settings and how far the agent looked ahead are as recorded. What the record holds
-    is taken from it; what it does not hold from the ground truth. Without one, the
-    agent may choose only what the record measured.
+    Initial design, positions that a human or a plan chose, regions, vetoes, other
+    changes of settings and how far the agent looked ahead are as recorded. What the
+    record holds is taken from it; what it does not hold from the ground truth. Without
+    one, the agent may choose only what the record measured.
     """
     agent = _Rerun(run, timeline, changes, truth, on_step)
     retrace(run, agent)
     settings = run.settings.model_copy(update=dict(changes))
-    made = Targets(settings.scalarizer), Targets(settings.scalarizer)
-    paths = agent.measurements, run.measurements
-    for targets, measured in zip(made, paths, strict=True):
-        targets.restore(measured)
-        targets.rescore(settings.scalarizer)
-    values, recorded = (np.array(each.values) for each in made)
+    values = scored(agent.measurements, settings.scalarizer)[0]
+    recorded = scored(run.measurements, settings.scalarizer)[0]
     return Counterfactual(
         name=name,
         settings=settings,
@@ -180,7 +178,7 @@ class _Rerun(Retracing):
     ) -> None:
         first = run.first_settings.model_copy(update=dict(changes))
         super().__init__(replace(run, first_settings=first), timeline, lambda *_: None)
-        self._frame, self._changes = run.frame, dict(changes)
+        self._run, self._frame, self._changes = run, run.frame, dict(changes)
         self._truth, self._on_step = truth, on_step
         self._recorded: dict[Pixel, Spectrum] = {
             _pixel(m.proposal): m.spectrum for m in run.measurements
@@ -202,6 +200,7 @@ class _Rerun(Retracing):
         decision = next(self._decisions)
         self.learn_until(self.measurements, proposal.known)
         chosen = self._choose(decision)
+        Advisor.repeat(self, proposal, self.measurements)
         self._pixels.append(_pixel(chosen or proposal))
         if chosen is not None and not decision.is_refused:
             self._measure(chosen)
@@ -220,8 +219,17 @@ class _Rerun(Retracing):
     def retarget(self, targets: Sequence[float], errors: Sequence[float]) -> None:
         """Score everything again by the scalarizer in force here."""
         self._targets.rescore(self._targets.scalarizer)
-        known = len(targets)
-        super().retarget(self._targets.values[:known], self._targets.errors[:known])
+        known, values = len(targets), list(self._targets.values)
+        for step, target in enumerate(targets):
+            # A spectrum that a person discarded is discarded here too.
+            if not math.isfinite(target) and self._goes_along(step):
+                values[step] = math.nan
+        super().retarget(values[:known], self._targets.errors[:known])
+
+    def _goes_along(self, step: int) -> bool:
+        """Whether the recorded run measured the same pixel in a step."""
+        own, recorded = self.measurements, self._run.measurements
+        return _pixel(own[step].proposal) == _pixel(recorded[step].proposal)
 
     def _choose(self, decision: Decision) -> Proposal | None:
         """The recorded position where a human or the design chose; else the agent's."""

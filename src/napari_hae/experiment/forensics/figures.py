@@ -184,18 +184,20 @@ def clusters(analysis: Analysis) -> bytes:
 
 def patches(analysis: Analysis) -> bytes:
     """The surroundings of each measured place, in the order of the path."""
-    found, run = analysis.visited, analysis.run
-    assert run.survey is not None
-    count = len(found.patches)
-    rows = -(-count // _PATCHES_PER_ROW)
-    drawing = Drawing.of(rows, _PATCHES_PER_ROW, width=11, height=0.68 * rows)
-    low, high = float(run.survey.data[0].min()), float(run.survey.data[0].max())
-    for number, axis in enumerate(drawing.axes.ravel()):
-        axis.set_axis_off()
-        if number < count:
-            patch = found.patches[number]
-            axis.imshow(patch, cmap="gray", vmin=low, vmax=high)
-            axis.set_title(str(number + 1), fontsize=6, pad=1)
+    found = analysis.visited.patches
+    rows = -(-len(found) // _PATCHES_PER_ROW)
+    size = found.shape[1] + 1
+    # One image with gaps: hundreds of axes would take minutes.
+    sheet = np.full((rows * size, _PATCHES_PER_ROW * size), np.nan)
+    drawing = Drawing.of(1, 1, width=11, height=0.6 * rows + 0.1)
+    axis = drawing.axes[0, 0]
+    for number, patch in enumerate(found):
+        row, column = divmod(number, _PATCHES_PER_ROW)
+        top, left = row * size, column * size
+        sheet[top : top + size - 1, left : left + size - 1] = patch
+        axis.text(left, top, f"{number + 1}", fontsize=6, color=MARK, va="top")
+    axis.imshow(sheet, cmap="gray")
+    axis.set_axis_off()
     return drawing.png()
 
 

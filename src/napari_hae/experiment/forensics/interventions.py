@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from napari_hae.experiment.journal import Entry
     from napari_hae.experiment.stored import StoredRun
 
+_SAID = {
+    "queue": "you said where to measure next",
+    "alone": "you let the agent go on without asking",
+    "vote": "you voted on a spectrum",
+    "discard": "you discarded a measurement, or took it in again",
+}
 LATER = 10
 """So many steps after an intervention are looked at."""
 
@@ -139,8 +145,9 @@ def _words(run: StoredRun, timeline: Timeline, deed: Deed) -> tuple[str, ...]:
             case "refusal":
                 sentences.append("you vetoed the proposal")
             case event:
-                more = entry.get("why") or entry.get("text") or ""
-                sentences.append(f"{event}: {more}" if more else str(event))
+                sentences.append(_SAID.get(event, str(event)))
+        if entry.get("why") and sentences:
+            sentences[-1] += f" ({entry['why']})"
     # A stroke of the brush is many changes of the regions.
     return tuple(dict.fromkeys(sentences))
 

@@ -17,10 +17,13 @@ from napari_hae.agent.scalarizers import BandScalarizer, Scalarizer
 from napari_hae.experiment.targets import Targets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_hae.experiment.forensics.truth import Truth
     from napari_hae.experiment.stored import StoredRun
+    from napari_hae.types import Measurement
 
     Array = NDArray[np.float64]
 
@@ -80,14 +83,13 @@ class ReferenceMaker:
 
     def _make(self, scalarizer: Scalarizer) -> References:
         run = self._run
-        targets = Targets(scalarizer)
-        targets.restore(run.measurements)
-        targets.rescore(scalarizer)
         columns = run.frame.shape[1]
         places = np.array(
             [m.proposal.row * columns + m.proposal.column for m in run.measurements]
         )
-        values, errors = np.array(targets.values), np.array(targets.errors)
+        values, errors = scored(run.measurements, scalarizer)
+        # What a person discarded is no part of the final data.
+        values[[not m.usable for m in run.measurements]] = np.nan
         mature = predicted(run, places, values, errors)
         if self._truth is None:
             return References(mature)
@@ -95,6 +97,16 @@ class ReferenceMaker:
         spread = evenly_spread(run.frame.shape, FULL_POINTS)
         full = predicted(run, spread, truth.ravel()[spread])
         return References(mature, truth, full)
+
+
+def scored(
+    measurements: Sequence[Measurement], scalarizer: Scalarizer
+) -> tuple[Array, Array]:
+    """The targets that a scalarizer makes, and their errors, in order."""
+    targets = Targets(scalarizer)
+    for measurement in measurements:
+        targets.add(targets.score(measurement))
+    return np.array(targets.values), np.array(targets.errors)
 
 
 def predicted(
@@ -135,8 +147,12 @@ def decided(run: StoredRun) -> StoredRun:
     scalarizer = run.settings.scalarizer
     if not (isinstance(scalarizer, BandScalarizer) and scalarizer.is_automatic):
         return run
+    if not run.measurements:
+        return run
     band = choose_band([m.spectrum for m in run.measurements])
-    settings = run.settings.model_copy(
-        update={"scalarizer": scalarizer.with_band(*band)}
-    )
-    return replace(run, settings=settings)
+    banded = scalarizer.with_band(*band)
+    targets = Targets(banded)
+    for measurement in run.measurements:
+        targets.add(targets.score(measurement))
+    settings = run.settings.model_copy(update={"scalarizer": banded})
+    return replace(run, settings=settings, measurements=targets.measurements)

@@ -106,6 +106,8 @@ class Retracing(Advisor):
         decision = next(self._decisions)
         self.learn_until(measured, proposal.known)
         answer = self.answer(decision)
+        # What was not asked of the agent may have made it fit all the same.
+        super().repeat(proposal, measured)
         self._pixels.append((proposal.row, proposal.column))
         self._on_answer(decision, answer)
 
@@ -120,9 +122,9 @@ class Retracing(Advisor):
             self._tell(measurement)
 
     def answer(self, decision: Decision) -> Answer:
-        """What the agent proposes now; what a human chose does not make it fit."""
+        """What the agent proposes now; it does not fit where it was not asked."""
         policy = self._policy
-        if decision.proposal.chosen_by is ChosenBy.HUMAN:
+        if decision.proposal.chosen_by not in (ChosenBy.AGENT, ChosenBy.INITIAL):
             policy = copy.deepcopy(policy)
         pending = [self._pixels[number] for number in decision.pending]
         allowed = self._masks.of(decision.regions, decision.vetoed)
@@ -157,7 +159,7 @@ class Shadowed(Retracing):
         self._timeline, self._on_shadow = timeline, on_shadow
         self._shadows: dict[int, Policy] = {}
         self._changes = iter(settings_changes(run))
-        self._is_by_human = False
+        self._retargeted_by_human = iter(timeline.retargeted_by_human)
 
     def repeat(self, proposal: Proposal, measured: Sequence[Measurement]) -> None:
         """Ask the shadows whose turn it is; then as `Retracing`."""
@@ -172,9 +174,8 @@ class Shadowed(Retracing):
 
     def configure(self, settings: ExperimentSettings) -> None:
         """Take over settings; the shadows take over those that no human changed."""
-        self._is_by_human = is_human(next(self._changes).who)
         super().configure(settings)
-        if not self._is_by_human:
+        if not is_human(next(self._changes).who):
             for shadow in self._shadows.values():
                 shadow.configure(
                     model=settings.model,
@@ -192,7 +193,7 @@ class Shadowed(Retracing):
     def retarget(self, targets: Sequence[float], errors: Sequence[float]) -> None:
         """Take over targets; the shadows those that no human asked for."""
         super().retarget(targets, errors)
-        if not self._is_by_human:
+        if not next(self._retargeted_by_human):
             for shadow in self._shadows.values():
                 shadow.retarget(targets, errors)
 

@@ -9,7 +9,7 @@ from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import JOURNAL
 from napari_hae.experiment.regions import Regions
 from napari_hae.experiment.stored import SettingsChange
-from napari_hae.types import Proposal
+from napari_hae.types import ChosenBy, Proposal
 
 if TYPE_CHECKING:
     from napari_hae.experiment.stored import StoredRun
@@ -19,6 +19,8 @@ Pixel = tuple[int, int]
 _DROPPED = (
     "the settings were changed",
     "it counted on a proposal that was refused",
+    "you chose another place",
+    "the plan comes first",
 )
 """Why the loop drops what was computed ahead and never begun: that was no attempt."""
 _OF_THE_RUN = {
@@ -81,10 +83,18 @@ class Deed:
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """The decisions of a run, and what a human did between them, in order."""
+    """The decisions of a run, and what a human did between them, in order.
+
+    Attributes
+    ----------
+    retargeted_by_human
+        For each time that all measurements got new targets, whether a human was the
+        cause.
+    """
 
     decisions: tuple[Decision, ...]
     deeds: tuple[Deed, ...]
+    retargeted_by_human: tuple[bool, ...]
 
 
 @dataclass(eq=False)
@@ -95,6 +105,11 @@ class _Raw:
     place: int
     attempt: int
     refused_at: int | None = None
+
+    @property
+    def is_of_agent(self) -> bool:
+        """Whether the agent was asked for it."""
+        return self.proposal.chosen_by in (ChosenBy.AGENT, ChosenBy.INITIAL)
 
 
 _State = tuple[Regions, frozenset[Pixel]]
@@ -125,7 +140,8 @@ def timeline_of(run: StoredRun) -> Timeline:
             )
         )
     places = [source.place for source in made_at]
-    return Timeline(tuple(decisions), _deeds(entries, raw, places, states))
+    deeds = _deeds(entries, raw, places, states)
+    return Timeline(tuple(decisions), deeds, _retargetings(entries))
 
 
 def is_human(who: str) -> bool:
@@ -159,7 +175,7 @@ def _decisions(run: StoredRun, entries: list[Entry]) -> tuple[list[_Raw], list[_
             case "refusal" if entry["step"] in open_:
                 refused = open_.pop(entry["step"])
                 refused.refused_at = place
-                if entry["reason"] not in _DROPPED:
+                if entry["reason"] not in _DROPPED and refused.is_of_agent:
                     step = refused.proposal.step
                     attempts[step] = attempts.get(step, 0) + 1
                 if entry["keep_out"]:
@@ -202,6 +218,18 @@ def _deeds(
         lines = tuple(entry for _, entry in group)
         deeds.append(Deed(lines, before, after, *states[first]))
     return tuple(deeds)
+
+
+def _retargetings(entries: list[Entry]) -> tuple[bool, ...]:
+    """Whether a human was the cause of each line with new targets.
+
+    The cause stands in the line before; none does where an older format was read.
+    """
+    return tuple(
+        _is_of_a_human(entries[place - 1])
+        for place, entry in enumerate(entries)
+        if entry["event"] == "targets"
+    )
 
 
 def _is_of_a_human(entry: Entry) -> bool:
