@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_hae.gui.curves import Curve, CurvesPlot
+from napari_hae.gui.named_curves import Curve, CurvesPlot
 from napari_hae.gui.sections import section
 
 if TYPE_CHECKING:
