@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import json
+import re
 
 import numpy as np
 import pytest
@@ -119,3 +121,51 @@ def test_the_demo_runs_headless_and_leaves_a_report(tmp_path, capsys):
     assert main(["demo", "--headless", "--steps", "12", "--out", str(out)]) == 0
     assert out.with_suffix(".png").stat().st_size > 20_000
     assert "report:" in capsys.readouterr().out
+
+
+def test_forensics_writes_one_page_with_its_figures(tmp_path, capsys):
+    out = tmp_path / "first.hae"
+    usual = ["--set", "acquisition.kind='log_ei'", "--set", "initial.points=4"]
+    assert run(out, *usual, steps=8) == 0
+    capsys.readouterr()
+    against = ["--against", "random", "--against", "acquisition.kind=ucb"]
+    assert main(["forensics", str(out), *against]) == 0
+    said = capsys.readouterr().out
+    assert "8 spectra on simulated" in said
+    report = tmp_path / "first.html"
+    assert f"report: {report}" in said
+    page = report.read_text(encoding="utf-8")
+    pictures = re.findall('src="data:image/png;base64,([^"]+)"', page)
+    assert len(pictures) == page.count("<img") == 6
+    for picture in pictures:
+        assert base64.b64decode(picture).startswith(b"\x89PNG")
+    # It needs no other file.
+    assert "http" not in page
+    for title in ("Regret", "Interventions", "Against acquisition.kind=ucb"):
+        assert f"<h2>{title}</h2>" in page
+    assert "Nobody intervened." in page
+    assert "The truth is the simulated sample" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--against", "budget.steps=3"], "budget cannot be changed afterwards"),
+        (["--against", "acquisition.kind=magic"], "there is no 'magic'"),
+        (["--against", "ucb"], "section.name=value"),
+        (["--out", "{}"], "is a directory"),
+        (["--out", "{}/nowhere/report.html"], "there is no directory"),
+    ],
+)
+def test_wrong_use_of_forensics_is_told_in_words(
+    record, tmp_path, capsys, arguments, words
+):
+    given = [each.format(tmp_path) for each in arguments]
+    assert main(["forensics", str(record), *given]) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_forensics_of_what_is_no_record_is_told_so(tmp_path, capsys):
+    assert main(["forensics", str(tmp_path / "missing.hae")]) == 2
+    assert "is no record" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The command line: `napari-hae demo | run | resume | learn | info | export`."""
+"""The command line: `napari-hae demo | run | resume | learn | forensics | …`."""
 
 from __future__ import annotations
 
@@ -89,6 +89,24 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("record", type=Path, metavar="RUN.hae")
     info.add_argument("--json", action="store_true", help="as JSON")
     info.set_defaults(command=_info)
+
+    forensics = commands.add_parser(
+        "forensics", help="what a record's run did, why, and what else it might have"
+    )
+    forensics.add_argument("record", type=Path, metavar="RUN.hae")
+    forensics.add_argument(
+        "--out", type=Path, metavar="REPORT.html", help="default: beside the record"
+    )
+    forensics.add_argument(
+        "--against",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="random | SECTION.NAME=VALUE",
+        help="another agent from the same start, such as acquisition.kind=ucb; may be "
+        "given many times. A random path is always there",
+    )
+    forensics.set_defaults(command=_forensics)
 
     export = commands.add_parser("export", help="write a record for HyperSpy")
     export.add_argument("record", type=Path, metavar="RUN.hae")
@@ -320,6 +338,39 @@ def _as_text(run: StoredRun) -> str:
         )
     lines += [f"warning      {text}" for text in run.warnings]
     return "\n".join(lines)
+
+
+def _forensics(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from napari_hae.experiment.forensics.analysis import analyse
+    from napari_hae.experiment.forensics.counterfactual import changed_sections
+    from napari_hae.experiment.forensics.page import summary, write_page
+    from napari_hae.experiment.stored import open_run
+
+    run = open_run(options.record)
+    report = options.out or run.path.with_suffix(".html")
+    if report.is_dir():
+        raise ValueError(f"{report} is a directory; --out needs the name of a file")
+    if not report.parent.is_dir():
+        raise ValueError(f"there is no directory {report.parent} for the report")
+    against = {
+        ", ".join(words): changed_sections(run, words)
+        for words in options.against
+        if words != ["random"]
+    }
+    with tqdm(unit="step", disable=None) as progress:
+
+        def show(what: str, done: int, total: int) -> None:
+            progress.total = total
+            progress.set_description(what, refresh=False)
+            progress.update(done - progress.n)
+
+        analysis = analyse(run, against, show)
+    write_page(analysis, report)
+    print("\n".join(summary(analysis)))
+    print(f"report: {report}")
+    return DONE
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ class Background(QObject):
         super().__init__(parent)
         self._worker = ThreadPoolExecutor(1, "napari-hae-window")
         self._waiting = 0
+        self.closing = threading.Event()
+        """Set when the window closes: work that can end early is to end."""
         self._ended.connect(self._on_ended)
 
     @property
@@ -53,6 +56,7 @@ class Background(QObject):
 
     def close(self) -> None:
         """Wait for what is being done and end the thread; nothing is reported."""
+        self.closing.set()
         self._ended.disconnect(self._on_ended)
         self._worker.shutdown(wait=True, cancel_futures=True)
 

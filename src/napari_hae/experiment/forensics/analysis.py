@@ -1,0 +1,231 @@
+"""The whole analysis of a stored run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hae.experiment.forensics.counterfactual import (
+    Counterfactual,
+    completed,
+    counterfactual,
+)
+from napari_hae.experiment.forensics.curves import Agreement, Regret, agreement, regret
+from napari_hae.experiment.forensics.interventions import Intervention, interventions
+from napari_hae.experiment.forensics.references import (
+    ReferenceMaker,
+    References,
+    decided,
+)
+from napari_hae.experiment.forensics.retracing import Answer, Masks, Shadowed, retrace
+from napari_hae.experiment.forensics.timeline import Decision, Timeline, timeline_of
+from napari_hae.experiment.forensics.truth import NoTruth, Truth, truth_of
+from napari_hae.experiment.forensics.visited import Visited, visited
+from napari_hae.types import ChosenBy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from napari_hae.experiment.stored import StoredRun
+    from napari_hae.types import Proposal
+
+    Progress = Callable[[str, int, int], None]
+    """Is told what is being done, and how many of how many parts are done. It may raise
+    to end the analysis."""
+
+LEAST_USABLE = 3
+
+
+class Cancelled(Exception):
+    """Somebody ended the analysis before it was done."""
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What forensics found about a run.
+
+    Attributes
+    ----------
+    truth_words
+        What the ground truth is, or why there is none.
+    references
+        For the targets in force at the end.
+    agreement
+        The live model against each reference, by its name.
+    regret
+        Against the truth, or against the mature model's map where there is none.
+    retraced
+        How many of the agent's choices came out the same when it was asked again, out
+        of how many: if not all, what would have been chosen is not sure either.
+    """
+
+    run: StoredRun
+    truth_words: str
+    references: References
+    agreement: dict[str, Agreement]
+    regret: Regret
+    visited: Visited
+    interventions: tuple[Intervention, ...]
+    against: tuple[Counterfactual, ...]
+    retraced: tuple[int, int]
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether the ground truth is known."""
+        return self.references.truth is not None
+
+    @property
+    def full_error(self) -> float:
+        """The full model's own error against the truth, as in `Agreement`; else NaN."""
+        full, truth = self.references.full, self.references.truth
+        if full is None or truth is None:
+            return float("nan")
+        return agreement(full, truth)[0]
+
+
+def analyse(
+    run: StoredRun,
+    against: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Analysis:
+    """Analyse a stored run.
+
+    Parameters
+    ----------
+    against
+        For each counterfactual run its name, and the sections of the settings that
+        are different; a band that is not given stays the recorded one.
+
+    Raises
+    ------
+    NotARecord
+        If the run has no survey image.
+    ValueError
+        If the run has too few targets, or a scalarizer of `against` cannot work on its
+        spectra.
+    """
+    _ = run.frame
+    run = decided(run)
+    changes = {name: completed(run, each) for name, each in (against or {}).items()}
+    usable = sum(m.usable for m in run.measurements)
+    if usable < LEAST_USABLE:
+        raise ValueError(
+            f"{run.path} holds {usable} spectra with a target; forensics needs "
+            f"{LEAST_USABLE}"
+        )
+    timeline = timeline_of(run)
+    stages = _Stages(progress, len(timeline.decisions), 1 + len(changes))
+    stages.begin("ground truth")
+    truth, truth_words = _truth(run)
+    try:
+        makers = ReferenceMaker(run, truth)
+        references = makers.of(run.settings.scalarizer)
+        live = _Live(run, timeline, makers, stages)
+        others = []
+        for name, sections in changes.items():
+            stages.begin(name)
+            others.append(
+                counterfactual(
+                    run, timeline, sections, truth, name=name, on_step=stages.step
+                )
+            )
+        stages.begin("what was visited")
+        last = timeline.decisions[-1]
+        allowed = Masks(run).of(last.regions, last.vetoed)
+        path = [(m.proposal.row, m.proposal.column) for m in run.measurements]
+        return Analysis(
+            run=run,
+            truth_words=truth_words,
+            references=references,
+            agreement=live.agreement(),
+            regret=regret(path, references.best_known, run.settings.goal, allowed),
+            visited=visited(run, references.mature),
+            interventions=interventions(run, timeline, live.shadows, live.answers),
+            against=tuple(others),
+            retraced=live.retraced(),
+        )
+    finally:
+        if truth is not None:
+            truth.close()
+
+
+def _truth(run: StoredRun) -> tuple[Truth | None, str]:
+    try:
+        truth = truth_of(run)
+    except NoTruth as error:
+        return None, str(error)
+    return truth, truth.words
+
+
+class _Stages:
+    """Counts what is done for whoever watches."""
+
+    def __init__(self, progress: Progress, steps: int, passes: int) -> None:
+        self._progress, self._total = progress, steps * passes
+        self._what, self._done = "", 0
+
+    def begin(self, what: str) -> None:
+        self._what = what
+        self._progress(what, self._done, self._total)
+
+    def step(self) -> None:
+        self._done += 1
+        self._progress(self._what, self._done, self._total)
+
+
+class _Live:
+    """Goes through the run once, and notes what the live model predicts and chooses."""
+
+    def __init__(
+        self,
+        run: StoredRun,
+        timeline: Timeline,
+        makers: ReferenceMaker,
+        stages: _Stages,
+    ) -> None:
+        self._makers, self._stages, self._timeline = makers, stages, timeline
+        self.answers: dict[int, Proposal | None] = {}
+        self.shadows: dict[int, Proposal | None] = {}
+        self._found: dict[str, list[tuple[int, float, float]]] = {}
+        stages.begin("step by step")
+        self._agent = Shadowed(run, timeline, self._on_answer, self._on_shadow)
+        retrace(run, self._agent)
+
+    def agreement(self) -> dict[str, Agreement]:
+        """The live model against each reference."""
+        result = {}
+        for name, found in self._found.items():
+            steps, errors, ranks = zip(*found, strict=True)
+            result[name] = Agreement(
+                np.array(steps, dtype=np.intp), np.array(errors), np.array(ranks)
+            )
+        return result
+
+    def retraced(self) -> tuple[int, int]:
+        """How many of the agent's choices came out the same, of how many."""
+        asked = [
+            (decision.proposal, self.answers[decision.number])
+            for decision in self._timeline.decisions
+            if decision.proposal.chosen_by is ChosenBy.AGENT
+        ]
+        same = [
+            now is not None and (now.row, now.column) == (then.row, then.column)
+            for then, now in asked
+        ]
+        return sum(same), len(same)
+
+    def _on_answer(self, decision: Decision, answer: Answer) -> None:
+        proposal, maps = answer
+        self.answers[decision.number] = proposal
+        if maps is not None and not decision.is_refused:
+            references = self._makers.of(self._agent.settings.scalarizer)
+            for name, reference in references.named().items():
+                measures = agreement(maps.mean.astype(float), reference)
+                found = self._found.setdefault(name, [])
+                found.append((decision.proposal.step, *measures))
+        self._stages.step()
+
+    def _on_shadow(self, number: int, proposal: Proposal | None) -> None:
+        self.shadows[number] = proposal

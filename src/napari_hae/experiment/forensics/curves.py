@@ -1,0 +1,144 @@
+"""Step by step: how the live model came near, what was found, and what chance finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import gammaln
+from scipy.stats import rankdata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hae.agent.goal import Goal
+    from napari_hae.experiment.forensics.timeline import Pixel
+
+    Array = NDArray[np.float64]
+
+TOP = 0.01
+"""The share of all pixels that counts as the best."""
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """The live model's maps against a map that does not change.
+
+    Attributes
+    ----------
+    steps
+        At which the live model predicted, from 0.
+    error
+        Root mean square difference, in standard deviations of the reference over the
+        field: 1 is no better than its mean.
+    rank
+        Spearman's rank correlation.
+    """
+
+    steps: NDArray[np.intp]
+    error: Array
+    rank: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Regret:
+    """How far the best that was found is from the best that is there.
+
+    Places are valued by the reference, not by their measured targets, which noise may
+    have favoured; so no regret is below 0. In the target's unit, one value per step.
+
+    Attributes
+    ----------
+    simple
+        Of the best place so far.
+    cumulative
+        Of every place, added up.
+    by_chance
+        The simple regret that is expected of as many random places.
+    top
+        How many of the places so far are among the best of all pixels.
+    """
+
+    simple: Array
+    cumulative: Array
+    by_chance: Array
+    top: NDArray[np.intp]
+
+    @property
+    def chance_needs(self) -> int | None:
+        """How many random places are expected to find as much; None: more than asked.
+
+        Counted up to the number of steps only.
+        """
+        reached = np.flatnonzero(self.by_chance <= self.simple[-1])
+        return int(reached[0]) + 1 if len(reached) else None
+
+
+def agreement(live: Array, reference: Array) -> tuple[float, float]:
+    """Error and rank correlation of a live map, as `Agreement` has them."""
+    usable = np.isfinite(reference) & np.isfinite(live)
+    is_, seen = reference[usable], live[usable].astype(np.float64)
+    spread = float(is_.std()) if len(is_) else 0.0
+    if not spread:
+        return float("nan"), float("nan")
+    error = float(np.sqrt(np.mean((seen - is_) ** 2))) / spread
+    if not seen.std():
+        return error, float("nan")
+    ranks = np.corrcoef(rankdata(seen), rankdata(is_))
+    return error, float(ranks[0, 1])
+
+
+def regret(
+    path: Sequence[Pixel],
+    reference: Array,
+    goal: Goal,
+    allowed: NDArray[np.bool_],
+) -> Regret:
+    """The regret of a path.
+
+    Parameters
+    ----------
+    reference
+        The target of every pixel, `(rows, columns)`.
+    allowed
+        Same shape, True where the beam might be at the end of the run: the best of all,
+        and what chance draws from, lie there.
+    """
+    utility = goal.utility_of(reference)
+    visited = np.array([utility[pixel] for pixel in path])
+    there = utility[allowed & np.isfinite(utility)]
+    # What was measured before a region closed it was there too.
+    there = there if len(there) else visited[np.isfinite(visited)]
+    best = max(float(there.max()), float(np.nanmax(visited)))
+    worst = float(there.min())
+    valued = np.where(np.isfinite(visited), visited, worst)
+    chance = expected_best(there, len(path))
+    limit = np.sort(there)[-max(1, round(TOP * len(there)))]
+    return Regret(
+        simple=best - np.maximum.accumulate(valued),
+        cumulative=np.cumsum(best - valued),
+        by_chance=best - chance,
+        top=np.cumsum(valued >= limit),
+    )
+
+
+def expected_best(values: Array, draws: int) -> Array:
+    """The expected largest of 1 to `draws` values drawn without putting back.
+
+    The probability that the k-th smallest of N values is the largest of n drawn ones is
+    `C(k - 1, n - 1) / C(N, n)`. Beyond N draws it is the largest of all. Shape
+    `(draws,)`.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    count = len(ordered)
+    rank = np.arange(1, count + 1)
+    result = np.full(draws, ordered[-1])
+    for drawn in range(1, min(draws, count) + 1):
+        able = rank[drawn - 1 :]
+        log_ways = gammaln(able) - gammaln(drawn) - gammaln(able - drawn + 1)
+        log_all = gammaln(count + 1) - gammaln(drawn + 1) - gammaln(count - drawn + 1)
+        result[drawn - 1] = np.exp(log_ways - log_all) @ ordered[drawn - 1 :]
+    return result

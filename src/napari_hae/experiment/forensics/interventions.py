@@ -1,0 +1,202 @@
+"""What each intervention changed: the choice without it, and what came after."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hae.experiment.forensics.retracing import Masks
+from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.types import ChosenBy, Proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_hae.experiment.forensics.timeline import Decision, Deed, Timeline
+    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.stored import StoredRun
+
+_SAID = {
+    "queue": "you said where to measure next",
+    "alone": "you let the agent go on without asking",
+    "vote": "you voted on a spectrum",
+    "discard": "you discarded a measurement, or took it in again",
+}
+LATER = 10
+"""So many steps after an intervention are looked at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """Something that a human did, and the first choice that was made under it.
+
+    Attributes
+    ----------
+    words
+        What was done, one sentence for each thing.
+    chosen
+        Where the run went.
+    without
+        Where the agent would have gone on the same data without it; None if that is
+        not known, or nothing was left.
+    distance_nm
+        Between the two; NaN without the second.
+    best_before, best_after
+        The best target before the choice, and after this many `later` steps from it
+        on, by the targets in force at the end.
+    """
+
+    words: tuple[str, ...]
+    chosen: Proposal
+    without: Proposal | None
+    distance_nm: float
+    best_before: float
+    best_after: float
+    later: int
+
+    @property
+    def step(self) -> int:
+        """The step of the choice, from 0."""
+        return self.chosen.step
+
+    @property
+    def changed_the_choice(self) -> bool:
+        """Whether the agent would have gone elsewhere."""
+        return self.distance_nm > 0
+
+
+def interventions(
+    run: StoredRun,
+    timeline: Timeline,
+    shadows: Mapping[int, Proposal | None],
+    answers: Mapping[int, Proposal | None],
+) -> tuple[Intervention, ...]:
+    """All interventions of a run, in order.
+
+    Parameters
+    ----------
+    shadows
+        What would have been chosen without a deed, by its number.
+    answers
+        What the agent proposes in the place of decisions, by their number.
+    """
+    found = []
+    explained = set()
+    for number, deed in enumerate(timeline.deeds):
+        decision = timeline.decisions[deed.after]
+        explained.add(decision.number)
+        without = _vetoed(timeline, deed) or shadows.get(number)
+        words = _words(run, timeline, deed)
+        if decision.proposal.chosen_by is ChosenBy.HUMAN:
+            words = (*words, "you chose the place")
+        found.append(_intervention(run, words, decision, without))
+    for decision in timeline.decisions:
+        is_yours = decision.proposal.chosen_by is ChosenBy.HUMAN
+        if is_yours and decision.number not in explained:
+            without = answers.get(decision.number)
+            words = ("you chose the place",)
+            found.append(_intervention(run, words, decision, without))
+    return tuple(sorted(found, key=lambda each: each.step))
+
+
+def _intervention(
+    run: StoredRun,
+    words: tuple[str, ...],
+    decision: Decision,
+    without: Proposal | None,
+) -> Intervention:
+    chosen, goal = decision.proposal, run.settings.goal
+    targets = [m.target for m in run.measurements]
+    later = max(0, min(LATER, len(targets) - chosen.step))
+    return Intervention(
+        words=words,
+        chosen=chosen,
+        without=without,
+        distance_nm=math.nan if without is None else _nm(run, chosen, without),
+        best_before=goal.best(targets[: chosen.step]),
+        best_after=goal.best(targets[: chosen.step + later]),
+        later=later,
+    )
+
+
+def _nm(run: StoredRun, one: Proposal, other: Proposal) -> float:
+    places = (np.array(run.frame.nm(each.position)) for each in (one, other))
+    return float(np.hypot(*(next(places) - next(places))))
+
+
+def _vetoed(timeline: Timeline, deed: Deed) -> Proposal | None:
+    """What was vetoed, if that is all that was done: it is what was to be measured."""
+    if len(deed.entries) == 1 and deed.entries[0]["event"] == "refusal":
+        return timeline.decisions[deed.before].proposal
+    return None
+
+
+def _words(run: StoredRun, timeline: Timeline, deed: Deed) -> tuple[str, ...]:
+    sentences: list[str] = []
+    for entry in deed.entries:
+        match entry["event"]:
+            case "settings":
+                sentences += _of_settings(entry)
+            case "regions":
+                sentences.append(_of_regions(run, timeline, deed))
+            case "refusal":
+                sentences.append("you vetoed the proposal")
+            case event:
+                sentences.append(_SAID.get(event, str(event)))
+        if entry.get("why") and sentences:
+            sentences[-1] += f" ({entry['why']})"
+    # A stroke of the brush is many changes of the regions.
+    return tuple(dict.fromkeys(sentences))
+
+
+def _of_regions(run: StoredRun, timeline: Timeline, deed: Deed) -> str:
+    after = timeline.decisions[deed.after]
+    masks = Masks(run)
+    before, now = (
+        float(masks.of(regions, frozenset()).mean())
+        for regions in (deed.regions, after.regions)
+    )
+    return (
+        f"you changed the regions: {now:.0%} of the field may be measured, "
+        f"{before:.0%} before"
+    )
+
+
+def _of_settings(entry: Entry) -> list[str]:
+    return [
+        f"you changed {', '.join(_differences(section, change['old'], change['new']))}"
+        for section, change in entry["changes"].items()
+    ]
+
+
+def _differences(section: str, old: Any, new: Any) -> list[str]:
+    """What differs in a section, field by field, by the names that people see."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [f"{section}: {old} → {new}"]
+    before, after = (
+        getattr(ExperimentSettings.model_validate({section: values}), section)
+        for values in (old, new)
+    )
+    if type(before) is not type(after):
+        return [f"{section}: {_title(before)} → {_title(after)}"]
+    fields = type(after).model_fields
+    return [
+        f"{fields[name].title or name}: {_said(old.get(name))} → {_said(new[name])}"
+        for name in new
+        if old.get(name) != new[name] and name in fields
+    ]
+
+
+def _title(settings: Any) -> str:
+    return str(getattr(settings, "title", type(settings).__name__))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return "none" if value is None else str(value)

@@ -1,0 +1,327 @@
+"""The report of an analysis: one HTML page with its figures inside."""
+
+from __future__ import annotations
+
+import base64
+import math
+from html import escape
+from typing import TYPE_CHECKING
+
+from napari_hae.experiment.forensics import figures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from napari_hae.experiment.forensics.analysis import Analysis
+    from napari_hae.experiment.forensics.counterfactual import Counterfactual
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
+       max-width: 1000px; margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.6em; } h2 { font-size: 1.2em; margin-top: 2em; }
+figure { margin: 0.5em 0; break-inside: avoid; }
+figure img { max-width: 100%; }
+figcaption { color: #555; font-size: 0.9em; }
+table { border-collapse: collapse; margin: 1em 0; }
+th, td { text-align: left; padding: 0.25em 0.9em 0.25em 0;
+         border-bottom: 1px solid #ccc; vertical-align: top; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+tr { break-inside: avoid; }
+@media print { body { margin: 0; max-width: none; } }
+"""
+
+
+def write_page(analysis: Analysis, path: Path) -> None:
+    """Write the report; an existing file of that name is replaced.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    path.write_text(page(analysis), encoding="utf-8")
+
+
+def page(analysis: Analysis) -> str:
+    """The report as HTML that needs no other file."""
+    run = analysis.run
+    parts = [
+        f"<h1>Forensics of {escape(run.path.name)}</h1>",
+        _paragraph(*summary(analysis)),
+        *_section("Where it went", _maps(analysis)),
+        *_section("How the model came near", _agreement(analysis)),
+        *_section("Regret", _regret(analysis)),
+        *_section("Interventions", _interventions(analysis)),
+    ]
+    for other in analysis.against:
+        title = f"Against {other.name}"
+        parts += _section(title, _against(analysis, other))
+    parts += _section("What was visited", _visited(analysis))
+    body = "\n".join(parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>Forensics of {escape(run.path.name)}</title>\n"
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def summary(analysis: Analysis) -> list[str]:
+    """The analysis in a few sentences."""
+    run, regret = analysis.run, analysis.regret
+    targets = [m.target for m in run.measurements]
+    best, unit = run.settings.goal.best(targets), run.settings.scalarizer.unit
+    rows, columns = run.frame.shape
+    measured = len(targets)
+    sentences = [
+        f"{measured} spectra on {run.instrument}, {measured / (rows * columns):.1%} of "
+        f"{rows} × {columns} pixels; {run.finish_reason or 'not ended'}.",
+        f"The best target is {best:.4g} {unit}".rstrip()
+        + f", at step {targets.index(best) + 1}.",
+        _truth_sentence(analysis),
+        chance_sentence(analysis),
+    ]
+    if measured and len(regret.top):
+        known = "the truth" if analysis.has_truth else "the mature model's map"
+        sentences.append(
+            f"By {known}, {regret.top[-1]} of the places are in the top 1 % of the "
+            f"field; of as many random ones {measured * 0.01:.1f} would be."
+        )
+    same, of = analysis.retraced
+    if same < of:
+        sentences.append(
+            f"Asked again, the agent chose the same in {same} of {of} steps only: what "
+            "it would have chosen is not sure here."
+        )
+    return sentences
+
+
+def chance_sentence(analysis: Analysis) -> str:
+    """How the run compares with a random path, in words."""
+    regret, measured = analysis.regret, len(analysis.run.measurements)
+    better = regret.by_chance[-1] - regret.simple[-1]
+    unit = analysis.run.settings.scalarizer.unit
+    if better <= 0:
+        return (
+            f"{measured} random places would be expected to find as much or more: the "
+            "agent was no help here."
+        )
+    if regret.simple[-1] == 0:
+        return (
+            "The best place of all was found; as many random ones would be expected to "
+            f"fall {regret.by_chance[-1]:.3g} {unit}".rstrip()
+            + " short of it."
+        )
+    return (
+        f"The best place found is {regret.simple[-1]:.3g} {unit}".rstrip()
+        + " short of the best of all; that of as many random places would be expected "
+        + f"{regret.by_chance[-1]:.3g} short."
+    )
+
+
+def _truth_sentence(analysis: Analysis) -> str:
+    if analysis.has_truth:
+        return f"The truth is {analysis.truth_words}."
+    return (
+        f"There is no ground truth: {analysis.truth_words}. The run is held against "
+        "the mature model's map, which knows only what was measured."
+    )
+
+
+def _maps(analysis: Analysis) -> Iterable[str]:
+    yield _figure(
+        figures.maps(analysis),
+        "The path over the survey image, coloured by step, and the maps that the live "
+        "model is held against. The mature model is trained on the final data"
+        + (
+            "; the full one on the truth, at pixels spread evenly over the field."
+            if analysis.has_truth
+            else "."
+        ),
+    )
+
+
+def _agreement(analysis: Analysis) -> Iterable[str]:
+    if not analysis.agreement:
+        yield _paragraph("The run used no model.")
+        return
+    ends = [
+        f"Against the {name}{'' if name == 'truth' else ' model'} its error went from "
+        f"{found.error[0]:.2f} to {found.error[-1]:.2f}, its rank correlation from "
+        f"{found.rank[0]:.2f} to {found.rank[-1]:.2f}."
+        for name, found in analysis.agreement.items()
+    ]
+    yield _paragraph(*ends)
+    yield _figure(
+        figures.agreement(analysis),
+        "The live model's map at each step against maps that do not change: root mean "
+        "square error in standard deviations over the field (1 is no better than the "
+        "mean), and Spearman's rank correlation (1 is the right order). Where the "
+        "scalarizer changed, each step is held against maps of its own target.",
+    )
+
+
+def _regret(analysis: Analysis) -> Iterable[str]:
+    reference = "the truth" if analysis.has_truth else "the mature model's map"
+    yield _paragraph(chance_sentence(analysis))
+    yield _figure(
+        figures.regret(analysis),
+        f"By {reference}, with the scalarizer and regions of the end. Left: how far "
+        "the best place so far falls short of the best of all, and what is expected "
+        "of random places, in closed form. Middle: the same of every place, added up; "
+        "it grows less while the agent exploits. Right: places among the best 1 % of "
+        "the field; in grey, expected of random places.",
+    )
+
+
+def _interventions(analysis: Analysis) -> Iterable[str]:
+    if not analysis.interventions:
+        yield _paragraph("Nobody intervened.")
+        return
+    unit = analysis.run.settings.scalarizer.unit
+    yield _figure(
+        figures.interventions(analysis),
+        "All targets by the scalarizer of the end; dashed, the interventions.",
+    )
+    head = (
+        "step",
+        "what was done",
+        "chosen at x, y (nm)",
+        "without it x, y (nm)",
+        "predicted there",
+        "apart (nm)",
+        f"best before → after {unit}",
+    )
+    rows = []
+    for each in analysis.interventions:
+        without = each.without
+        rows.append(
+            (
+                str(each.step + 1),
+                "; ".join(each.words),
+                _place(analysis, each.chosen.row, each.chosen.column),
+                _place(analysis, without.row, without.column) if without else "–",
+                _predicted(without.mean, without.std) if without else "–",
+                _apart(each.distance_nm),
+                f"{_number(each.best_before)} → {_number(each.best_after)} "
+                f"in {each.later} steps",
+            )
+        )
+    yield _table(head, rows)
+    yield _paragraph(
+        "Without it: where the agent would have gone on the same measurements, had the "
+        "line's intervention not been. What came after is not its effect alone."
+    )
+
+
+def _against(analysis: Analysis, other: Counterfactual) -> Iterable[str]:
+    if other.measured_only:
+        yield _paragraph(
+            "What lies in pixels that were not measured is not known. So the agent was "
+            "let loose among the measured ones only: this tells whether it would have "
+            "come to the best of them sooner, not what else it would have found."
+        )
+    else:
+        yield _paragraph(
+            "The agent started from the recorded initial design and went its own way. "
+            "What the record does not hold was taken from the ground truth."
+        )
+    yield _paragraph(against_sentence(other))
+    yield _figure(
+        figures.against(analysis, other),
+        "The best target so far, both by the scalarizer of this comparison; and where "
+        "both went.",
+    )
+
+
+def against_sentence(other: Counterfactual) -> str:
+    """A counterfactual run in words."""
+    if other.parts_at is None:
+        return "It would have gone the same way."
+    unit = other.settings.scalarizer.unit
+    ours, theirs = other.recorded_best[-1], other.best[-1]
+    return (
+        f"It leaves the recorded path at step {other.parts_at + 1} and shares "
+        f"{other.in_common} of {len(other.path)} pixels with it. Its best target is "
+        f"{_number(theirs)} {unit}".rstrip()
+        + f" (first at step {_first(other.best)}); the recorded path's is "
+        + f"{_number(ours)} {unit}".rstrip()
+        + f" (step {_first(other.recorded_best)})."
+    )
+
+
+def _visited(analysis: Analysis) -> Iterable[str]:
+    found, run = analysis.visited, analysis.run
+    unit = run.settings.scalarizer.unit
+    yield _figure(
+        figures.clusters(analysis),
+        "Pixels that look alike to the model, by k-means on its features, numbered "
+        "from the most promising by the mature model's map; and how much of the field "
+        "and of the path each has.",
+    )
+    head = ("cluster", "of the field", "visits", f"mean target {unit}", "predicted")
+    rows = [
+        (
+            str(number),
+            f"{each.share:.1%}",
+            str(each.visits),
+            _number(each.mean_target),
+            _number(each.predicted),
+        )
+        for number, each in enumerate(found.clusters, start=1)
+    ]
+    yield _table(head, rows)
+    yield _figure(
+        figures.patches(analysis),
+        "The survey image around each measured place, in the order of the path.",
+    )
+
+
+def _first(best: Iterable[float]) -> int:
+    """The step, from 1, at which the last value of a best-so-far was reached."""
+    values = list(best)
+    return next((n for n, v in enumerate(values, 1) if v == values[-1]), len(values))
+
+
+def _section(title: str, parts: Iterable[str]) -> list[str]:
+    return [f"<h2>{escape(title)}</h2>", *parts]
+
+
+def _paragraph(*sentences: str) -> str:
+    return f"<p>{escape(' '.join(sentences))}</p>"
+
+
+def _figure(png: bytes, caption: str) -> str:
+    data = base64.b64encode(png).decode("ascii")
+    words = escape(caption)
+    return (
+        f'<figure><img alt="{words}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{words}</figcaption></figure>"
+    )
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    def row(cells: Iterable[str], kind: str) -> str:
+        inside = "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in cells)
+        return f"<tr>{inside}</tr>"
+
+    lines = "".join(row(each, "td") for each in rows)
+    return f"<table><thead>{row(head, 'th')}</thead><tbody>{lines}</tbody></table>"
+
+
+def _place(analysis: Analysis, row: int, column: int) -> str:
+    frame = analysis.run.frame
+    y_nm, x_nm = frame.nm(frame.position(row, column))
+    return f"{x_nm:.4g}, {y_nm:.4g}"
+
+
+def _predicted(mean: float, std: float) -> str:
+    return f"{mean:.4g} ± {std:.2g}" if math.isfinite(mean) else "no prediction"
+
+
+def _apart(distance_nm: float) -> str:
+    return _number(distance_nm) if distance_nm else "the same"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "–"

@@ -1,0 +1,245 @@
+"""The decisions of a stored run, each with all that was decided on, and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_hae.experiment.journal import Entry, read_journal
+from napari_hae.experiment.record import JOURNAL
+from napari_hae.experiment.regions import Regions
+from napari_hae.experiment.stored import SettingsChange
+from napari_hae.types import ChosenBy, Proposal
+
+if TYPE_CHECKING:
+    from napari_hae.experiment.stored import StoredRun
+
+Pixel = tuple[int, int]
+
+_DROPPED = (
+    "the settings were changed",
+    "it counted on a proposal that was refused",
+    "you chose another place",
+    "the plan comes first",
+)
+"""Why the loop drops what was computed ahead and never begun: that was no attempt."""
+_OF_THE_RUN = {
+    *("start", "survey", "proposal", "measurement", "maps", "targets", "warning"),
+    *("refusal", "resume", "end"),
+}
+"""What a run writes into its journal by itself."""
+_NOT_HUMAN = {"automatic", "instrument", "resume", "agent"}
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """One proposal, with what it was made on.
+
+    Attributes
+    ----------
+    attempt
+        How often its step was asked for before.
+    regions, vetoed
+        In force when it was made, which is earlier than when it was journalled if it
+        was computed ahead.
+    pending
+        The numbers of earlier decisions that were under way then.
+    is_refused
+        Whether it was not measured.
+    """
+
+    number: int
+    proposal: Proposal
+    attempt: int
+    regions: Regions
+    vetoed: frozenset[Pixel]
+    pending: tuple[int, ...]
+    is_refused: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Deed:
+    """What a human did between two decisions, as it stands in the journal.
+
+    Attributes
+    ----------
+    entries
+        The journal's lines, in order.
+    before
+        The number of the last decision before it, whose state of the agent is the one
+        that it met.
+    after
+        The number of the first decision that was made under it.
+    regions, vetoed
+        In force before it.
+    """
+
+    entries: tuple[Entry, ...]
+    before: int
+    after: int
+    regions: Regions
+    vetoed: frozenset[Pixel]
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """The decisions of a run, and what a human did between them, in order.
+
+    Attributes
+    ----------
+    retargeted_by_human
+        For each time that all measurements got new targets, whether a human was the
+        cause.
+    """
+
+    decisions: tuple[Decision, ...]
+    deeds: tuple[Deed, ...]
+    retargeted_by_human: tuple[bool, ...]
+
+
+@dataclass(eq=False)
+class _Raw:
+    """A proposal on its way through the journal."""
+
+    proposal: Proposal
+    place: int
+    attempt: int
+    refused_at: int | None = None
+
+    @property
+    def is_of_agent(self) -> bool:
+        """Whether the agent was asked for it."""
+        return self.proposal.chosen_by in (ChosenBy.AGENT, ChosenBy.INITIAL)
+
+
+_State = tuple[Regions, frozenset[Pixel]]
+"""Regions and vetoed pixels."""
+
+
+def timeline_of(run: StoredRun) -> Timeline:
+    """Read the journal of a run once more, for what decisions rested on."""
+    entries = read_journal(run.path / JOURNAL)
+    raw, states = _decisions(run, entries)
+    made_at = [_made_at(each, raw[:number]) for number, each in enumerate(raw)]
+    decisions = []
+    for number, (each, source) in enumerate(zip(raw, made_at, strict=True)):
+        pending = tuple(
+            earlier
+            for earlier, other in enumerate(raw[:number])
+            if other.proposal.step >= each.proposal.known
+            and (other.refused_at is None or other.refused_at > source.place)
+        )
+        decisions.append(
+            Decision(
+                number,
+                each.proposal,
+                each.attempt,
+                *states[source.place],
+                pending,
+                each.refused_at is not None,
+            )
+        )
+    places = [source.place for source in made_at]
+    deeds = _deeds(entries, raw, places, states)
+    return Timeline(tuple(decisions), deeds, _retargetings(entries))
+
+
+def is_human(who: str) -> bool:
+    """Whether an entry's `who` means a person."""
+    return who not in _NOT_HUMAN
+
+
+def _decisions(run: StoredRun, entries: list[Entry]) -> tuple[list[_Raw], list[_State]]:
+    """All proposals that came to something, and what held before each line."""
+    proposals = iter([x for x in run.history if isinstance(x, Proposal)])
+    upcoming = next(proposals, None)
+    found: list[_Raw] = []
+    open_: dict[int, _Raw] = {}
+    attempts: dict[int, int] = {}
+    regions, vetoed = Regions(), frozenset[Pixel]()
+    states: list[_State] = []
+    for place, entry in enumerate(entries):
+        states.append((regions, vetoed))
+        match entry["event"]:
+            case "regions":
+                regions = Regions.from_json(entry["regions"])
+            case "resume":
+                attempts.clear()
+                open_.clear()
+            case "proposal" if upcoming is not None and _is(entry, upcoming):
+                attempt = attempts.get(upcoming.step, 0)
+                each = _Raw(upcoming, place, attempt)
+                found.append(each)
+                open_[upcoming.step] = each
+                upcoming = next(proposals, None)
+            case "refusal" if entry["step"] in open_:
+                refused = open_.pop(entry["step"])
+                refused.refused_at = place
+                if entry["reason"] not in _DROPPED and refused.is_of_agent:
+                    step = refused.proposal.step
+                    attempts[step] = attempts.get(step, 0) + 1
+                if entry["keep_out"]:
+                    pixel = refused.proposal.row, refused.proposal.column
+                    vetoed = vetoed | {pixel}
+    return found, states
+
+
+def _is(entry: Entry, proposal: Proposal) -> bool:
+    """Whether a line is that of a proposal; those that came to nothing are skipped."""
+    kept = proposal.step, proposal.row, proposal.column, proposal.known
+    return (entry["step"], entry["row"], entry["column"], entry["known"]) == kept
+
+
+def _made_at(decision: _Raw, earlier: list[_Raw]) -> _Raw:
+    """The decision at whose line this one was made: with look-ahead, an earlier one."""
+    known = decision.proposal.known
+    if known < decision.proposal.step:
+        for other in reversed(earlier):
+            if other.proposal.step == known:
+                return other
+    return decision
+
+
+def _deeds(
+    entries: list[Entry], raw: list[_Raw], made_at: list[int], states: list[_State]
+) -> tuple[Deed, ...]:
+    """What a human did in mid-run, in groups that met the same decision first."""
+    groups: dict[int, list[tuple[int, Entry]]] = {}
+    for place, entry in enumerate(entries):
+        if not (raw and place > raw[0].place and _is_of_a_human(entry)):
+            continue
+        after = next((n for n, made in enumerate(made_at) if made > place), None)
+        if after is not None:
+            groups.setdefault(after, []).append((place, entry))
+    deeds = []
+    for after, group in groups.items():
+        first = group[0][0]
+        before = max(n for n, each in enumerate(raw) if each.place < first)
+        lines = tuple(entry for _, entry in group)
+        deeds.append(Deed(lines, before, after, *states[first]))
+    return tuple(deeds)
+
+
+def _retargetings(entries: list[Entry]) -> tuple[bool, ...]:
+    """Whether a human was the cause of each line with new targets.
+
+    The cause stands in the line before; none does where an older format was read.
+    """
+    return tuple(
+        _is_of_a_human(entries[place - 1])
+        for place, entry in enumerate(entries)
+        if entry["event"] == "targets"
+    )
+
+
+def _is_of_a_human(entry: Entry) -> bool:
+    if entry["event"] == "refusal":
+        return bool(entry["keep_out"])
+    if entry["event"] in _OF_THE_RUN:
+        return False
+    return is_human(str(entry.get("who", "human")))
+
+
+def settings_changes(run: StoredRun) -> list[SettingsChange]:
+    """The changes of settings in the order in which the agent hears of them."""
+    return [x for x in run.history if isinstance(x, SettingsChange)]

@@ -1,0 +1,156 @@
+"""The ground truth of a run, where the spectrum of every pixel can be had."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from napari_hae.coordinates import FieldFrame
+from napari_hae.instruments.base import InstrumentError
+from napari_hae.instruments.replay import ReplaySettings
+from napari_hae.instruments.simulated import SimulatedMicroscope
+from napari_hae.instruments.simulated_sample import (
+    ENERGY,
+    pixel_centres_nm,
+    sample_of,
+)
+from napari_hae.instruments.simulated_settings import SimulatedSettings
+from napari_hae.instruments.spectrum_images import read_spectrum_image
+from napari_hae.types import Spectrum, dose_electrons
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_hae.agent.scalarizers import Scalarizer
+    from napari_hae.experiment.stored import StoredRun
+
+    Array = NDArray[np.float64]
+
+
+class NoTruth(ValueError):
+    """There is no ground truth of a run; the text says why."""
+
+
+class Truth(Protocol):
+    """What lies in every pixel."""
+
+    words: str
+    """What it is, as the end of a sentence."""
+
+    def targets(self, scalarizer: Scalarizer) -> Array:
+        """The target in every pixel, `(rows, columns)`; NaN where there is none."""
+        ...
+
+    def measured(self, row: int, column: int) -> Spectrum:
+        """What an exposure there would give."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files."""
+        ...
+
+
+def truth_of(run: StoredRun) -> Truth:
+    """The ground truth of a run.
+
+    Raises
+    ------
+    NoTruth
+        If the instrument knows none, or its file is not there any more.
+    """
+    makers: dict[str, Callable[[StoredRun], Truth]] = {
+        "replay": _Replayed,
+        "simulated": _Simulated,
+    }
+    if run.instrument not in makers:
+        raise NoTruth(
+            f"what lies in every pixel is not known for the instrument {run.instrument}"
+        )
+    try:
+        return makers[run.instrument](run)
+    except (InstrumentError, ValueError) as error:
+        raise NoTruth(str(error)) from error
+
+
+class _Replayed:
+    """The spectrum image that was replayed."""
+
+    words = "the spectrum image that was replayed, its noise included"
+
+    def __init__(self, run: StoredRun) -> None:
+        settings = ReplaySettings.model_validate(run.instrument_settings)
+        file = settings.file
+        if file is None or not Path(file).exists():
+            raise NoTruth(f"the file that was replayed is not there any more: {file}")
+        self._data = read_spectrum_image(file, settings.survey_file)
+        self._frame = FieldFrame(self._data.shape, self._data.fov_nm)
+        self._exposure_s = run.settings.measurement.exposure_s
+        if self._data.shape != run.frame.shape:
+            self.close()
+            raise NoTruth(
+                f"{file} has {self._data.shape} pixels now, the record "
+                f"{run.frame.shape}: it is another one"
+            )
+
+    def targets(self, scalarizer: Scalarizer) -> Array:
+        targets = np.empty(self._data.shape)
+        for row, column in np.ndindex(self._data.shape):
+            targets[row, column] = scalarizer(self.measured(row, column))
+        return targets
+
+    def measured(self, row: int, column: int) -> Spectrum:
+        data, position = self._data, self._frame.position(row, column)
+        counts = data.spectrum(row, column)
+        return Spectrum(
+            counts, data.energy, data.detector, position, self._exposure_s, math.nan
+        )
+
+    def close(self) -> None:
+        self._data.close()
+
+
+class _Simulated:
+    """The sample that the seeds describe, before drift, damage and contamination."""
+
+    words = "the simulated sample without noise, drift and damage"
+
+    def __init__(self, run: StoredRun) -> None:
+        settings = SimulatedSettings.model_validate(run.instrument_settings)
+        self._frame, self._sample = run.frame, sample_of(settings)
+        self._exposure_s = run.settings.measurement.exposure_s
+        self._dose_e = dose_electrons(settings.current_pa, self._exposure_s)
+        at_once: dict[str, Any] = {"realtime": False, "dead_time_s": 0.0}
+        self._microscope = SimulatedMicroscope(settings.model_copy(update=at_once))
+        self._microscope.connect()
+
+    def targets(self, scalarizer: Scalarizer) -> Array:
+        rows, columns = self._frame.shape
+        targets = np.empty((rows, columns))
+        for row in range(rows):
+            line = slice(row, row + 1)
+            points = pixel_centres_nm((rows, columns), self._frame.fov_nm, line)
+            counts = self._dose_e * self._sample.spectra(points.reshape(-1, 2))
+            for column, each in enumerate(counts.astype(np.float32)):
+                targets[row, column] = scalarizer(self._spectrum(row, column, each))
+        return targets
+
+    def measured(self, row: int, column: int) -> Spectrum:
+        self._microscope.place_beam(self._frame.position(row, column))
+        self._microscope.unblank()
+        spectrum = self._microscope.acquire_spectrum("EELS", self._exposure_s)
+        self._microscope.blank()
+        return spectrum
+
+    def close(self) -> None:
+        self._microscope.disconnect()
+
+    def _spectrum(self, row: int, column: int, counts: NDArray[np.float32]) -> Spectrum:
+        position = self._frame.position(row, column)
+        return Spectrum(
+            counts, ENERGY, "EELS", position, self._exposure_s, self._dose_e
+        )

@@ -1,0 +1,505 @@
+"""What is said of a stored run afterwards, on small runs with interventions."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from measured_files import save
+from napari_hae.agent.acquisition import MaximumUncertainty, UpperConfidenceBound
+from napari_hae.agent.goal import Goal
+from napari_hae.agent.scalarizers import BandIntegral
+from napari_hae.experiment.configuration import configure
+from napari_hae.experiment.events import RunState
+from napari_hae.experiment.forensics.analysis import Cancelled, analyse
+from napari_hae.experiment.forensics.counterfactual import (
+    changed_sections,
+    completed,
+    counterfactual,
+)
+from napari_hae.experiment.forensics.curves import agreement, expected_best, regret
+from napari_hae.experiment.forensics.interventions import LATER
+from napari_hae.experiment.forensics.timeline import timeline_of
+from napari_hae.experiment.forensics.truth import NoTruth, truth_of
+from napari_hae.experiment.forensics.visited import CLUSTERS, clustered
+from napari_hae.experiment.journal import Journal, read_journal
+from napari_hae.experiment.record import JOURNAL, Record
+from napari_hae.experiment.regions import MaskRegion, Regions
+from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.settings import LoopSettings
+from napari_hae.experiment.stored import open_run
+from napari_hae.instruments.catalogue import guarded
+
+TIMEOUT_S = 120
+SIDE = 32
+STEPS = 26
+CHANGE_AT, PAINT_AT, BAND_AT, ASK_AT = 11, 14, 17, 20
+
+
+def runner_of(folder, name="simulated", **sections):
+    """A runner on a small instrument, and the instrument."""
+    values = {
+        "budget": {"steps": STEPS},
+        "initial": {"points": 6},
+        "seed": 1,
+        **sections,
+    }
+    made = configure(name, values)
+    gate = guarded(made.instrument, made.instrument_settings)
+    gate.connect()
+    record = Record.create(
+        folder / f"{len(list(folder.iterdir()))}",
+        instrument=made.instrument,
+        instrument_settings=made.instrument_settings,
+        settings=made.settings,
+    )
+    return Runner(gate, record, made.settings), gate
+
+
+def finish(runner, gate):
+    runner.start()
+    assert runner.wait(TIMEOUT_S)
+    gate.disconnect()
+    return open_run(runner.record.path)
+
+
+def zone(field_nm=200.0):
+    """The upper right of the field."""
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[:10, 16:] = True
+    scale = SIDE / field_nm
+    matrix = np.array([[scale, 0, -0.5], [0, scale, -0.5]])
+    return Regions(forbidden=(MaskRegion("zone", mask, matrix),))
+
+
+def intervene(runner):
+    """Do something to a run of each kind, each at its step."""
+
+    def configure_(**sections):
+        runner.configure(runner.settings.model_copy(update=sections))
+
+    def act(measurement):
+        match measurement.step:
+            case 11:
+                configure_(acquisition=UpperConfidenceBound(beta=5.0))
+            case 14:
+                runner.set_regions(zone())
+            case 17:
+                configure_(scalarizer=BandIntegral(low_ev=0.65, high_ev=0.75))
+            case 20:
+                loop = runner.settings.loop
+                configure_(loop=loop.model_copy(update={"approve": True}))
+
+    vetoes = iter([True, False, True])
+
+    def answer(state):
+        if state is RunState.WAITING:
+            say = runner.veto if next(vetoes, False) else runner.approve
+            say()
+
+    runner.events.measured.connect(act)
+    runner.events.state_changed.connect(answer)
+
+
+SIMULATED = {"instrument": {"shape": [SIDE, SIDE]}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def plain(folder):
+    """A run on which nobody intervened."""
+    return finish(*runner_of(folder, **SIMULATED))
+
+
+@pytest.fixture(scope="module")
+def steered(folder):
+    """A run with a change of settings, a zone, another band and two vetoes."""
+    runner, gate = runner_of(folder, **SIMULATED)
+    intervene(runner)
+    return finish(runner, gate)
+
+
+@pytest.fixture(scope="module")
+def cube(folder):
+    """A spectrum image whose band 0.4 to 0.7 eV is bright in two blobs."""
+    y, x = np.mgrid[:20, :24]
+    bright = np.exp(-((y - 6) ** 2 + (x - 16) ** 2) / 12)
+    bright += 0.6 * np.exp(-((y - 14) ** 2 + (x - 5) ** 2) / 20)
+    counts = np.full((20, 24, 16), 5.0)
+    counts[..., 4:8] += 200 * bright[..., None]
+    counts = np.random.default_rng(0).poisson(counts).astype(np.uint16)
+    axes = (
+        {"name": "height", "units": "nm", "scale": 2.0, "size": 20},
+        {"name": "width", "units": "nm", "scale": 2.0, "size": 24},
+        {"name": "Energy", "units": "eV", "scale": 0.1, "size": 16},
+    )
+    return save(folder / "cube.hspy", counts, *axes)
+
+
+@pytest.fixture(scope="module")
+def replayed(folder, cube):
+    return finish(*runner_of(folder, "replay", instrument={"file": str(cube)}))
+
+
+@pytest.fixture(scope="module")
+def of_steered(steered):
+    return analyse(steered, {"UCB": {"acquisition": UpperConfidenceBound()}})
+
+
+@pytest.fixture(scope="module")
+def of_replayed(replayed):
+    return analyse(replayed)
+
+
+def path_of(run):
+    return tuple((m.proposal.row, m.proposal.column) for m in run.measurements)
+
+
+@pytest.mark.parametrize("name", ["plain", "steered", "replayed"])
+def test_recorded_settings_give_the_recorded_path(request, name):
+    run = request.getfixturevalue(name)
+    timeline = timeline_of(run)
+    truth = truth_of(run)
+    for known in (truth, None):
+        again = counterfactual(run, timeline, {}, known, name="the same")
+        assert again.path == path_of(run)
+        assert again.parts_at is None
+        assert np.array_equal(again.targets, again.recorded_targets, equal_nan=True)
+        assert again.targets == pytest.approx([m.target for m in run.measurements])
+    truth.close()
+
+
+@pytest.mark.parametrize(("lookahead", "batch"), [(0, 1), (1, 1), (0, 3), (1, 3)])
+@pytest.mark.parametrize("kind", ["thompson", "log_ei"])
+def test_a_steered_run_is_retraced_whatever_its_schedule(
+    tmp_path, lookahead, batch, kind
+):
+    runner, gate = runner_of(
+        tmp_path,
+        **SIMULATED,
+        loop={"lookahead": lookahead, "batch": batch},
+        acquisition={"kind": kind},
+    )
+    intervene(runner)
+    run = finish(runner, gate)
+    again = counterfactual(run, timeline_of(run), {}, None, name="the same")
+    assert again.path == path_of(run)
+
+
+def test_a_resumed_run_is_retraced(folder):
+    runner, gate = runner_of(folder, **SIMULATED)
+
+    def stop(measurement):
+        if measurement.step == 12:
+            runner.stop()
+
+    runner.events.measured.connect(stop)
+    past = finish(runner, gate)
+    assert len(past.measurements) < STEPS
+    gate.connect()
+    record = Record.reopen(past.path, surveys=past.surveys)
+    run = finish(Runner(gate, record, past.settings, past=past), gate)
+    assert len(run.measurements) == STEPS
+    found = analyse(run)
+    assert found.retraced[0] == found.retraced[1]
+    # Going on with a run is no intervention.
+    assert found.interventions == ()
+
+
+def test_the_live_model_comes_near_to_mature_full_and_truth(of_replayed):
+    assert set(of_replayed.agreement) == {"mature", "full", "truth"}
+    for found in of_replayed.agreement.values():
+        assert found.error[-1] < 0.7 * found.error[0]
+        assert found.rank[-1] > found.rank[0]
+        assert list(found.steps) == list(range(6, STEPS))
+    # The mature model knows no more than the live one at the end.
+    mature = of_replayed.agreement["mature"]
+    assert mature.error[-1] < of_replayed.agreement["truth"].error[-1]
+    # One that knows the truth at all pixels is nearer than one that measured a few.
+    assert of_replayed.full_error < of_replayed.agreement["truth"].error[-1]
+
+
+def test_the_truth_of_a_replay_is_its_file(of_replayed, replayed):
+    truth = of_replayed.references.truth
+    for m in replayed.measurements:
+        assert truth[m.proposal.row, m.proposal.column] == pytest.approx(m.target)
+
+
+def test_the_truth_of_a_simulated_sample_is_what_is_measured_without_noise(plain):
+    truth = truth_of(plain).targets(plain.settings.scalarizer)
+    seen = np.array([truth[pixel] for pixel in path_of(plain)])
+    targets = np.array([m.target for m in plain.measurements])
+    errors = np.array([m.error for m in plain.measurements])
+    assert np.abs(targets - seen).max() > 0
+    assert (np.abs(targets - seen) < 5 * errors).all()
+
+
+def test_without_a_file_the_mature_model_is_the_reference(replayed):
+    gone = replace(replayed, instrument_settings={"file": "/nowhere/cube.hspy"})
+    with pytest.raises(NoTruth, match="not there any more"):
+        truth_of(gone)
+    found = analyse(gone, {"anywhere": {"acquisition": MaximumUncertainty()}})
+    assert not found.has_truth
+    assert set(found.agreement) == {"mature"}
+    assert "not there any more" in found.truth_words
+    (other,) = found.against
+    assert other.measured_only
+    # It may go elsewhere first, and ends with the same pixels.
+    assert set(other.path) == set(path_of(replayed))
+    assert other.path[:6] == path_of(replayed)[:6]
+    assert other.parts_at is not None
+
+
+def test_regret_is_that_of_the_places_and_falls(of_replayed, replayed):
+    found, truth = of_replayed.regret, of_replayed.references.truth
+    values = [truth[pixel] for pixel in path_of(replayed)]
+    assert found.simple[-1] == pytest.approx(truth.max() - max(values))
+    assert found.cumulative[-1] == pytest.approx(sum(truth.max() - v for v in values))
+    assert (np.diff(found.simple) <= 0).all()
+    assert (found.simple >= 0).all()
+    # 26 of 480 places by chance are a poor search for one peak.
+    assert found.simple[-1] < found.by_chance[-1]
+
+
+def test_regret_minds_the_goal_and_what_is_allowed():
+    reference = np.array([[1.0, 2.0], [3.0, 9.0]])
+    allowed = np.array([[True, True], [True, False]])
+    path = [(0, 0), (0, 1)]
+    up = regret(path, reference, Goal(), allowed)
+    assert list(up.simple) == [2.0, 1.0]
+    assert list(up.cumulative) == [2.0, 3.0]
+    down = regret(path, reference, Goal(direction="minimise"), allowed)
+    assert list(down.simple) == [0.0, 0.0]
+    assert list(down.cumulative) == [0.0, 1.0]
+
+
+def test_the_random_expectation_is_that_of_all_draws():
+    values = np.array([3.0, -1.0, 4.0, 1.0, 5.0, 5.0])
+    expected = expected_best(values, 8)
+    for drawn in range(1, len(values) + 1):
+        draws = itertools.combinations(values, drawn)
+        assert expected[drawn - 1] == pytest.approx(np.mean([max(d) for d in draws]))
+    assert list(expected[len(values) :]) == [5.0, 5.0]
+
+
+def test_agreement_is_in_standard_deviations_of_the_reference():
+    reference = np.array([[0.0, 1.0], [2.0, 3.0]])
+    assert agreement(reference, reference) == (0.0, pytest.approx(1.0))
+    error, rank = agreement(np.full((2, 2), 1.5), reference)
+    assert error == pytest.approx(1.0)
+    assert np.isnan(rank)
+    error, rank = agreement(-reference, reference)
+    assert rank == pytest.approx(-1.0)
+
+
+def test_another_acquisition_function_goes_its_own_way_from_the_same_start(plain):
+    changes = changed_sections(plain, ["acquisition.kind=ucb", "acquisition.beta=50"])
+    truth = truth_of(plain)
+    other = counterfactual(plain, timeline_of(plain), changes, truth, name="ucb")
+    assert other.path[:6] == path_of(plain)[:6]
+    assert other.path != path_of(plain)
+    assert len(set(other.path)) == len(plain.measurements)
+    assert not other.measured_only
+    assert other.settings.acquisition == UpperConfidenceBound(beta=50)
+    assert other.settings.scalarizer == plain.settings.scalarizer
+
+
+def test_another_scalarizer_makes_the_targets_of_both_paths(plain):
+    texts = ["scalarizer.low_ev=0.65", "scalarizer.high_ev=0.75"]
+    changes = changed_sections(plain, texts)
+    scalarizer = BandIntegral(low_ev=0.65, high_ev=0.75)
+    assert changes == {"scalarizer": scalarizer}
+    timeline = timeline_of(plain)
+    other = counterfactual(plain, timeline, changes, truth_of(plain), name="edges")
+    recorded = [scalarizer(m.spectrum) for m in plain.measurements]
+    assert list(other.recorded_targets) == recorded
+    assert other.best[-1] == max(other.targets)
+
+
+def test_regions_and_vetoes_hold_in_another_run_too(steered, of_steered):
+    (other,) = of_steered.against
+    frame = steered.frame
+    for step, pixel in enumerate(other.path):
+        y_nm, x_nm = frame.nm(frame.position(*pixel))
+        if step > PAINT_AT + 2:
+            assert zone().allows(y_nm, x_nm) is None
+            assert pixel not in steered.vetoed
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["budget.steps=3"], "budget cannot be changed afterwards"),
+        (["nonsense"], "section.name=value"),
+        (["acquisition.kind=magic"], "there is no 'magic'"),
+        (["acquisition.xi=-1"], "acquisition.xi: -1 is not allowed"),
+        (["scalarizer.low_ev=90", "scalarizer.high_ev=91"], "holds no channel"),
+    ],
+)
+def test_what_another_run_cannot_differ_by_is_told_in_words(plain, texts, words):
+    with pytest.raises(ValueError, match=words):
+        completed(plain, changed_sections(plain, texts))
+
+
+def by_words(found, text):
+    return next(
+        each for each in found.interventions if any(text in w for w in each.words)
+    )
+
+
+def test_each_intervention_is_found_with_the_choice_without_it(of_steered):
+    assert len(of_steered.interventions) == 6
+    for each in of_steered.interventions:
+        assert each.without is not None
+        assert np.isfinite(each.without.mean)
+        assert np.isfinite(each.without.std)
+    steps = [each.step for each in of_steered.interventions]
+    assert steps == sorted(steps)
+
+
+def test_a_zone_moves_the_choice_that_lay_in_it(steered, of_steered):
+    each = by_words(of_steered, "regions")
+    assert "84% of the field may be measured, 100% before" in each.words[0]
+    assert each.step > PAINT_AT
+    forbidden = zone()
+    frame = steered.frame
+
+    def allowed(proposal):
+        return forbidden.allows(*frame.nm(proposal.position)) is None
+
+    assert allowed(each.chosen)
+    assert each.changed_the_choice == (not allowed(each.without))
+
+
+def test_the_choice_without_a_change_is_what_the_old_settings_choose(folder, steered):
+    """The record of a run that was left alone tells what the old settings choose."""
+    alone = finish(*runner_of(folder, **SIMULATED, loop=LoopSettings(lookahead=0)))
+    runner, gate = runner_of(folder, **SIMULATED, loop=LoopSettings(lookahead=0))
+
+    def act(measurement):
+        if measurement.step == CHANGE_AT:
+            runner.configure(
+                runner.settings.model_copy(
+                    update={"acquisition": UpperConfidenceBound(beta=50.0)}
+                )
+            )
+
+    runner.events.measured.connect(act)
+    found = analyse(finish(runner, gate))
+    (each,) = found.interventions
+    assert "Expected improvement (log) → Upper confidence bound" in each.words[0]
+    there = alone.measurements[each.step].proposal
+    assert (each.without.row, each.without.column) == (there.row, there.column)
+    assert each.without.mean == there.mean
+    assert each.changed_the_choice
+    apart = np.subtract(
+        found.run.frame.nm(there.position), found.run.frame.nm(each.chosen.position)
+    )
+    assert each.distance_nm == pytest.approx(np.hypot(*apart))
+
+
+def test_without_a_veto_the_vetoed_place_is_measured(steered, of_steered):
+    vetoes = [
+        i for i in of_steered.interventions if "you vetoed the proposal" in i.words
+    ]
+    assert {(i.without.row, i.without.column) for i in vetoes} == steered.vetoed
+    assert all(i.changed_the_choice for i in vetoes)
+
+
+def test_the_best_after_an_intervention_is_that_of_the_next_steps(steered, of_steered):
+    targets = [m.target for m in steered.measurements]
+    for each in of_steered.interventions:
+        end = min(each.step + LATER, len(targets))
+        assert each.later == end - each.step
+        assert each.best_before == max(targets[: each.step])
+        assert each.best_after == max(targets[:end])
+
+
+def test_an_unknown_kind_of_intervention_is_told_by_its_name(steered, tmp_path):
+    entries = read_journal(steered.path / JOURNAL)
+    place = [e["event"] for e in entries].index("proposal") + 20
+    copy = tmp_path / "copy.hae"
+    copy.mkdir()
+    (copy / "arrays.zarr").symlink_to(steered.path / "arrays.zarr")
+    entry = {
+        "event": "toast",
+        "time": "",
+        "step": 8,
+        "who": "human",
+        "why": "good edge",
+    }
+    entries.insert(place, entry)
+    journal = Journal(copy / JOURNAL)
+    for entry in entries:
+        fields = {k: v for k, v in entry.items() if k not in ("event", "time")}
+        journal.append(entry["event"], **fields)
+    journal.close()
+    each = by_words(analyse(open_run(copy)), "toast (good edge)")
+    assert not each.changed_the_choice
+
+
+def test_clusters_cover_the_field_and_count_the_visits(of_steered, steered):
+    found = of_steered.visited
+    assert sum(each.share for each in found.clusters) == pytest.approx(1)
+    assert sum(each.visits for each in found.clusters) == len(steered.measurements)
+    assert len(found.patches) == len(steered.measurements)
+    predicted = [each.predicted for each in found.clusters]
+    assert predicted == sorted(predicted, reverse=True)
+    pixel = path_of(steered)[3]
+    middle = found.patches[3][tuple(size // 2 for size in found.patches[3].shape)]
+    assert middle == steered.survey.data[0][pixel]
+
+
+def test_clusters_are_as_many_as_can_be_told_apart():
+    flat = np.zeros((50, 3), np.float32)
+    assert set(clustered(flat, seed=0)) == {0}
+    two = flat.copy()
+    two[20:] = 1
+    labels = clustered(two, seed=0)
+    assert len(set(labels[:20])) == len(set(labels[20:])) == 1
+    assert labels[0] != labels[-1]
+    many = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    assert set(clustered(many, seed=0)) == set(range(CLUSTERS))
+
+
+def test_too_few_spectra_are_told_in_words(folder):
+    run = finish(*runner_of(folder, **SIMULATED, budget={"steps": 2}))
+    with pytest.raises(ValueError, match="forensics needs 3"):
+        analyse(run)
+
+
+def test_progress_counts_to_the_end_and_can_end_it(replayed):
+    seen = []
+    analyse(
+        replayed,
+        {"UCB": {"acquisition": UpperConfidenceBound()}},
+        lambda *each: seen.append(each),
+    )
+    whats, done, totals = zip(*seen, strict=True)
+    assert list(done) == sorted(done)
+    assert done[-1] == totals[-1] == 2 * len(timeline_of(replayed).decisions)
+    assert {"step by step", "UCB"} <= set(whats)
+
+    def stop(what, done, total):
+        if done == 9:
+            raise Cancelled
+
+    threads = threading.active_count()
+    with pytest.raises(Cancelled):
+        analyse(replayed, progress=stop)
+    assert threading.active_count() == threads
+
+
+def test_a_random_run_has_no_live_model_and_is_analysed(folder):
+    run = finish(*runner_of(folder, **SIMULATED, acquisition={"kind": "random"}))
+    found = analyse(run)
+    assert found.agreement == {}
+    assert found.retraced[0] == found.retraced[1] == STEPS

@@ -1,0 +1,220 @@
+"""The dock *Forensics* in a real window, used with the mouse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint
+from qtpy.QtWidgets import QFileDialog
+
+from mouse import LEFT
+from napari_hae.agent.acquisition import UpperConfidenceBound
+from napari_hae.agent.policy_settings import InitialDesign
+from napari_hae.experiment.forensics import analysis as analysis_module
+from napari_hae.experiment.settings import Budget
+from napari_hae.experiment.stored import open_run
+from napari_hae.instruments.simulated_settings import SimulatedSettings
+
+pytestmark = pytest.mark.gui
+
+TIMEOUT_MS = 120_000
+STEPS, CHANGED_AT = 14, 9
+
+
+def wait_for(qtbot, condition):
+    qtbot.waitUntil(lambda: bool(condition()), timeout=TIMEOUT_MS)
+
+
+def click(qtbot, button) -> None:
+    assert button.isEnabled()
+    qtbot.mouseClick(button, LEFT)
+
+
+@pytest.fixture
+def finished(cockpit, qtbot):
+    """The cockpit after a short run in which the acquisition function was changed."""
+    session = cockpit.session
+    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
+        session.connect_instrument("simulated", SimulatedSettings(shape=(32, 32)))
+    session.configure(budget=Budget(steps=STEPS), initial=InitialDesign(points=5))
+
+    def change(_) -> None:
+        if len(session.live.measurements) >= CHANGED_AT:
+            session.live.measured.disconnect(change)
+            session.configure(acquisition=UpperConfidenceBound(beta=20.0))
+            session.resume()
+
+    def pause(measurement) -> None:
+        if measurement.step == CHANGED_AT - 1:
+            session.runner.pause()
+
+    session.live.measured.connect(change)
+    session.started.connect(lambda: session.runner.events.measured.connect(pause))
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        session.start()
+    cockpit.show_forensics()
+    wait_for(qtbot, cockpit.forensics.isVisible)
+    return cockpit
+
+
+def analyse(dock, qtbot):
+    click(qtbot, dock.analyse)
+    wait_for(qtbot, lambda: dock.analysis is not None or dock.problem.text())
+    assert dock.problem.text() == ""
+    return dock.analysis
+
+
+def test_an_empty_dock_says_what_to_do_next(cockpit):
+    dock = cockpit.forensics
+    assert "No finished run yet" in dock.state.text()
+    assert not dock.analyse.isEnabled()
+    assert not dock.save.isEnabled()
+    assert dock.open.isEnabled()
+    assert dock.results.isHidden()
+
+
+def test_the_finished_run_is_analysed_and_shown(finished, qtbot):
+    dock, session = finished.forensics, finished.session
+    assert session.record_path.name in dock.state.text()
+    found = analyse(dock, qtbot)
+    results = dock.results
+    assert not results.isHidden()
+    assert f"{STEPS} spectra on simulated" in results.summary.text()
+    steps, values = results.regret._items[0].getData()
+    assert np.array_equal(steps, np.arange(1, STEPS + 1))
+    assert np.array_equal(values, found.regret.simple)
+    assert not results.model.is_empty
+    assert results.others.is_empty
+    table = results.interventions
+    assert table.rowCount() == len(found.interventions) == 1
+    assert table.item(0, 0).text() == str(found.interventions[0].step + 1)
+    said = table.item(0, 1).text()
+    assert "Expected improvement (log) → Upper confidence bound" in said
+    assert "Without it the agent would have gone to" in said
+    assert dock.save.isEnabled()
+    assert not dock.progress.isVisible()
+
+
+def test_the_dock_is_narrow_and_all_words_can_be_read(finished, qtbot):
+    dock = finished.forensics
+    analyse(dock, qtbot)
+    assert dock.width() <= 380
+    summary, table = dock.results.summary, dock.results.interventions
+    wait_for(qtbot, lambda: summary.height() >= summary.heightForWidth(summary.width()))
+    wait_for(qtbot, lambda: table.rowHeight(0) > 2 * table.fontMetrics().height())
+    shown = table.viewport().height()
+    assert shown >= sum(table.rowHeight(row) for row in range(table.rowCount()))
+
+
+def test_another_agent_is_ticked_and_compared_with(finished, qtbot):
+    dock = finished.forensics
+    other = dock.others["acquisition"]
+    assert other.form.isHidden()
+    # On its square: beside the words of a wide check box a click hits nothing.
+    qtbot.mouseClick(other.box, LEFT, pos=QPoint(9, other.box.height() // 2))
+    assert not other.form.isHidden()
+    other.form.choice.setCurrentIndex(other.form.choice.findData("maximum_uncertainty"))
+    (compared,) = analyse(dock, qtbot).against
+    assert compared.name == "Maximum uncertainty"
+    assert compared.settings.acquisition.kind == "maximum_uncertainty"
+    _, best = dock.results.others._items[1].getData()
+    assert np.array_equal(best, compared.best)
+    assert dock.results.others_words.text().startswith("Maximum uncertainty: ")
+
+
+def test_a_record_is_opened_from_disk(finished, qtbot, monkeypatch, tmp_path):
+    dock = finished.forensics
+    path = finished.session.record_path
+    answers = iter([str(tmp_path), "", str(path)])
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: next(answers))
+    click(qtbot, dock.open)
+    assert "is no record" in dock.problem.text()
+    click(qtbot, dock.open)
+    click(qtbot, dock.open)
+    assert dock.problem.text() == ""
+    assert dock.state.text() == f"Record: {path.name}"
+    assert analyse(dock, qtbot).run.path == path
+
+
+def test_the_report_is_saved(finished, qtbot, monkeypatch, tmp_path):
+    dock = finished.forensics
+    analyse(dock, qtbot)
+    report = tmp_path / "report.html"
+    names = iter([("", ""), (str(tmp_path / "no" / "r.html"), ""), (str(report), "")])
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: next(names))
+    click(qtbot, dock.save)
+    assert dock.save.isEnabled()
+    click(qtbot, dock.save)
+    wait_for(qtbot, lambda: "Writing the report failed" in dock.problem.text())
+    click(qtbot, dock.save)
+    wait_for(qtbot, lambda: "Report:" in dock.message.text())
+    page = report.read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == page.count("<img") > 4
+    assert "Upper confidence bound" in page
+    # Nothing in the record was changed.
+    assert len(open_run(finished.session.record_path).measurements) == STEPS
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Holds an analysis until its end is ordered."""
+    original = analysis_module.analyse
+
+    def analyse_slowly(run, against, progress):
+        def watch(what, done, total):
+            while done == 3:
+                # Raises when it is cancelled.
+                progress(what, done, total)
+            progress(what, done, total)
+
+        return original(run, against, watch)
+
+    monkeypatch.setattr(analysis_module, "analyse", analyse_slowly)
+
+
+def test_an_analysis_shows_its_progress_and_is_cancelled(finished, qtbot, held):
+    dock = finished.forensics
+    click(qtbot, dock.analyse)
+    assert dock.analyse.text() == "Cancel"
+    assert not dock.open.isEnabled()
+    wait_for(qtbot, lambda: dock.progress.value() == 3)
+    assert "step by step" in dock.progress.format()
+    click(qtbot, dock.analyse)
+    wait_for(qtbot, lambda: "Cancelled" in dock.message.text())
+    assert dock.analyse.text() == "Analyse"
+    assert dock.problem.text() == ""
+    assert dock.analysis is None
+
+
+def test_an_analysis_gives_way_to_a_new_run(finished, qtbot, held):
+    dock, session = finished.forensics, finished.session
+    click(qtbot, dock.analyse)
+    wait_for(qtbot, lambda: dock.progress.value() == 3)
+    with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
+        session.start()
+    assert "Cancelled" in dock.message.text()
+    assert "A run is going" in dock.state.text()
+    assert not dock.analyse.isEnabled()
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        session.stop()
+    assert dock.analyse.isEnabled()
+
+
+def test_closing_the_window_ends_an_analysis(finished, qtbot, held):
+    dock = finished.forensics
+    click(qtbot, dock.analyse)
+    wait_for(qtbot, lambda: dock.progress.value() == 3)
+    # It would never end by itself.
+    finished.session.close()
+    assert finished.session.background.closing.is_set()
+
+
+def test_a_record_without_enough_is_told_in_one_sentence(finished, qtbot):
+    dock, session = finished.forensics, finished.session
+    session.configure(budget=Budget(steps=1))
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        session.start()
+    click(qtbot, dock.analyse)
+    wait_for(qtbot, lambda: dock.problem.text())
+    assert "forensics needs 3" in dock.problem.text()
+    assert dock.results.isHidden()
