@@ -132,7 +132,7 @@ class Retracing(Advisor):
         # even rounding differs.
         return self._worker.submit(ask, policy, decision, pending, allowed).result()
 
-    def take_up(self, measured: Sequence[Measurement]) -> None:
+    def take_up(self, measured: Sequence[Measurement], *, again: bool) -> None:
         """Nothing follows."""
 
 
