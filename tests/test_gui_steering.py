@@ -202,3 +202,33 @@ def test_a_proposal_that_waits_can_be_replaced_or_trusted_for_some_steps(paused,
             len(session.live.measurements) == 17 and session.state is RunState.WAITING
         ),
     )
+
+
+def test_a_runner_up_is_measured_from_its_row(paused, qtbot):
+    step(paused, qtbot)
+    panel = paused.monitor.reasons
+    paused.monitor.tabs.setCurrentWidget(panel)
+    until(qtbot, lambda: panel.table.rowCount() > 2)
+    panel.table.selectRow(2)
+    until(qtbot, panel.take.isVisible)
+    place = panel._places[2]
+    done = len(paused.session.live.measurements)
+    qtbot.mouseClick(panel.take, LEFT)
+    step(paused, qtbot)
+    assert proposals(paused, done) == [place]
+
+
+def test_going_back_begins_a_record_that_shares_the_past(paused, qtbot):
+    session, back = paused.session, paused.experiment.back
+    old, path = session.record_path, proposals(paused, 0)
+    back.step.setValue(6)
+    qtbot.mouseClick(back.button, LEFT)
+    until(
+        qtbot,
+        lambda: session.record_path != old and session.state is RunState.PAUSED,
+    )
+    until(qtbot, lambda: len(session.live.measurements) == 6)
+    assert len(session.layers.measured_layer.data) == 6
+    step(paused, qtbot, 2)
+    assert proposals(paused, 0)[:6] == path[:6]
+    assert entries(paused, "branch")[0]["step"] == 6

@@ -85,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     learn.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
     learn.set_defaults(command=_learn)
 
+    branch = commands.add_parser(
+        "branch", help="go back to a step of a run, in a new record to resume"
+    )
+    branch.add_argument("record", type=Path, metavar="RUN.hae")
+    branch.add_argument("--after", type=_count, required=True, metavar="N")
+    branch.add_argument("--out", type=Path, required=True, metavar="NEW.hae")
+    branch.set_defaults(command=_branch)
+
     info = commands.add_parser("info", help="what a record holds")
     info.add_argument("record", type=Path, metavar="RUN.hae")
     info.add_argument("--json", action="store_true", help="as JSON")
@@ -237,6 +245,13 @@ def _resume(options: argparse.Namespace) -> int:
         return _watch(Runner(instrument, record, settings, past=past))
     finally:
         instrument.disconnect()
+
+
+def _branch(options: argparse.Namespace) -> int:
+    from napari_hae.experiment.branch import branch
+
+    print(f"written: {branch(options.record, options.after, options.out)}")
+    return DONE
 
 
 def _watch(runner: Runner) -> int:

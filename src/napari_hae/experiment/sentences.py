@@ -183,6 +183,13 @@ def _discard(entry: Entry) -> str:
     return f"{who(entry)} {did} the measurement of step {entry['of'] + 1}"
 
 
+@tells("branch")
+def _branch(entry: Entry) -> str:
+    return (
+        f"{who(entry)} went back to here; what was before is shared with {entry['of']}"
+    )
+
+
 @tells("warning")
 def _warning(entry: Entry) -> str:
     return str(entry["text"])

@@ -10,6 +10,7 @@ from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 
 from napari_hae import plugins
+from napari_hae.gui.back import BackRow
 from napari_hae.gui.earlier_run import LearnButton
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.plan_choice import PlanChoice
@@ -60,6 +61,7 @@ class ExperimentDock(Dock):
             "Same seed, same data, same settings: same path. Default 0."
         )
         self.folder = FileEdit(mode="d", value=session.record_folder)
+        self.back = BackRow(session)
         self.regions = RegionChoice(session)
         self.plan = PlanChoice(session)
         self.queue = QueuePanel(session)
@@ -110,6 +112,7 @@ class ExperimentDock(Dock):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addRow("Folder", self.folder.native)
         layout.addRow("Seed", self.seed.native)
+        layout.addRow(self.back)
         return form
 
     def _on_changed(self, value: Settings) -> None:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.experiment.branch import branch
 from napari_hae.experiment.candidates import AllowedField
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.gui.background import Background
 from napari_hae.gui.bridge import RunBridge
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.regions import Regions
+    from napari_hae.experiment.stored import StoredRun
     from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import ScanImage
@@ -205,6 +208,38 @@ class Session(QObject):
 
         self._do("Beginning the record", work, done)
 
+    def go_back(self, steps: int) -> None:
+        """Go on from after so many steps, in a new record that shares them.
+
+        A run that goes is stopped; what was changed later is not in the new one, but
+        the regions are those of the layers now.
+        """
+        instrument, old, path = self.instrument, self.runner, self.record_path
+        if instrument is None or path is None:
+            return
+        out = self._free_path()
+
+        def work() -> tuple[Record, StoredRun]:
+            if old is not None:
+                old.stop()
+                old.wait()
+            past = open_run(branch(path, steps, out))
+            return Record.reopen(past.path, surveys=past.surveys), past
+
+        def done(result: tuple[Record, StoredRun]) -> None:
+            record, past = result
+            # The end of the old run is still on its way here.
+            if self.runner is not None:
+                self._on_finished(FinishReason.STOPPED, "")
+            self.settings = past.settings
+            self.settings_changed.emit(past.settings)
+            self._begin(instrument, record, paused=True, past=past)
+            self.said.emit(
+                f"Back after step {steps}, in a record of its own. Press Resume."
+            )
+
+        self._do("Going back", work, done)
+
     def pause(self) -> None:
         """Pause at the end of the step."""
         if self.runner is not None:
@@ -295,7 +330,11 @@ class Session(QObject):
         self.blockSignals(True)
 
     def _begin(
-        self, instrument: GuardedInstrument, record: Record, paused: bool
+        self,
+        instrument: GuardedInstrument,
+        record: Record,
+        paused: bool,
+        past: StoredRun | None = None,
     ) -> None:
         self.runner = Runner(
             instrument,
@@ -303,6 +342,7 @@ class Session(QObject):
             self.settings,
             survey=self.survey,
             regions=self.watcher.regions,
+            past=past,
             attended=True,
         )
         self.record_path = record.path
@@ -310,6 +350,9 @@ class Session(QObject):
         self.live.begin(self.runner)
         self.started.emit()
         self.runner.start(paused=paused)
+        if past is not None:
+            # What is painted now holds, not what was then.
+            self.runner.set_regions(self.watcher.regions)
 
     def _take_reason(self) -> str:
         """What the person wrote about the intervention that is made now."""

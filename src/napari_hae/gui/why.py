@@ -79,10 +79,16 @@ class WhyPanel(LazyPanel):
         self.exploiting, self.exploring = QLabel(), QLabel()
         self.follow = QPushButton("Follow again")
         self.follow.setToolTip("Let the row go, and show the newest proposal.")
+        self.take = QPushButton("Measure there")
+        self.take.setToolTip(
+            "Measure at the selected place next; while a proposal waits for your yes, "
+            "in its place."
+        )
         self.table = _table()
         self._lay_out()
         self.table.itemSelectionChanged.connect(self._on_selected)
         self.follow.clicked.connect(self.table.clearSelection)
+        self.take.clicked.connect(self._on_take)
         session.started.connect(self._on_started)
         session.live.proposed.connect(self.refresh)
         self.refresh()
@@ -94,6 +100,7 @@ class WhyPanel(LazyPanel):
         split.addWidget(self.exploiting)
         split.addWidget(self.share, 1)
         split.addWidget(self.exploring)
+        split.addWidget(self.take)
         split.addWidget(self.follow)
         self._split.setToolTip(
             "What speaks for this place beside a usual one of the field: its predicted "
@@ -116,6 +123,7 @@ class WhyPanel(LazyPanel):
     def draw(self) -> None:
         """Show the newest proposal, unless a row is held."""
         self.follow.setVisible(self.is_held)
+        self.take.setVisible(self.is_held and self._session.is_running)
         if self.is_held:
             return
         proposal = self._session.live.proposal
@@ -155,11 +163,19 @@ class WhyPanel(LazyPanel):
         else:
             item.setText(text)
 
-    def _on_selected(self) -> None:
+    @property
+    def _selected(self) -> tuple[int, int] | None:
         rows = {item.row() for item in self.table.selectedItems()}
-        chosen = self._places[min(rows)] if rows else None
-        self._session.layers.show_runner_up(chosen)
+        return self._places[min(rows)] if rows else None
+
+    def _on_selected(self) -> None:
+        self._session.layers.show_runner_up(self._selected)
         self.draw_now()
+
+    def _on_take(self) -> None:
+        if self._selected is not None:
+            self._session.measure_next([self._selected])
+        self.table.clearSelection()
 
     def _on_started(self) -> None:
         self.table.clearSelection()

@@ -1,0 +1,65 @@
+"""A new record that shares the beginning of another one: to go back, and try else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from napari_hae.experiment.journal import Journal, read_journal
+from napari_hae.experiment.record import ARRAYS, JOURNAL, RecordExists, named
+from napari_hae.experiment.stored import NotARecord, open_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hae.experiment.journal import Entry
+
+
+def branch(record: Path, steps: int, out: Path) -> Path:
+    """Begin a record with the first steps of another, which stays as it is.
+
+    What a person changed later than that is not in it; the run goes on from there by
+    resuming it. Returns the new record's path.
+
+    Raises
+    ------
+    NotARecord
+        If the record has not so many steps.
+    RecordExists
+        If there is something at the new path.
+    """
+    past = open_run(record)
+    if not 0 < steps <= len(past.measurements):
+        raise NotARecord(
+            f"{past.path} has {len(past.measurements)} steps: branch after 1 to "
+            f"{len(past.measurements)} of them, not after {steps}"
+        )
+    path = named(out)
+    if path.exists():
+        raise RecordExists(f"{path} exists already; choose another name")
+    kept = _beginning(read_journal(past.path / JOURNAL), steps)
+    path.mkdir(parents=True)
+    for experience in past.path.glob("*.npz"):
+        shutil.copy2(experience, path)
+    shutil.copytree(past.path / ARRAYS, path / ARRAYS)
+    spectra = path / ARRAYS / "spectra" / "c"
+    for chunk in [x for x in spectra.iterdir() if int(x.name) >= steps]:
+        shutil.rmtree(chunk)
+    # Last: a record is what its journal names.
+    lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept)
+    (path / JOURNAL).write_text("".join(lines), encoding="utf-8")
+    journal = Journal(path / JOURNAL)
+    journal.append("branch", step=steps, who="human", of=str(past.path))
+    journal.close()
+    return path
+
+
+def _beginning(entries: list[Entry], steps: int) -> list[Entry]:
+    """The entries up to the last of the first measurements."""
+    last = max(
+        index
+        for index, entry in enumerate(entries)
+        if entry["event"] == "measurement" and entry["step"] == steps - 1
+    )
+    return entries[: last + 1]

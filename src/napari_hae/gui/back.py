@@ -1,0 +1,43 @@
+"""Goes back to a step of the run, and on from there in a record of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
+
+if TYPE_CHECKING:
+    from napari_hae.gui.session import Session
+
+
+class BackRow(QWidget):
+    """A step to choose, and a button."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.step = QSpinBox()
+        self.step.setAccessibleName("Step to go back to")
+        self.button = QPushButton("Go back")
+        self.button.setToolTip(
+            "Stop the run, and go on from after this step in a new record that shares "
+            "the steps before. The old record stays as it is."
+        )
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(QLabel("After step"))
+        row.addWidget(self.step)
+        row.addWidget(self.button, 1)
+        self.button.clicked.connect(self._on_clicked)
+        session.live.measured.connect(self._refresh)
+        session.started.connect(self._refresh)
+        session.instrument_changed.connect(self._refresh)
+        self._refresh()
+
+    def _refresh(self, _: object = None) -> None:
+        done = len(self._session.live.measurements)
+        self.step.setRange(min(done, 1), done)
+        self.setEnabled(done > 0 and self._session.is_connected)
+
+    def _on_clicked(self) -> None:
+        self._session.go_back(self.step.value())
