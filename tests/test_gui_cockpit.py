@@ -3,14 +3,10 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-import pyqtgraph
 import pytest
-from qtpy.QtCore import QEvent, QPointF
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QApplication
 
 from measured_files import COUNTS, save_cube
-from mouse import LEFT, NO_BUTTON, NO_MODIFIER, paint_stroke
+from mouse import LEFT, drag_in_plot, paint_stroke
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.regions import RegionKind
 from napari_hae.experiment.settings import Budget
@@ -229,9 +225,7 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
     connected.session.live.refresh()
     before = [m.target for m in measured(connected)]
     plot = connected.monitor.spectra.plot
-    plot.grab()  # lays it out and draws it, so that the mouse finds the band
-    # All moves are seen, however quickly they come.
-    pyqtgraph.setConfigOption("mouseRateLimit", 0)
+    plot.grab()  # lays it out, which may change what is in view
     drag_band(plot, by_ev=0.05)
     wait_for(
         qtbot, lambda: [m.target for m in measured(connected)][: len(before)] != before
@@ -247,24 +241,10 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
 
 def drag_band(plot, *, by_ev: float) -> None:
     """Drag the band with the mouse by its middle."""
-    view, viewport = plot.plot.getViewBox(), plot.plot.viewport()
-    low, high = plot.band.getRegion()
-    _, (bottom, top) = view.viewRange()
-
-    def send(kind: QEvent.Type, energy_ev: float, button, pressed) -> None:
-        scene = view.mapViewToScene(QPointF(energy_ev, (bottom + top) / 2))
-        local = QPointF(plot.plot.mapFromScene(scene))
-        place = QPointF(viewport.mapToGlobal(local.toPoint()))
-        event = QMouseEvent(kind, local, place, button, pressed, NO_MODIFIER)
-        QApplication.sendEvent(viewport, event)
-        QApplication.processEvents()
-
-    middle = (low + high) / 2
-    send(QEvent.Type.MouseMove, middle, NO_BUTTON, NO_BUTTON)
-    send(QEvent.Type.MouseButtonPress, middle, LEFT, LEFT)
-    for part in np.linspace(0.1, 1, 10):
-        send(QEvent.Type.MouseMove, middle + part * by_ev, NO_BUTTON, LEFT)
-    send(QEvent.Type.MouseButtonRelease, middle + by_ev, LEFT, NO_BUTTON)
+    middle = sum(plot.band.getRegion()) / 2
+    height = sum(plot.plot.getViewBox().viewRange()[1]) / 2
+    ends = [(middle, height), (middle + by_ev, height)]
+    drag_in_plot(plot.plot, ends, between=10)
 
 
 def test_an_invalid_band_is_told_under_the_field_and_nothing_is_lost(connected, qtbot):

@@ -88,6 +88,21 @@ def test_layers_lie_in_the_documented_order_whatever_came_first(viewer, layers):
     ]
 
 
+def test_a_selection_lies_above_the_maps_and_below_the_points(viewer, layers):
+    layers.show_selection(np.eye(*SHAPE, dtype=bool))
+    show_all(layers)
+    order = roles(viewer)
+    place = order.index(Role.SELECTION)
+    assert order[place - 1] is Role.MEAN
+    assert order[place + 1] is Role.TRAJECTORY
+    np.testing.assert_array_equal(layers.selection_layer.data, np.eye(*SHAPE))
+    layers.clear_run()
+    assert layers.selection_layer is not None
+    layers.clear_selection()
+    layers.clear_selection()
+    assert layers.selection_layer is None
+
+
 def test_first_detector_and_mean_are_the_visible_images(viewer, layers):
     show_all(layers)
     visible = [x.name for x in viewer.layers if x.visible and hasattr(x, "gamma")]

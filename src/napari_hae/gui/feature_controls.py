@@ -22,6 +22,7 @@ from napari_hae.gui.feature_colors import EXPLAINED, ColorBy
 from napari_hae.gui.feature_plot import ColorScale
 
 WIDTH_PX = 250
+NOTHING = "Nothing selected: drag with Shift"
 
 
 class Space(StrEnum):
@@ -94,7 +95,7 @@ class FeatureControls(QScrollArea):
     def show_count(self, selected: int, candidates: int) -> None:
         """Say how many are selected, and offer what can be done with them."""
         some = f"{selected:,} of {candidates:,}".replace(",", " ")
-        self.count.setText(f"{some} selected" if selected else "Nothing selected")
+        self.count.setText(f"{some} selected" if selected else NOTHING)
         for button in (self.clear, self.interest, self.forbidden):
             button.setEnabled(selected > 0)
         self.paint.setEnabled(candidates > 0)
