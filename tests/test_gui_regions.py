@@ -330,6 +330,19 @@ def test_what_is_marked_in_any_plane_of_a_stack_counts():
     assert {(5, 5), (9, 9)} == set(zip(*np.nonzero(~regions.mask(FRAME)), strict=True))
 
 
+def test_labels_that_touch_are_told_apart_and_relabelling_is_seen(model, watch):
+    data = np.zeros(FRAME.shape, np.uint8)
+    data[:, :20], data[:, 20:40] = 4, 9
+    layer = model.add_labels(data, **calibration(FRAME))
+    watcher, _ = watch(model)
+    watcher.set_terms(layer, Terms(RegionKind.ROI, edges_nm=2.0))
+    assert watcher.regions.allows(10, 20.5) is None
+    assert watcher.regions.allows(10, 30) is not None
+    layer.data = (data > 0).astype(np.uint8)
+    assert watcher.regions.allows(10, 20.5) is not None
+    assert watcher.regions.allows(10, 40.5) is None
+
+
 def test_an_ellipse_never_allows_more_than_was_drawn():
     corners = [[10, 10], [10, 50], [30, 50], [30, 10]]
     shapes = Shapes([corners], shape_type="ellipse", **NM)
