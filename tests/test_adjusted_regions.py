@@ -147,6 +147,25 @@ def test_where_a_mask_is_cut_off_is_no_edge_but_the_region_ends_there():
     assert shrunk.contains(30.0, 10.0)
 
 
+def test_parts_that_touch_each_other_have_edges_between_them():
+    labels = np.zeros((40, 50), np.int32)
+    labels[5:35, 5:25], labels[5:35, 25:45] = 3, 7
+    matrix = np.array([[1 / 1.5, 0, -0.5], [0, 1.0, -0.5]])
+    drawn = MaskRegion("grains", labels > 0, matrix, labels)
+    edges = AdjustedRegion(drawn, edges_nm=4.0)
+    assert edges.contains(30.0, [24.0, 26.0, 4.0, 46.0]).all()
+    assert not edges.contains(30.0, [22.5, 27.5, 35.0]).any()
+    shrunk = AdjustedRegion(drawn, grow_nm=-3.0)
+    assert shrunk.contains(30.0, 25.0), "shrunk as one, from the outside"
+    again = AdjustedRegion.from_json(json.loads(json.dumps(edges.to_json())))
+    np.testing.assert_array_equal(again.contains(Y, X), edges.contains(Y, X))
+
+
+def test_labels_of_another_shape_are_refused_in_words():
+    with pytest.raises(ValueError, match=r"labels of the region 'painted' have"):
+        MaskRegion("painted", painted().mask, painted().nm_to_pixel, np.zeros((2, 2)))
+
+
 def test_polygons_that_overlap_have_one_outline():
     edges = AdjustedRegion(drawn_polygons(), edges_nm=2.0)
     # On the quadrilateral's lower side, where the triangle covers it.

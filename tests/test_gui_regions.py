@@ -15,7 +15,8 @@ from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.regions import RegionKind, Regions
 from napari_hae.gui.layer_data import Role, calibration
 from napari_hae.gui.layers import FieldLayers, role_of
-from napari_hae.gui.regions import RegionWatcher, paint_layer, region_from_layer
+from napari_hae.gui.region_layers import region_from_layer
+from napari_hae.gui.regions import RegionWatcher, Terms, paint_layer
 from napari_hae.types import ScanImage
 
 if TYPE_CHECKING:
@@ -226,6 +227,53 @@ def test_a_layer_chosen_for_both_is_a_forbidden_zone(model, zone, watch):
     assert watcher.layers == {zone: RegionKind.ROI}
 
 
+def test_what_is_made_of_a_layer_changes_without_the_layer(model, zone, watch):
+    watcher, snapshots = watch(model, zone)
+    zone.paint((10, 10), 1)
+    drawn = zone.data.copy()
+    assert watcher.regions.allows(10, 16) is None
+    watcher.set_terms(zone, Terms(RegionKind.FORBIDDEN, grow_nm=5.0))
+    assert snapshots[-1].allows(10, 16) is not None
+    watcher.set_terms(zone, Terms(RegionKind.SOFT, edges_nm=2.0, weight=-1.0))
+    assert snapshots[-1].soft[0].weight == -1.0
+    assert not snapshots[-1].restricts
+    watcher.set_terms(zone, Terms(RegionKind.FORBIDDEN, is_on=False))
+    assert snapshots[-1].forbidden[0].name == "Forbidden zone"
+    assert not snapshots[-1].restricts
+    np.testing.assert_array_equal(zone.data, drawn)
+
+
+def test_a_zone_that_cannot_be_shrunk_stays_as_it_was(model, zone, watch):
+    zone.paint((10, 10), 1)
+    watcher, snapshots = watch(model, zone)
+    with pytest.raises(ValueError, match="'Forbidden zone' cannot be shrunk"):
+        watcher.set_terms(zone, Terms(RegionKind.FORBIDDEN, grow_nm=-1.0))
+    assert snapshots == []
+    assert watcher.regions.allows(10, 10) is not None
+
+
+def test_an_adjusted_region_that_is_the_same_makes_no_signal(model, zone, watch):
+    watcher, snapshots = watch(model, zone)
+    watcher.set_terms(zone, Terms(RegionKind.ROI, edges_nm=3.0))
+    known = len(snapshots)
+    zone.refresh()
+    watcher.set_terms(zone, Terms(RegionKind.ROI, edges_nm=3.0))
+    QApplication.processEvents()
+    assert len(snapshots) == known
+
+
+def test_choosing_hard_regions_leaves_soft_ones_and_terms_alone(model, zone, watch):
+    watcher, _ = watch(model)
+    soft = paint_layer(model, RegionKind.SOFT, FRAME)
+    grown = Terms(RegionKind.FORBIDDEN, grow_nm=2.0)
+    watcher.set_terms(soft, Terms(RegionKind.SOFT))
+    watcher.set_terms(zone, grown)
+    watcher.set_layers([], [zone])
+    assert watcher.terms == {soft: Terms(RegionKind.SOFT), zone: grown}
+    watcher.set_layers([], [])
+    assert watcher.terms == {soft: Terms(RegionKind.SOFT)}
+
+
 def test_a_layer_that_can_be_no_region_is_refused_in_words(model, watch, qtbot):
     watcher, _ = watch(model)
     with qtbot.waitSignal(watcher.refused) as told:
@@ -249,12 +297,13 @@ def test_the_paint_button_makes_one_layer_and_finds_it_again(model, zone):
 def test_paint_layers_fit_the_other_layers_and_lie_in_order(model, zone):
     data = np.zeros((1, *FRAME.shape), np.float32)
     interest = paint_layer(model, RegionKind.ROI, FRAME)
+    soft = paint_layer(model, RegionKind.SOFT, FRAME)
     FieldLayers(model).show_survey(ScanImage(data, ("HAADF",), FRAME.fov_nm, 1e-5))
     roles = [role_of(layer) for layer in model.layers]
-    assert roles == [Role.SURVEY, Role.ROI, Role.FORBIDDEN]
+    assert roles == [Role.SURVEY, Role.SOFT, Role.ROI, Role.FORBIDDEN]
     assert model.layers.extent.units is not None
     assert interest.contour > 0
-    assert zone.contour == 0
+    assert zone.contour == soft.contour == 0
 
 
 def test_the_world_of_a_layer_in_micrometres_is_converted():
@@ -279,6 +328,19 @@ def test_what_is_marked_in_any_plane_of_a_stack_counts():
     layer = Labels(stack, scale=scale, translate=translate, units=units)
     regions = Regions(forbidden=(region_from_layer(layer),))
     assert {(5, 5), (9, 9)} == set(zip(*np.nonzero(~regions.mask(FRAME)), strict=True))
+
+
+def test_labels_that_touch_are_told_apart_and_relabelling_is_seen(model, watch):
+    data = np.zeros(FRAME.shape, np.uint8)
+    data[:, :20], data[:, 20:40] = 4, 9
+    layer = model.add_labels(data, **calibration(FRAME))
+    watcher, _ = watch(model)
+    watcher.set_terms(layer, Terms(RegionKind.ROI, edges_nm=2.0))
+    assert watcher.regions.allows(10, 20.5) is None
+    assert watcher.regions.allows(10, 30) is not None
+    layer.data = (data > 0).astype(np.uint8)
+    assert watcher.regions.allows(10, 20.5) is not None
+    assert watcher.regions.allows(10, 40.5) is None
 
 
 def test_an_ellipse_never_allows_more_than_was_drawn():

@@ -41,6 +41,9 @@ class MaskRegion:
     nm_to_pixel
         Shape `(2, 3)`: maps `(y_nm, x_nm, 1)` to `(row, column)` of the mask, whose
         pixel centres lie at integers.
+    labels
+        Shape `(height, width)`, where parts that touch each other are told apart: each
+        has edges of its own. None: all that is painted is one.
 
     Raises
     ------
@@ -51,6 +54,7 @@ class MaskRegion:
     name: str
     mask: NDArray[np.bool_]
     nm_to_pixel: NDArray[np.float64]
+    labels: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         mask = _frozen(self.mask, np.bool_)
@@ -62,6 +66,14 @@ class MaskRegion:
             )
         object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "nm_to_pixel", matrix)
+        if self.labels is not None:
+            labels = _frozen(self.labels, np.int32)
+            if labels.shape != mask.shape:
+                raise ValueError(
+                    f"the labels of the region {self.name!r} have the shape "
+                    f"{labels.shape}; its mask has {mask.shape}"
+                )
+            object.__setattr__(self, "labels", labels)
 
     @property
     def is_empty(self) -> bool:
@@ -97,10 +109,12 @@ class MaskRegion:
     def outline(self, longest_nm: float, *, borders: bool) -> NDArray[np.float64]:
         """The edges between painted and unpainted pixels as pieces, `(m, 2, 2)`, in nm.
 
-        With `borders`, what is painted at the border of the mask ends there.
+        With `borders`, what is painted at the border of the mask ends there; without,
+        parts that touch each other have edges between them.
         """
+        parts = self.mask if borders or self.labels is None else self.labels
         below, right = (
-            self._edges(mask, borders=borders) for mask in (self.mask, self.mask.T)
+            self._edges(pixels, borders=borders) for pixels in (parts, parts.T)
         )
         edges = np.concatenate([below, right[:, :, ::-1]])
         matrix = np.linalg.inv(self.nm_to_pixel[:, :2])
@@ -108,9 +122,11 @@ class MaskRegion:
         return cut(segments, longest_nm)[0]
 
     @staticmethod
-    def _edges(mask: NDArray[np.bool_], *, borders: bool) -> NDArray[np.float64]:
+    def _edges(
+        pixels: NDArray[np.bool_] | NDArray[np.int32], *, borders: bool
+    ) -> NDArray[np.float64]:
         """The edges along rows as whole runs, `(n, 2, 2)`, in pixels."""
-        padded = np.pad(mask, ((1, 1), (0, 0)))
+        padded = np.pad(pixels, ((1, 1), (0, 0)))
         differs = np.pad(padded[1:] != padded[:-1], ((0, 0), (1, 1)))
         if not borders:
             differs[0] = differs[-1] = False
@@ -132,24 +148,31 @@ class MaskRegion:
 
     def to_json(self) -> dict[str, Any]:
         """The region as JSON values, without loss."""
-        bits = zlib.compress(np.packbits(self.mask).tobytes())
-        return {
+        values = {
             "name": self.name,
             "shape": list(self.mask.shape),
-            "mask": base64.b64encode(bits).decode("ascii"),
+            "mask": _packed(np.packbits(self.mask).tobytes()),
             "nm_to_pixel": self.nm_to_pixel.tolist(),
         }
+        if self.labels is not None:
+            values["labels"] = _packed(self.labels.astype("<i4").tobytes())
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> MaskRegion:
         """The region that `to_json` described."""
         height, width = values["shape"]
-        bits = zlib.decompress(base64.b64decode(values["mask"]))
-        flat = np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width)
+        bits = np.frombuffer(_unpacked(values["mask"]), np.uint8)
+        flat = np.unpackbits(bits, count=height * width)
+        labels = None
+        if "labels" in values:
+            labels = np.frombuffer(_unpacked(values["labels"]), "<i4")
+            labels = labels.reshape(height, width)
         return cls(
             values["name"],
             flat.reshape(height, width).astype(np.bool_),
             np.array(values["nm_to_pixel"]),
+            labels,
         )
 
 
@@ -261,6 +284,14 @@ def drawn_from_json(values: dict[str, Any]) -> DrawnRegion:
     """The region that one of the `to_json` described."""
     kind = MaskRegion if "mask" in values else PolygonRegion
     return kind.from_json(values)
+
+
+def _packed(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content)).decode("ascii")
+
+
+def _unpacked(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))
 
 
 def _is_invertible(matrix: NDArray[np.float64]) -> bool:

@@ -68,8 +68,8 @@ class AdjustedRegion:
         Grown by so much; shrunk, where negative.
     edges_nm
         Only the edges count: a band of this width, half of it on either side of the
-        outline (of the grown or shrunk one). Where a mask is cut off at its border is
-        no edge. None: the whole region counts.
+        outline (of the grown or shrunk one). Labels that touch have an edge between
+        them; where a mask is cut off at its border is none. None: all of it counts.
     is_on
         Whether it has any effect.
 

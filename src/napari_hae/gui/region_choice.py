@@ -6,6 +6,7 @@ A row for each Labels or Shapes layer of any plugin; buttons to make layers to p
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels, Layer, Shapes
@@ -153,6 +154,10 @@ class RegionChoice(QWidget):
             if self._in_list.indexOf(row) != index:
                 self._in_list.insertWidget(index, row)
             row.set_name(layer.name)
+        rows = [self.rows[layer] for layer in reversed(possible)]
+        controls = [control for row in rows for control in row.controls]
+        for one, following in pairwise(controls):
+            self.setTabOrder(one, following)
         self.empty.setVisible(not possible)
         self._scroll.setVisible(bool(possible))
 

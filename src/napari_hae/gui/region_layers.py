@@ -7,7 +7,7 @@ a unit of length are taken to be nm, as napari itself draws them.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels, Layer, Shapes
@@ -31,9 +31,9 @@ def region_from_layer(
 ) -> DrawnRegion:
     """The region that a Labels or Shapes layer covers, in nm.
 
-    All labels above 0 count. A layer with more than two dimensions covers what is
-    marked anywhere along the others. Round outlines become polygons of 64 sides:
-    around them for a forbidden zone, inside them for a region of interest.
+    All labels above 0 count; each has edges of its own. A layer with more than two
+    dimensions covers what is marked anywhere along the others. Round outlines become
+    polygons of 64 sides: around them for a forbidden zone, else inside them.
 
     Raises
     ------
@@ -43,17 +43,26 @@ def region_from_layer(
         If it has fewer than two dimensions or its scale is not invertible.
     """
     if isinstance(layer, Labels):
-        data = layer.data[0] if layer.multiscale else layer.data
-        mask = np.asarray(data) > 0
+        data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+        mask = data > 0
         nm_to_pixel = _inverse(layer, pixel_to_nm(layer))
         flat = np.asarray(mask.any(axis=tuple(range(mask.ndim - 2))))
-        return MaskRegion(layer.name, flat, nm_to_pixel)
+        return MaskRegion(layer.name, flat, nm_to_pixel, _parts(data))
     if isinstance(layer, Shapes):
         return PolygonRegion(layer.name, _polygons(layer, kind))
     raise TypeError(
         f"a {kind} is made of a Labels or Shapes layer; "
         f"{layer.name!r} is a {type(layer).__name__} layer"
     )
+
+
+def _parts(data: NDArray[np.integer[Any]]) -> NDArray[np.int32] | None:
+    """The labels of one plane, where there is more than one of them."""
+    if data.ndim != 2 or not (data > 0).any():
+        return None
+    positive = np.where(data > 0, data, 0)
+    several = positive.max() != positive[positive > 0].min()
+    return positive.astype(np.int32) if several else None
 
 
 def pixel_to_nm(layer: Layer) -> NDArray[np.float64]:

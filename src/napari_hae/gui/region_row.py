@@ -77,6 +77,12 @@ class RegionRow(QWidget):
         self.show_terms(terms)
         self._connect()
 
+    @property
+    def controls(self) -> tuple[QWidget, ...]:
+        """All controls, in the order of the tab key."""
+        first = (self.switch, self.kind, self.more)
+        return (*first, self.weight, self.edges_only, self.edges_nm, self.grow_nm)
+
     def set_name(self, name: str) -> None:
         """Show the name of the layer."""
         if name == self._name:
@@ -97,11 +103,7 @@ class RegionRow(QWidget):
     def show_terms(self, terms: Terms) -> None:
         """Show what is made of the region; nothing is emitted."""
         self.terms = terms
-        controls = (self.switch, self.kind, self.edges_only, self.edges_nm)
-        blocked = [
-            (each, each.blockSignals(True))
-            for each in (*controls, self.grow_nm, self.weight)
-        ]
+        blocked = [(each, each.blockSignals(True)) for each in self.controls]
         self.switch.setChecked(terms.is_on)
         self.kind.setCurrentIndex(self.kind.findData(terms.kind))
         self.edges_only.setChecked(terms.edges_nm is not None)

@@ -288,7 +288,10 @@ def _events(layer: Layer) -> list[Any]:
 
 def _same(one: DrawnRegion, other: DrawnRegion) -> bool:
     if isinstance(one, MaskRegion) and isinstance(other, MaskRegion):
-        pairs = [(one.mask, other.mask), (one.nm_to_pixel, other.nm_to_pixel)]
+        if (one.labels is None) != (other.labels is None):
+            return False
+        parts = [(each.labels, each.mask, each.nm_to_pixel) for each in (one, other)]
+        pairs = list(zip(*parts, strict=True))
     elif isinstance(one, PolygonRegion) and isinstance(other, PolygonRegion):
         if len(one.polygons) != len(other.polygons):
             return False
