@@ -1,0 +1,136 @@
+"""How long the window's event loop is held while a run goes with all views open.
+
+A timer of the loop is due every 5 ms; how much later it comes is the time that the loop
+was held. The same is measured before the run, with the same layers and docks: idle.
+Needs a display with OpenGL.
+
+    python benchmarks/responsiveness.py [--steps 500]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import napari
+import numpy as np
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtWidgets import QTabWidget
+
+from napari_hae.experiment.settings import Budget, MeasurementSettings
+from napari_hae.gui.cockpit import Cockpit
+from napari_hae.instruments.simulated_settings import SimulatedSettings
+from report import table, versions, write_section
+
+SIDE = 128
+DUE_MS = 5
+IDLE_S = 10
+START_UP_STEPS = 20
+EXPOSURE_S = 0.1
+
+
+class Stopwatch:
+    """Notes how much later than due a timer of the event loop comes."""
+
+    def __init__(self) -> None:
+        self.late_ms: list[float] = []
+        self._last_s = time.perf_counter()
+        self._timer = QTimer(interval=DUE_MS)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._on_due)
+        self._timer.start()
+
+    def _on_due(self) -> None:
+        now_s = time.perf_counter()
+        self.late_ms.append(max(1e3 * (now_s - self._last_s) - DUE_MS, 0.0))
+        self._last_s = now_s
+
+    def taken(self) -> np.ndarray:
+        """The delays since the last call, in ms."""
+        taken, self.late_ms = np.array(self.late_ms), []
+        return taken
+
+
+def spin(seconds: float) -> None:
+    """Let the event loop run."""
+    loop = QEventLoop()
+    QTimer.singleShot(round(1e3 * seconds), loop.quit)
+    loop.exec()
+
+
+def wait_for(signal: object) -> None:
+    """Let the event loop run until a signal comes."""
+    loop = QEventLoop()
+    signal.connect(loop.quit)  # type: ignore[attr-defined]
+    loop.exec()
+
+
+def measure(steps: int, folder: Path) -> dict[str, np.ndarray]:
+    """The delays by what went on, in ms."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1366, 900)
+    cockpit = Cockpit(viewer)
+    session = cockpit.experiment.session
+    session.record_folder = folder
+    for tabs in cockpit.monitor.findChildren(QTabWidget):
+        # All at once: each panel in a window of its own.
+        while tabs.count():
+            panel, title = tabs.widget(0), tabs.tabText(0)
+            panel.setParent(None)
+            panel.setWindowTitle(title)
+            panel.show()
+    settings = SimulatedSettings(shape=(SIDE, SIDE), realtime=True)
+    session.connect_instrument("simulated", settings)
+    wait_for(session.instrument_changed)
+    for layer in viewer.layers:
+        layer.visible = True
+    spin(2)
+    watch = Stopwatch()
+    spin(IDLE_S)
+    delays = {"idle": watch.taken()}
+    session.configure(
+        budget=Budget(steps=steps),
+        measurement=MeasurementSettings(exposure_s=EXPOSURE_S),
+    )
+    session.start()
+    started = False
+
+    def note_start(_: object) -> None:
+        nonlocal started
+        if not started and len(session.live.measurements) >= START_UP_STEPS:
+            started = True
+            delays["start-up"] = watch.taken()
+
+    session.live.measured.connect(note_start)
+    wait_for(session.finished)
+    delays["running"] = watch.taken()
+    viewer.close()
+    return delays
+
+
+def main() -> None:
+    """Measure and write the section."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--steps", type=int, default=500)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        delays = measure(given.steps, Path(folder))
+    rows = []
+    for name, late_ms in delays.items():
+        held = [f"{np.percentile(late_ms, p):.0f} ms" for p in (50, 99)]
+        over = f"{int((late_ms > 100).sum())}"
+        rows.append([name, *held, f"{late_ms.max():.0f} ms", over])
+        print(rows[-1], flush=True)
+    header = ["", "median", "99 %", "longest", "over 100 ms"]
+    text = (
+        f"{versions()}, napari {napari.__version__}, software OpenGL\n\n"
+        f"{given.steps} steps of {1e3 * EXPOSURE_S:g} ms on {SIDE}² candidates, all "
+        f"panels visible; start-up are the first {START_UP_STEPS} steps:\n\n"
+    )
+    write_section("responsiveness", text + table(header, rows))
+
+
+if __name__ == "__main__":
+    main()
