@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from bench_adapter import Agent
-from compare import harness
+from compare import HARNESS, harness
+from counted_agent import CountedAgent
 from napari_hae.agent.structure_network import StructureNetwork
 from report import RESULTS, append_row, read_rows, table, versions, write_section
 
@@ -53,7 +54,12 @@ def variants(folder: Path) -> dict[str, dict]:
             "weights": HELD_OUT,
             "position_kernel": False,
         },
+        "pre-trained, told of counting errors": {
+            "weights": HELD_OUT,
+            "counted": True,
+        },
         "pre-trained on all families (the default)": {},
+        "the default, told of counting errors": {"counted": True},
     }
 
 
@@ -62,12 +68,17 @@ def measure(named: dict[str, dict], seeds: int) -> None:
     bench = harness()
     done = {(r["variant"], r["data"], r["seed"]) for r in read_rows(ROWS)}
     for name, settings in named.items():
-
-        def agent(seed: int = 0, settings: dict = settings) -> Agent:
-            return Agent(seed=seed, **settings)
-
-        agent.label = name  # type: ignore[attr-defined]
         for data in (data for sets in SETS.values() for data in sets):
+
+            def agent(
+                seed: int = 0, settings: dict = settings, data: str = data
+            ) -> Agent:
+                given = dict(settings)
+                if given.pop("counted", False):
+                    return CountedAgent(HARNESS / "data" / f"{data}.npz", seed, **given)
+                return Agent(seed=seed, **given)
+
+            agent.label = name  # type: ignore[attr-defined]
             for seed in range(seeds):
                 if (name, data, seed) in done:
                     continue

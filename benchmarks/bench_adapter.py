@@ -7,6 +7,7 @@ This class only translates: policy, model and acquisition functions are the prod
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,7 +89,8 @@ class Agent:
             known[len(self._known) :], y[len(self._known) :], strict=True
         ):
             row, column = self._coords[index]
-            self._policy.tell(int(row), int(column), float(value))
+            error = self.error_of(float(value))
+            self._policy.tell(int(row), int(column), float(value), error)
         self._known = known
         self._policy.configure(acquisition=ACQUISITION_FUNCTIONS[acq])
         proposal = self._policy.ask(len(known), self._allowed)
@@ -103,6 +105,10 @@ class Agent:
             "std": maps.std[places],
             "noise": self._policy.noise_std,
         }
+
+    def error_of(self, value: float) -> float:
+        """What is known of a target's standard deviation: nothing, in the harness."""
+        return math.nan
 
     def _begin(self) -> None:
         self._known: list[int] = []
