@@ -37,7 +37,7 @@ from napari_hae.instruments.catalogue import guarded
 TIMEOUT_S = 120
 SIDE = 32
 STEPS = 26
-CHANGE_AT, PAINT_AT, BAND_AT, ASK_AT = 11, 14, 17, 20
+CHANGE_AT, PAINT_AT = 11, 14
 
 
 def runner_of(folder, name="simulated", **sections):
@@ -84,9 +84,9 @@ def intervene(runner):
 
     def act(measurement):
         match measurement.step:
-            case 11:
+            case step if step == CHANGE_AT:
                 configure_(acquisition=UpperConfidenceBound(beta=5.0))
-            case 14:
+            case step if step == PAINT_AT:
                 runner.set_regions(zone())
             case 17:
                 configure_(scalarizer=BandIntegral(low_ev=0.65, high_ev=0.75))
@@ -379,7 +379,7 @@ def test_a_zone_moves_the_choice_that_lay_in_it(steered, of_steered):
     assert each.changed_the_choice == (not allowed(each.without))
 
 
-def test_the_choice_without_a_change_is_what_the_old_settings_choose(folder, steered):
+def test_the_choice_without_a_change_is_what_the_old_settings_choose(folder):
     """The record of a run that was left alone tells what the old settings choose."""
     alone = finish(*runner_of(folder, **SIMULATED, loop=LoopSettings(lookahead=0)))
     runner, gate = runner_of(folder, **SIMULATED, loop=LoopSettings(lookahead=0))

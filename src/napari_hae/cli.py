@@ -360,7 +360,8 @@ def _forensics(options: argparse.Namespace) -> int:
 
     from napari_hae.experiment.forensics.analysis import analyse
     from napari_hae.experiment.forensics.counterfactual import changed_sections
-    from napari_hae.experiment.forensics.page import summary, write_page
+    from napari_hae.experiment.forensics.page import write_page
+    from napari_hae.experiment.forensics.words import summary
     from napari_hae.experiment.stored import open_run
 
     run = open_run(options.record)

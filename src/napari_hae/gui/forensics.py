@@ -128,7 +128,7 @@ class ForensicsDock(Dock):
         def work() -> tuple[Analysis, list[str]]:
             # What it needs takes a while to import.
             from napari_hae.experiment.forensics.analysis import analyse
-            from napari_hae.experiment.forensics.page import summary
+            from napari_hae.experiment.forensics.words import summary
             from napari_hae.experiment.stored import open_run
 
             analysis = analyse(open_run(path), against, self._watch)

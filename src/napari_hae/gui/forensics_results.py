@@ -100,7 +100,7 @@ class ForensicsResults(QWidget):
         self.show()
 
     def _show_others(self, analysis: Analysis) -> None:
-        from napari_hae.experiment.forensics.page import against_sentence
+        from napari_hae.experiment.forensics.words import against_sentence
 
         curves, words, unit = [], [], ""
         for number, other in enumerate(analysis.against):

@@ -8,6 +8,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari_hae.experiment.forensics import figures
+from napari_hae.experiment.forensics.words import (
+    against_sentence,
+    chance_sentence,
+    in_digits,
+    summary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,68 +69,6 @@ def page(analysis: Analysis) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>Forensics of {escape(run.path.name)}</title>\n"
         f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
-
-
-def summary(analysis: Analysis) -> list[str]:
-    """The analysis in a few sentences."""
-    run, regret = analysis.run, analysis.regret
-    targets = [m.target for m in run.measurements]
-    best, unit = run.settings.goal.best(targets), run.settings.scalarizer.unit
-    rows, columns = run.frame.shape
-    measured = len(targets)
-    sentences = [
-        f"{measured} spectra on {run.instrument}, {measured / (rows * columns):.1%} of "
-        f"{rows} × {columns} pixels; {run.finish_reason or 'not ended'}.",
-        f"The best target is {best:.4g} {unit}".rstrip()
-        + f", at step {targets.index(best) + 1}.",
-        _truth_sentence(analysis),
-        chance_sentence(analysis),
-    ]
-    if measured and len(regret.top):
-        known = "the truth" if analysis.has_truth else "the mature model's map"
-        sentences.append(
-            f"By {known}, {regret.top[-1]} of the places are in the top 1 % of the "
-            f"field; of as many random ones {measured * 0.01:.1f} would be."
-        )
-    same, of = analysis.retraced
-    if same < of:
-        sentences.append(
-            f"Asked again, the agent chose the same in {same} of {of} steps only: what "
-            "it would have chosen is not sure here."
-        )
-    return sentences
-
-
-def chance_sentence(analysis: Analysis) -> str:
-    """How the run compares with a random path, in words."""
-    regret, measured = analysis.regret, len(analysis.run.measurements)
-    better = regret.by_chance[-1] - regret.simple[-1]
-    unit = analysis.run.settings.scalarizer.unit
-    if better <= 0:
-        return (
-            f"{measured} random places would be expected to find as much or more: the "
-            "agent was no help here."
-        )
-    if regret.simple[-1] == 0:
-        return (
-            "The best place of all was found; as many random ones would be expected to "
-            f"fall {regret.by_chance[-1]:.3g} {unit}".rstrip()
-            + " short of it."
-        )
-    return (
-        f"The best place found is {regret.simple[-1]:.3g} {unit}".rstrip()
-        + " short of the best of all; that of as many random places would be expected "
-        + f"{regret.by_chance[-1]:.3g} short."
-    )
-
-
-def _truth_sentence(analysis: Analysis) -> str:
-    if analysis.has_truth:
-        return f"The truth is {analysis.truth_words}."
-    return (
-        f"There is no ground truth: {analysis.truth_words}. The run is held against "
-        "the mature model's map, which knows only what was measured."
     )
 
 
@@ -203,7 +147,7 @@ def _interventions(analysis: Analysis) -> Iterable[str]:
                 _place(analysis, without.row, without.column) if without else "–",
                 _predicted(without.mean, without.std) if without else "–",
                 _apart(each.distance_nm),
-                f"{_number(each.best_before)} → {_number(each.best_after)} "
+                f"{in_digits(each.best_before)} → {in_digits(each.best_after)} "
                 f"in {each.later} steps",
             )
         )
@@ -234,22 +178,6 @@ def _against(analysis: Analysis, other: Counterfactual) -> Iterable[str]:
     )
 
 
-def against_sentence(other: Counterfactual) -> str:
-    """A counterfactual run in words."""
-    if other.parts_at is None:
-        return "It would have gone the same way."
-    unit = other.settings.scalarizer.unit
-    ours, theirs = other.recorded_best[-1], other.best[-1]
-    return (
-        f"It leaves the recorded path at step {other.parts_at + 1} and shares "
-        f"{other.in_common} of {len(other.path)} pixels with it. Its best target is "
-        f"{_number(theirs)} {unit}".rstrip()
-        + f" (first at step {_first(other.best)}); the recorded path's is "
-        + f"{_number(ours)} {unit}".rstrip()
-        + f" (step {_first(other.recorded_best)})."
-    )
-
-
 def _visited(analysis: Analysis) -> Iterable[str]:
     found, run = analysis.visited, analysis.run
     unit = run.settings.scalarizer.unit
@@ -265,8 +193,8 @@ def _visited(analysis: Analysis) -> Iterable[str]:
             str(number),
             f"{each.share:.1%}",
             str(each.visits),
-            _number(each.mean_target),
-            _number(each.predicted),
+            in_digits(each.mean_target),
+            in_digits(each.predicted),
         )
         for number, each in enumerate(found.clusters, start=1)
     ]
@@ -275,12 +203,6 @@ def _visited(analysis: Analysis) -> Iterable[str]:
         figures.patches(analysis),
         "The survey image around each measured place, in the order of the path.",
     )
-
-
-def _first(best: Iterable[float]) -> int:
-    """The step, from 1, at which the last value of a best-so-far was reached."""
-    values = list(best)
-    return next((n for n, v in enumerate(values, 1) if v == values[-1]), len(values))
 
 
 def _section(title: str, parts: Iterable[str]) -> list[str]:
@@ -320,8 +242,4 @@ def _predicted(mean: float, std: float) -> str:
 
 
 def _apart(distance_nm: float) -> str:
-    return _number(distance_nm) if distance_nm else "the same"
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "–"
+    return in_digits(distance_nm) if distance_nm else "the same"

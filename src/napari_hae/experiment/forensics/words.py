@@ -1,0 +1,101 @@
+"""What forensics found, in sentences."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_hae.experiment.forensics.analysis import Analysis
+    from napari_hae.experiment.forensics.counterfactual import Counterfactual
+
+
+def summary(analysis: Analysis) -> list[str]:
+    """The analysis in a few sentences."""
+    run, regret = analysis.run, analysis.regret
+    targets = [m.target for m in run.measurements]
+    best, unit = run.settings.goal.best(targets), run.settings.scalarizer.unit
+    rows, columns = run.frame.shape
+    measured = len(targets)
+    sentences = [
+        f"{measured} spectra on {run.instrument}, {measured / (rows * columns):.1%} of "
+        f"{rows} × {columns} pixels; {run.finish_reason or 'not ended'}.",
+        f"The best target is {best:.4g} {unit}".rstrip()
+        + f", at step {targets.index(best) + 1}.",
+        _truth_sentence(analysis),
+        chance_sentence(analysis),
+    ]
+    if measured and len(regret.top):
+        known = "the truth" if analysis.has_truth else "the mature model's map"
+        sentences.append(
+            f"By {known}, {regret.top[-1]} of the places are in the top 1 % of the "
+            f"field; of as many random ones {measured * 0.01:.1f} would be."
+        )
+    same, of = analysis.retraced
+    if same < of:
+        sentences.append(
+            f"Asked again, the agent chose the same in {same} of {of} steps only: what "
+            "it would have chosen is not sure here."
+        )
+    return sentences
+
+
+def chance_sentence(analysis: Analysis) -> str:
+    """How the run compares with a random path, in words."""
+    regret, measured = analysis.regret, len(analysis.run.measurements)
+    better = regret.by_chance[-1] - regret.simple[-1]
+    unit = analysis.run.settings.scalarizer.unit
+    if better <= 0:
+        return (
+            f"{measured} random places would be expected to find as much or more: the "
+            "agent was no help here."
+        )
+    if regret.simple[-1] == 0:
+        return (
+            "The best place of all was found; as many random ones would be expected to "
+            f"fall {regret.by_chance[-1]:.3g} {unit}".rstrip()
+            + " short of it."
+        )
+    return (
+        f"The best place found is {regret.simple[-1]:.3g} {unit}".rstrip()
+        + " short of the best of all; that of as many random places would be expected "
+        + f"{regret.by_chance[-1]:.3g} short."
+    )
+
+
+def _truth_sentence(analysis: Analysis) -> str:
+    if analysis.has_truth:
+        return f"The truth is {analysis.truth_words}."
+    return (
+        f"There is no ground truth: {analysis.truth_words}. The run is held against "
+        "the mature model's map, which knows only what was measured."
+    )
+
+
+def against_sentence(other: Counterfactual) -> str:
+    """A counterfactual run in words."""
+    if other.parts_at is None:
+        return "It would have gone the same way."
+    unit = other.settings.scalarizer.unit
+    ours, theirs = other.recorded_best[-1], other.best[-1]
+    return (
+        f"It leaves the recorded path at step {other.parts_at + 1} and shares "
+        f"{other.in_common} of {len(other.path)} pixels with it. Its best target is "
+        f"{in_digits(theirs)} {unit}".rstrip()
+        + f" (first at step {_first(other.best)}); the recorded path's is "
+        + f"{in_digits(ours)} {unit}".rstrip()
+        + f" (step {_first(other.recorded_best)})."
+    )
+
+
+def _first(best: Iterable[float]) -> int:
+    """The step, from 1, at which the last value of a best-so-far was reached."""
+    values = list(best)
+    return next((n for n, v in enumerate(values, 1) if v == values[-1]), len(values))
+
+
+def in_digits(value: float) -> str:
+    """Four digits, or a dash for what is not known."""
+    return f"{value:.4g}" if math.isfinite(value) else "–"
