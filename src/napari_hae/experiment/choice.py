@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
     from napari_hae.types import Proposal
 
 Pixel = tuple[int, int]
+
+
+class Dropped(StrEnum):
+    """Why what the agent chose ahead is taken back; the journal says so."""
+
+    SETTINGS = "the settings were changed"
+    REFUSED = "it counted on a proposal that was refused"
+    HUMAN = "you chose another place"
+    PLAN = "the plan comes first"
+    SOFT_REGIONS = "the soft regions were changed"
+    DISCARDED = "a measurement was discarded or taken in again"
 
 
 class Choice:
@@ -86,7 +98,7 @@ class Choice:
     def prefer(self, preference: NDArray[np.float64] | None) -> None:
         """Let soft regions move the agent from now on, `(rows, columns)`."""
         if not _are_equal(preference, self._preference):
-            self.drop_ahead("the soft regions were changed")
+            self.drop_ahead(Dropped.SOFT_REGIONS)
         self._preference = preference
 
     def withdraw(
@@ -96,7 +108,7 @@ class Choice:
         if keep_out:
             self.keep_out([(proposal.row, proposal.column)])
         self._record.refusal(proposal.step, reason, keep_out=keep_out)
-        self.drop_ahead("it counted on a proposal that was refused")
+        self.drop_ahead(Dropped.REFUSED)
         self._advisor.withdraw(proposal)
         self._visited.discard((proposal.row, proposal.column))
 
@@ -104,13 +116,13 @@ class Choice:
         """Never propose these pixels."""
         self._vetoed.update(pixels)
 
-    def drop_ahead(self, reason: str) -> None:
+    def drop_ahead(self, reason: Dropped) -> None:
         """Take back what the agent chose ahead."""
         # It is recorded although it is not used: the agent may have fitted for it, and
         # a resumed run has to fit there too.
         for proposal in self._advisor.drop_ahead():
             self._record.proposal(proposal)
-            self._record.refusal(proposal.step, reason)
+            self._record.refusal(proposal.step, str(reason))
 
     def mask(self) -> NDArray[np.bool_]:
         """Where a measurement is allowed, shape `(rows, columns)`."""
@@ -127,14 +139,14 @@ class Choice:
         pixel = self._queue.take()
         if pixel is None:
             return None
-        self.drop_ahead("you chose another place")
+        self.drop_ahead(Dropped.HUMAN)
         return self._advisor.choose(step, *pixel, ChosenBy.HUMAN)
 
     def _of_plan(self, step: int, settings: ExperimentSettings) -> Proposal | None:
         pixel = self._planned(settings)
         if pixel is None:
             return None
-        self.drop_ahead("the plan comes first")
+        self.drop_ahead(Dropped.PLAN)
         return self._advisor.choose(step, *pixel, ChosenBy.PLAN)
 
     def _planned(self, settings: ExperimentSettings) -> Pixel | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.choice import Choice
+from napari_hae.experiment.choice import Choice, Dropped
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.exposures import Exposures, Judge
 from napari_hae.experiment.insight import with_outcome
@@ -95,7 +95,7 @@ class Loop:
             targets=targets,
             queue=queue,
             change_settings=lambda new, who: self.change_settings(new, who=who),
-            retarget=self._retarget,
+            retarget=self._retarget_at_once,
         )
         if past is not None:
             replay(past, self._advisor)
@@ -175,7 +175,7 @@ class Loop:
         of_agent = {"model", "acquisition", "goal", "scalarizer", "moves"}
         concerns_agent = of_agent & changes.keys()
         if concerns_agent | ({"loop"} & changes.keys()):
-            self._choice.drop_ahead("the settings were changed")
+            self._choice.drop_ahead(Dropped.SETTINGS)
         self._record.settings(self.step, changes, who=who, why=why)
         self._advisor.reschedule(new)
         if concerns_agent:
@@ -333,6 +333,11 @@ class Loop:
         banded = scalarizer.with_band(low_ev, high_ev)
         new = self.settings.model_copy(update={"scalarizer": banded})
         self.change_settings(new, who=who)
+
+    def _retarget_at_once(self) -> None:
+        """Score everything again, and let the agent choose anew."""
+        self._choice.drop_ahead(Dropped.DISCARDED)
+        self._retarget()
 
     def _retarget(self) -> None:
         self._targets.rescore(self.settings.scalarizer)

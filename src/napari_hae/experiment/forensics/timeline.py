@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import JOURNAL
 from napari_hae.experiment.regions import Regions
@@ -16,12 +17,7 @@ if TYPE_CHECKING:
 
 Pixel = tuple[int, int]
 
-_DROPPED = (
-    "the settings were changed",
-    "it counted on a proposal that was refused",
-    "you chose another place",
-    "the plan comes first",
-)
+_DROPPED = tuple(Dropped)
 """Why the loop drops what was computed ahead and never begun: that was no attempt."""
 _OF_THE_RUN = {
     *("start", "survey", "proposal", "measurement", "maps", "targets", "warning"),
