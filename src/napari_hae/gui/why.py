@@ -85,6 +85,7 @@ class WhyPanel(LazyPanel):
         self.follow.clicked.connect(self.table.clearSelection)
         session.started.connect(self._on_started)
         session.live.proposed.connect(self.refresh)
+        session.live.rewound.connect(self._on_started)
         self.refresh()
 
     def _lay_out(self) -> None:
