@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
+from napari.utils.colormaps import ensure_colormap
 from qtpy.QtWidgets import QApplication
 
 from napari_hae.coordinates import FieldFrame
 from napari_hae.gui.layer_data import METADATA_KEY, Role
-from napari_hae.gui.layers import FieldLayers, layer_data, role_of
+from napari_hae.gui.layers import FieldLayers, role_of
+from napari_hae.gui.stored_layers import layer_data
 from napari_hae.types import (
     ChosenBy,
     EnergyAxis,
@@ -83,7 +85,8 @@ def roles(viewer: ViewerModel) -> list[Role | None]:
 def test_layers_lie_in_the_documented_order_whatever_came_first(viewer, layers):
     show_all(layers)
     assert roles(viewer) == [
-        *(Role.SURVEY, Role.SURVEY, Role.STD, Role.ACQUISITION, Role.MEAN),
+        *(Role.SURVEY, Role.SURVEY, Role.DOSE),
+        *(Role.STD, Role.ACQUISITION, Role.MEAN),
         *(Role.TRAJECTORY, Role.MEASURED, Role.NEXT),
     ]
 
@@ -158,6 +161,65 @@ def test_the_trajectory_leads_from_point_to_point(layers):
     )
     np.testing.assert_allclose(starts, [(2, 3), (10, 25)], atol=1e-6)
     np.testing.assert_allclose(starts + ways, [(10, 25), (19, 0)], atol=1e-6)
+
+
+def test_the_trajectory_is_coloured_by_step_from_dark_to_bright(layers):
+    layers.add_measurements([*RUN, measurement(3, 1, 1, 0.3)])
+    path = layers.trajectory_layer
+    assert list(path.features["step"]) == [1, 2, 3]
+    expected = ensure_colormap("plasma").map([0, 0.5, 1])
+    np.testing.assert_allclose(path.edge_color, expected, atol=1e-6)
+    brightness = path.edge_color[:, :3].sum(axis=1)
+    assert (np.diff(brightness) > 0).all()
+    layers.add_measurements([measurement(4, 7, 7, 0.1)])
+    np.testing.assert_allclose(path.edge_color[[0, -1]], expected[[0, -1]], atol=1e-6)
+    assert len(path.edge_color) == len(path.data) == 4
+
+
+def test_the_dose_map_sums_up_to_the_dose_of_the_spectra(layers):
+    layers.add_measurements(RUN)
+    dose = layers.map_layer(Role.DOSE)
+    assert dose.name == "Dose"
+    assert not dose.visible
+    area_nm2 = np.prod(FRAME.pixel_nm)
+    assert dose.data.sum() * area_nm2 == pytest.approx(3.0)
+    again = measurement(3, 10, 25, 0.8)
+    layers.add_measurements([again])
+    assert layers.map_layer(Role.DOSE) is dose
+    assert dose.data[10, 25] * area_nm2 == pytest.approx(2.0)
+    assert np.count_nonzero(dose.data) == 3
+    assert dose.contrast_limits == [0, dose.data.max()]
+
+
+def test_without_a_known_current_there_is_no_dose_map(layers):
+    unknown = measurement(3, 1, 1, 0.3)
+    unknown = replace(unknown, spectrum=replace(unknown.spectrum, dose_e=np.nan))
+    layers.add_measurements([unknown])
+    assert layers.map_layer(Role.DOSE) is None
+    layers.clear_run()
+    layers.add_measurements(RUN)
+    layers.add_measurements([unknown])
+    assert layers.map_layer(Role.DOSE) is None
+
+
+def test_a_run_can_be_shown_as_it_was(viewer, layers):
+    show_all(layers)
+    layers.show_targets({0: 20.0, 1: 90.0, 2: 50.0})
+    layers.measured_layer.selected_data = {2}
+    before = list(viewer.layers)
+    layers.show_run(RUN[:2], None, RUN[2].proposal)
+    assert list(viewer.layers) == before
+    assert list(layers.measured_layer.features["target"]) == [0.2, 0.9]
+    assert layers.measured_layer.selected_data <= {0, 1}
+    assert len(layers.trajectory_layer.data) == 1
+    assert np.count_nonzero(layers.map_layer(Role.DOSE).data) == 2
+    for role in (Role.MEAN, Role.STD, Role.ACQUISITION):
+        assert np.isnan(layers.map_layer(role).data).all()
+    np.testing.assert_allclose(layers.next_layer.data, [(19, 0)], atol=1e-9)
+    layers.show_run(RUN, maps(), None)
+    np.testing.assert_array_equal(layers.map_layer(Role.MEAN).data, maps().mean)
+    assert len(layers.measured_layer.data) == 3
+    assert len(layers.next_layer.data) == 0
 
 
 def test_a_measurement_without_target_is_a_cross_until_another_band_finds_one(layers):

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
-Advice = tuple["Proposal", "PredictionMaps | None", float]
-"""A proposal, its maps, and the seconds that both took to compute."""
+Advice = tuple["Proposal", "PredictionMaps | None", "NDArray[np.float32] | None", float]
+"""A proposal, its maps, all candidates as the model saw them, and the seconds that it
+took to compute."""
 
 
 class Advisor:
@@ -92,7 +93,7 @@ class Advisor:
             known = step if self._taken_up_at is None else self._taken_up_at
             self._submit(step, allowed, attempt, known, preference)
         self._taken_up_at = None
-        proposal, maps, self.took_s = self._ahead.pop(step).result()
+        proposal, maps, self.picture, self.took_s = self._ahead.pop(step).result()
         self.maps = maps or self.maps
         return proposal
 
@@ -221,9 +222,8 @@ class Advisor:
         def advise(step: int, attempt: int) -> Advice:
             begin_s = time.perf_counter()
             proposal = self._policy.ask(step, allowed, attempt, preference)
-            maps = self._policy.maps(allowed)
-            self.picture = self._policy.picture()
-            return proposal, maps, time.perf_counter() - begin_s
+            maps, picture = self._policy.maps(allowed), self._policy.picture()
+            return proposal, maps, picture, time.perf_counter() - begin_s
 
         for step in range(first, self._end_of_batch(first)):
             attempts = attempt if step == first else 0

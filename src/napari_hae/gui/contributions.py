@@ -41,7 +41,7 @@ def read_records(path: str | list[str]) -> list[LayerData]:
         If a journal is damaged before its last line.
     """
     from napari_hae.experiment.stored import NotARecord, open_run
-    from napari_hae.gui.layer_data import layer_data
+    from napari_hae.gui.stored_layers import layer_data
 
     layers: list[LayerData] = []
     for each in [path] if isinstance(path, str) else path:

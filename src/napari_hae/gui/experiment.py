@@ -118,7 +118,7 @@ class ExperimentDock(Dock):
     def _on_changed(self, value: Settings) -> None:
         names = [name for name, form in self.forms.items() if form is self.sender()]
         if self.session.is_running:
-            step = len(self.session.live.measurements) + 1
+            step = self.session.live.taken + 1
             self.pending.say(f"Your change holds from step {step} on …")
         self.session.configure(**dict.fromkeys(names, value))
 

@@ -71,6 +71,7 @@ class FeatureSpacePanel(QWidget):
         ):
             signal.connect(self._on_news)
         session.live.proposed.connect(self._on_proposed)
+        session.live.rewound.connect(self._on_rewound)
         session.started.connect(self._on_started)
         session.finished.connect(self._on_finished)
         session.survey_changed.connect(self._draw)
@@ -97,6 +98,12 @@ class FeatureSpacePanel(QWidget):
 
     def _on_proposed(self, proposal: Proposal) -> None:
         self._next = proposal
+        self._on_news()
+
+    def _on_rewound(self) -> None:
+        live = self._session.live
+        is_over = live.shown_step is None and not self._session.is_running
+        self._next = None if is_over else live.proposal
         self._on_news()
 
     def _on_started(self) -> None:

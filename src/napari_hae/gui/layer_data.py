@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "napari-hae"
 TARGET_COLORMAP = "viridis"
+STEP_COLORMAP = "plasma"
 NO_TARGET_COLOR = (0.5, 0.5, 0.5, 1.0)
 NEXT_COLOR = "#ff2bd6"
 RUNNER_UP_COLOR = "#56b4e9"
@@ -100,7 +101,7 @@ def survey_data(image: ScanImage) -> list[LayerData]:
         (
             plane,
             {
-                **_common(frame, Role.SURVEY, detector=detector),
+                **common(frame, Role.SURVEY, detector=detector),
                 "name": f"Survey {detector}",
                 "colormap": "gray",
                 "contrast_limits": limits_of(plane) or (0.0, 1.0),
@@ -127,7 +128,7 @@ def map_data(
         "opacity": 0.6,
         "visible": role is Role.MEAN,
     }
-    return values, {**_common(frame, role), **keywords}, "image"
+    return values, {**common(frame, role), **keywords}, "image"
 
 
 def maps_data(maps: PredictionMaps) -> dict[Role, NDArray[np.float32]]:
@@ -150,25 +151,31 @@ def selection_data(mask: NDArray[np.bool_], frame: FieldFrame) -> LayerData:
     }
     return (
         mask.astype(np.uint8),
-        {**_common(frame, Role.SELECTION), **keywords},
+        {**common(frame, Role.SELECTION), **keywords},
         "labels",
     )
 
 
 def trajectory_data(points: NDArray[np.float64], frame: FieldFrame) -> LayerData:
-    """A Vectors layer from each measured point to the next; `points` is `(n, 2)`."""
+    """A Vectors layer from each measured point to the next; `points` is `(n, 2)`.
+
+    Coloured by step, from dark to bright.
+    """
     # Vectors, as their data can be replaced in a millisecond for thousands of steps;
     # a path in a Shapes layer is triangulated anew each time.
     steps = np.stack([points[:-1], np.diff(points, axis=0)], axis=1)
+    numbers = np.arange(1, len(steps) + 1, dtype=float)
     keywords = {
         "name": "Trajectory",
+        "features": {"step": numbers},
         "vector_style": "line",
         "edge_width": max(frame.shape) / 400,
-        "edge_color": "white",
-        "opacity": 0.35,
+        # napari colours by a feature itself, in four times the time.
+        "edge_color": step_colors(numbers) if len(steps) else "white",
+        "opacity": 0.7,
         "blending": "translucent",
     }
-    return steps, {**_common(frame, Role.TRAJECTORY), **keywords}, "vectors"
+    return steps, {**common(frame, Role.TRAJECTORY), **keywords}, "vectors"
 
 
 def measured_data(
@@ -192,7 +199,7 @@ def measured_data(
         "border_width": 0.15,
     }
     points = pixels([m.proposal.position for m in measurements], frame)
-    return points, {**_common(frame, Role.MEASURED), **keywords}, "points"
+    return points, {**common(frame, Role.MEASURED), **keywords}, "points"
 
 
 def next_data(proposal: Proposal | None, frame: FieldFrame) -> LayerData:
@@ -207,7 +214,7 @@ def next_data(proposal: Proposal | None, frame: FieldFrame) -> LayerData:
         "border_width": 0.1,
     }
     points = pixels([p.position for p in shown], frame)
-    return points, {**_common(frame, Role.NEXT), **keywords}, "points"
+    return points, {**common(frame, Role.NEXT), **keywords}, "points"
 
 
 def runner_up_data(row: int, column: int, frame: FieldFrame) -> LayerData:
@@ -220,36 +227,7 @@ def runner_up_data(row: int, column: int, frame: FieldFrame) -> LayerData:
         "border_width": 0.1,
     }
     points = np.array([[row, column]], dtype=float)
-    return points, {**_common(frame, Role.RUNNER_UP), **keywords}, "points"
-
-
-def layer_data(
-    survey: ScanImage,
-    measurements: Sequence[Measurement],
-    maps: PredictionMaps | None,
-) -> list[LayerData]:
-    """All layers of a stored run, bottom to top."""
-    frame = FieldFrame.of(survey)
-    targets = np.array([m.target for m in measurements], dtype=float)
-    arrays = {} if maps is None else maps_data(maps)
-    limits = {role: limits_of(array) for role, array in arrays.items()}
-    limits[Role.MEAN] = target_limits(targets, arrays.get(Role.MEAN))
-    layers = survey_data(survey)
-    layers += [map_data(role, arrays[role], frame, limits[role]) for role in arrays]
-    if measurements:
-        points = pixels([m.proposal.position for m in measurements], frame)
-        layers.append(trajectory_data(points, frame))
-        layers.append(measured_data(measurements, targets, frame, limits[Role.MEAN]))
-    return layers
-
-
-def target_limits(
-    targets: NDArray[np.float64], mean: NDArray[np.float32] | None
-) -> Limits | None:
-    """Common colour limits of the measured targets and of their predicted mean."""
-    if mean is None:
-        return limits_of(targets)
-    return limits_of(np.concatenate([targets, mean.ravel()]))
+    return points, {**common(frame, Role.RUNNER_UP), **keywords}, "points"
 
 
 def pixels(
@@ -279,6 +257,13 @@ def target_colors(
     return colors
 
 
+def step_colors(steps: NDArray[np.float64]) -> NDArray[np.float32]:
+    """RGBA of each step, `(n, 4)`, from the first to the last."""
+    shares = (steps - steps[0]) / max(float(steps[-1] - steps[0]), 1.0)
+    colors: NDArray[np.float32] = ensure_colormap(STEP_COLORMAP).map(shares)
+    return colors
+
+
 def target_symbols(targets: NDArray[np.float64]) -> str | list[str]:
     """A disc, and a cross for targets that are no number; one for all if they agree."""
     usable = np.isfinite(targets)
@@ -299,6 +284,7 @@ def _features(
     }
 
 
-def _common(frame: FieldFrame, role: Role, **more: str) -> dict[str, Any]:
+def common(frame: FieldFrame, role: Role, **more: str) -> dict[str, Any]:
+    """Calibration and metadata of a layer of the plugin, as keyword arguments."""
     metadata = {METADATA_KEY: {"role": str(role), **more}}
     return {**calibration(frame), "metadata": metadata}

@@ -9,13 +9,13 @@ import numpy as np
 from napari.layers import Layer
 
 from napari_hae.coordinates import FieldFrame
+from napari_hae.gui.dose import dose_data, dose_limits, dose_map
 from napari_hae.gui.layer_data import (
     MAP_STYLES,
     METADATA_KEY,
     LayerData,
     Limits,
     Role,
-    layer_data,
     limits_of,
     map_data,
     maps_data,
@@ -27,6 +27,7 @@ from napari_hae.gui.layer_data import (
     survey_data,
     trajectory_data,
 )
+from napari_hae.gui.layer_list import find_layer, insert_layer, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
 
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
-__all__ = ["FieldLayers", "Role", "find_layer", "insert_layer", "layer_data", "role_of"]
+__all__ = ["FieldLayers", "Role", "find_layer", "insert_layer", "role_of"]
 
 RUN_ROLES = (
+    Role.DOSE,
     *MAP_STYLES,
     Role.TRAJECTORY,
     Role.MEASURED,
@@ -51,40 +53,9 @@ RUN_ROLES = (
 _PER_POINT = {
     Role.MEASURED: ("features", "face_color", "symbol"),
     Role.NEXT: ("features",),
+    Role.TRAJECTORY: ("features", "edge_color"),
 }
 """Properties that change with the data of a layer."""
-
-
-def role_of(layer: Layer) -> Role | None:
-    """What a layer shows for the plugin; None for all other layers."""
-    own = layer.metadata.get(METADATA_KEY)
-    value = own.get("role") if isinstance(own, dict) else None
-    return Role(value) if value in list(Role) else None
-
-
-def find_layer(
-    viewer: Viewer, role: Role, kind: str, detector: str | None = None
-) -> Layer | None:
-    """The plugin's lowest layer of a role and a type ("image", "labels", …), if any."""
-    for layer in viewer.layers:
-        # napari copies metadata when a person converts or duplicates a layer.
-        if role_of(layer) is not role or type(layer).__name__.lower() != kind:
-            continue
-        if layer.metadata[METADATA_KEY].get("detector") == detector:
-            return layer
-    return None
-
-
-def insert_layer(viewer: Viewer, layer: Layer) -> None:
-    """Add a layer of the plugin below all of its layers that belong above it.
-
-    The selection stays as it is: a person may be painting.
-    """
-    selected = set(viewer.layers.selection)
-    above = [i for i, other in enumerate(viewer.layers) if _rank(other) > _rank(layer)]
-    viewer.layers.insert(above[0] if above else len(viewer.layers), layer)
-    if selected:
-        viewer.layers.selection = selected
 
 
 class FieldLayers:
@@ -182,6 +153,28 @@ class FieldLayers:
         if self._measurements:
             self._show_measured()
 
+    def show_run(
+        self,
+        measurements: Sequence[Measurement],
+        maps: PredictionMaps | None,
+        proposal: Proposal | None,
+    ) -> None:
+        """Show all of a run as it was once, in place of what is shown of it."""
+        targets = {m.step: m.target for m in measurements}
+        shown = [self._targets.get(step, target) for step, target in targets.items()]
+        if not np.array_equal(shown, list(targets.values()), equal_nan=True):
+            self._limits.pop(Role.MEAN, None)
+        if (layer := self.measured_layer) is not None:
+            # napari keeps points selected that are gone.
+            layer.selected_data &= set(range(len(measurements)))
+        self._measurements, self._targets = list(measurements), targets
+        self._show_measured()
+        if maps is not None:
+            self.show_maps(maps)
+        else:
+            self._blank_maps()
+        self.show_next(proposal)
+
     def show_next(self, proposal: Proposal | None) -> None:
         """Put the ring around the next position; None takes it away."""
         if proposal is None and self.next_layer is None:
@@ -219,6 +212,23 @@ class FieldLayers:
         self._widened(Role.MEAN, self._shown_targets())
         self._put(trajectory_data(points, frame))
         self._put(self._measured())
+
+        self._show_dose()
+
+    def _show_dose(self) -> None:
+        frame = self._known_frame()
+        dose = dose_map(self._measurements, frame)
+        if dose is not None:
+            self._put_image(dose_data(dose, frame), dose_limits(dose))
+        elif layer := self.map_layer(Role.DOSE):
+            # A part of the dose would pass for all of it.
+            self._viewer.layers.remove(layer)
+
+    def _blank_maps(self) -> None:
+        """Show that there were none; the layers stay as a person has set them."""
+        for role in MAP_STYLES:
+            if (layer := self.map_layer(role)) is not None:
+                layer.data = np.full(layer.data.shape, np.nan, np.float32)
 
     def _shown_targets(self) -> NDArray[np.float64]:
         return np.array([self._targets[m.step] for m in self._measurements], float)
@@ -281,12 +291,6 @@ class FieldLayers:
         for name in _PER_POINT.get(Role(own["role"]), ()):
             setattr(layer, name, keywords[name])
         return layer
-
-
-def _rank(layer: Layer) -> int:
-    """The place of a layer of the plugin in their order, -1 for all other layers."""
-    role = role_of(layer)
-    return -1 if role is None else list(Role).index(role)
 
 
 def _detector(layer: Layer) -> str | None:

@@ -59,6 +59,7 @@ class LearningPanel(LazyPanel):
         session.started.connect(self._on_started)
         session.live.measured.connect(self.refresh)
         session.live.retargeted.connect(self.refresh)
+        session.live.rewound.connect(self.refresh)
         session.live.noted.connect(self._on_noted)
         self.refresh()
 
@@ -73,6 +74,7 @@ class LearningPanel(LazyPanel):
         known = curves(self._session.live.measurements, settings.goal)
         plot = self.plots[self.choice.currentText()]
         plot.show_curves(known, settings.scalarizer.unit)
+        plot.show_markers(self._session.live.shown_step)
 
     def _on_chosen(self, index: int) -> None:
         self._stack.setCurrentIndex(index)
@@ -86,3 +88,4 @@ class LearningPanel(LazyPanel):
         for entry in entries:
             if is_intervention(entry):
                 self.add_marker(entry["step"], sentence(entry))
+                self.refresh()

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_hae.gui.history import History, ModelView
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_hae.coordinates import FieldFrame
     from napari_hae.experiment.runner import Runner
     from napari_hae.gui.layers import FieldLayers
     from napari_hae.types import Measurement, PredictionMaps, Proposal
@@ -19,22 +22,28 @@ POLL_MS = 40
 
 
 class LiveView(QObject):
-    """The measurements, maps and proposals of the newest run, as they come.
+    """The measurements, maps and proposal of the newest run that are shown.
 
     They are fetched at a steady rate and never queued, so that a fast instrument cannot
-    flood the window.
+    flood the window. Shown is what is newest, or what was known after an earlier step:
+    this is the one place that decides it. The run never notices.
     """
 
     measured = Signal(object)
-    """Emits the new measurements, a list in order."""
+    """Emits the new measurements, a list in order; none while an earlier step is
+    shown."""
     proposed = Signal(object)
-    """Emits the newest `Proposal`."""
+    """Emits the newest `Proposal`; none while an earlier step is shown."""
+    rewound = Signal()
+    """Another step of the run is shown than before: all that is shown changed."""
+    counted = Signal(int)
+    """Emits how many measurements the run has, shown or not."""
     queue_changed = Signal(object)
     """Emits the pixels that a person wants measured next, a tuple."""
     judged = Signal()
     """What was voted or discarded changed."""
     retargeted = Signal(object)
-    """Emits all measurements with their new targets."""
+    """Emits all measurements that are shown with their new targets."""
     noted = Signal(object)
     """Emits the journal's new entries, a list in order, but for those of each step."""
 
@@ -42,8 +51,11 @@ class LiveView(QObject):
         super().__init__(parent)
         self._layers = layers
         self._runner: Runner | None = None
-        self._shown = self._told = 0
-        self._maps: PredictionMaps | None = None
+        self._history = History()
+        self._frame: FieldFrame | None = None
+        self._shown_step: int | None = None
+        self._told = 0
+        self._newest: ModelView | None = None
         self._proposal: Proposal | None = None
         self._queue: tuple[tuple[int, int], ...] = ()
         self._judged: object = None
@@ -51,30 +63,51 @@ class LiveView(QObject):
         self._poll.timeout.connect(self.refresh)
 
     @property
+    def taken(self) -> int:
+        """How many measurements the run has, shown or not."""
+        return len(self._history.measurements)
+
+    @property
+    def shown_step(self) -> int | None:
+        """The run is shown as it was after so many steps; None: as it is now."""
+        return self._shown_step
+
+    @property
+    def can_rewind(self) -> bool:
+        """Whether there are earlier steps, of the field of view that is shown."""
+        return self.taken > 1 and self._is_of_field
+
+    @property
     def proposal(self) -> Proposal | None:
-        """The newest proposal of the run that is shown."""
-        return self._proposal
+        """The newest proposal, or the one that the step which is shown led to."""
+        if self._shown_step is None:
+            return self._proposal
+        return self._history.measurements[self._shown_step].proposal
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
-        """All measurements of the run that is shown."""
-        return self._runner.measurements if self._runner else ()
+        """All measurements that are shown."""
+        if self._shown_step is None:
+            return self._history.measurements
+        return self._history.after(self._shown_step)
 
     @property
     def maps(self) -> PredictionMaps | None:
-        """The newest maps of the run that is shown."""
-        return self._maps
+        """The maps that are shown."""
+        view = self._view
+        return None if view is None else view.maps
 
     @property
     def picture(self) -> NDArray[np.float32] | None:
-        """All candidates as the model of that run sees them, `(n, 2)`."""
-        return self._runner.latest_picture if self._runner else None
+        """All candidates as the model sees them, `(n, 2)`, when it made these maps."""
+        view = self._view
+        return None if view is None else view.picture
 
     def begin(self, runner: Runner) -> None:
         """Show a run from now on, in place of an earlier one."""
         self._layers.clear_run()
-        self._runner = runner
-        self._shown, self._maps, self._proposal = 0, None, None
+        self._runner, self._history = runner, History()
+        self._frame = self._shown_step = self._newest = self._proposal = None
         self._told = 0
         self._poll.start()
 
@@ -82,7 +115,7 @@ class LiveView(QObject):
         """Show the last of it; the run has ended."""
         self.refresh()
         self.stop()
-        if self._runner is not None and self._layers.frame is not None:
+        if self._shown_step is None and self._layers.frame is not None:
             self._layers.show_next(None)
 
     def stop(self) -> None:
@@ -94,31 +127,34 @@ class LiveView(QObject):
         self.stop()
         self._runner = None
 
+    def show_step(self, step: int | None) -> None:
+        """Show the run as it was after a number of steps; None: go on as it is now."""
+        if step is not None:
+            is_earlier = self.can_rewind and step < self.taken
+            step = max(step, 1) if is_earlier else None
+        if step == self._shown_step:
+            return
+        self._shown_step = step
+        if self._is_of_field:
+            goes_on = step is not None or self._poll.isActive()
+            ring = self.proposal if goes_on else None
+            self._layers.show_run(self.measurements, self.maps, ring)
+        self.rewound.emit()
+
     def refresh(self) -> None:
         """Show what is new since the last time."""
         runner = self._runner
         if runner is None or self._layers.frame is None:
             return
-        measurements = runner.measurements
-        new = list(measurements[self._shown :])
-        if new:
-            self._shown = len(measurements)
-            self._layers.add_measurements(new)
-            self.measured.emit(new)
-        if (maps := runner.latest_maps) is not None and maps is not self._maps:
-            self._maps = maps
-            self._layers.show_maps(maps)
+        self._take_measurements(runner.measurements)
+        self._take_maps(runner)
         if (queue := runner.queue.pixels) != self._queue:
             self._queue = queue
             self.queue_changed.emit(queue)
         if (judged := (dict(runner.votes), runner.discarded)) != self._judged:
             self._judged = judged
             self.judged.emit()
-        proposal = runner.latest_proposal
-        if proposal is not None and proposal is not self._proposal:
-            self._proposal = proposal
-            self._layers.show_next(proposal)
-            self.proposed.emit(proposal)
+        self._take_proposal(runner.latest_proposal)
         if entries := runner.record.noted[self._told :]:
             self._told += len(entries)
             self.noted.emit(entries)
@@ -128,5 +164,46 @@ class LiveView(QObject):
         if self._runner is None:
             return
         self.refresh()
-        self._layers.show_targets(dict(enumerate(targets)))
-        self.retargeted.emit(self.measurements)
+        if self._shown_step is None:
+            self._layers.show_targets(dict(enumerate(targets)))
+            self.retargeted.emit(self.measurements)
+
+    @property
+    def _is_of_field(self) -> bool:
+        return self._frame is not None and self._frame == self._layers.frame
+
+    @property
+    def _view(self) -> ModelView | None:
+        proposal = self.proposal
+        if self._shown_step is None or proposal is None:
+            return self._newest
+        return self._history.view(proposal.known)
+
+    def _take_measurements(self, measurements: tuple[Measurement, ...]) -> None:
+        new = list(measurements[self.taken :])
+        if new and not self.taken:
+            self._frame = self._layers.frame
+        self._history.take(measurements)
+        if not new:
+            return
+        if self._shown_step is None:
+            self._layers.add_measurements(new)
+            self.measured.emit(new)
+        self.counted.emit(self.taken)
+
+    def _take_maps(self, runner: Runner) -> None:
+        maps = runner.latest_maps
+        if maps is None or (self._newest and maps is self._newest.maps):
+            return
+        self._newest = ModelView(maps, runner.latest_picture)
+        self._history.keep(self._newest)
+        if self._shown_step is None:
+            self._layers.show_maps(maps)
+
+    def _take_proposal(self, proposal: Proposal | None) -> None:
+        if proposal is None or proposal is self._proposal:
+            return
+        self._proposal = proposal
+        if self._shown_step is None:
+            self._layers.show_next(proposal)
+            self.proposed.emit(proposal)

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QSizePolicy, QSplitter, QTabWidget, QVBoxLayout
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QSplitter,
+    QTabWidget,
+    QVBoxLayout,
+)
 
 from napari_hae.gui.feature_space import FeatureSpacePanel
 from napari_hae.gui.learning import LearningPanel
+from napari_hae.gui.rewind import RewindBar
 from napari_hae.gui.sessions import Dock
 from napari_hae.gui.spectra import SpectraPanel
 from napari_hae.gui.story import StoryPanel
@@ -29,7 +37,8 @@ class MonitorDock(Dock):
         super().__init__(napari_viewer, parent)
         session = self.session
         self.why = QLabel("")
-        self.why.setToolTip("The newest proposal, and why it was chosen.")
+        self.why.setToolTip("The proposal that is shown, and why it was chosen.")
+        self.rewind = RewindBar(session)
         self.spectra = SpectraPanel(session)
         self.learning = LearningPanel(session)
         self.feature_space = FeatureSpacePanel(session)
@@ -51,16 +60,29 @@ class MonitorDock(Dock):
         splitter.addWidget(self.tabs)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 2, 6, 6)
-        layout.addWidget(self.why)
+        layout.addLayout(self._top())
         layout.addWidget(splitter, 1)
         self.setMinimumHeight(190)
         # Else napari adds a stretch below, which takes the plots' height.
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         session.started.connect(self._on_started)
         session.live.proposed.connect(self._on_proposed)
+        session.live.rewound.connect(self._on_rewound)
+
+    def _top(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        # A long sentence must not make the window wider.
+        self.why.setMinimumWidth(1)
+        row.addWidget(self.why, 1)
+        row.addWidget(self.rewind)
+        return row
 
     def _on_started(self) -> None:
         self.why.setText("")
+
+    def _on_rewound(self) -> None:
+        if (proposal := self.session.live.proposal) is not None:
+            self._on_proposed(proposal)
 
     def _on_proposed(self, proposal: Proposal) -> None:
         self.why.setText(f"Step {proposal.step + 1}: {proposal.reason}")

@@ -161,6 +161,11 @@ class StepPlot(LivePlot):
         self.plot.addItem(marker, ignoreBounds=True)
         self._markers.append(marker)
 
+    def show_markers(self, until: int | None) -> None:
+        """Show what was changed before a number of steps were done; None: all of it."""
+        for marker in self._markers:
+            marker.setVisible(until is None or marker.value() < until)
+
     def clear(self) -> None:
         """Show nothing."""
         for marker in self._markers:

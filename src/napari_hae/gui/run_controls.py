@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ABORT_KEY = "Ctrl+Shift+Backspace"
 
+HELD_BACK = "A proposal waits. Press Live to see it."
+
 _SIGNS = {
     RunState.IDLE: "○",
     RunState.INITIALISING: "◔",
@@ -77,9 +79,9 @@ class RunControls(QWidget):
         self._question = QWidget()
         answers = QHBoxLayout(self._question)
         answers.setContentsMargins(0, 0, 0, 0)
-        question = QLabel("Measure at the ring?")
-        question.setToolTip("Ctrl+click in the image measures there instead.")
-        answers.addWidget(question, 1)
+        self.question = QLabel()
+        self.question.setToolTip("Ctrl+click in the image measures there instead.")
+        answers.addWidget(self.question, 1)
         answers.addWidget(self.approve)
         answers.addWidget(self.veto)
         answers.addWidget(self.alone)
@@ -106,7 +108,8 @@ class RunControls(QWidget):
         self.alone.clicked.connect(self._on_alone)
         session.instrument_changed.connect(self.refresh)
         session.state_changed.connect(self._on_state)
-        session.live.measured.connect(self.refresh)
+        session.live.counted.connect(self.refresh)
+        session.live.rewound.connect(self.refresh)
         session.settings_changed.connect(self.refresh)
         session.started.connect(self._on_started)
         session.finished.connect(self._on_finished)
@@ -116,7 +119,7 @@ class RunControls(QWidget):
     def refresh(self, _: object = None) -> None:
         """Show the state now."""
         session, state = self._session, self._session.state
-        done, steps = len(session.live.measurements), session.settings.budget.steps
+        done, steps = session.live.taken, session.settings.budget.steps
         running = session.is_running
         text = f"{_SIGNS[state]} {state}"
         if running:
@@ -133,6 +136,11 @@ class RunControls(QWidget):
         self.step.setEnabled(session.is_connected and (paused or not running))
         self.stop.setEnabled(running)
         self._question.setVisible(state is RunState.WAITING)
+        # The ring that is seen is the one that is asked about, or nobody can answer.
+        is_seen = session.live.shown_step is None
+        self.question.setText("Measure at the ring?" if is_seen else HELD_BACK)
+        for answer in (self.approve, self.veto, self.alone):
+            answer.setEnabled(is_seen)
 
     def _time_left(self, done: int) -> str:
         taken = done - self._first
@@ -166,7 +174,7 @@ class RunControls(QWidget):
     def _on_state(self, _: RunState) -> None:
         # Pauses do not count for the time that is left.
         self._started_s = time.monotonic()
-        self._first = len(self._session.live.measurements)
+        self._first = self._session.live.taken
         self.refresh()
 
     def _on_finished(self, reason: FinishReason, text: str) -> None:

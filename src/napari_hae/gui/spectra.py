@@ -35,6 +35,7 @@ class SpectraPanel(QWidget):
         self.plot.band_changed.connect(self._on_band_dragged)
         session.started.connect(self._on_started)
         session.live.measured.connect(self._on_measured)
+        session.live.rewound.connect(self._on_selected)
         session.settings_changed.connect(self._on_settings)
         self._on_settings(session.settings)
         if session.live.measurements:

@@ -41,6 +41,7 @@ class TimesPanel(LazyPanel):
         layout.addWidget(self.plot, 1)
         session.started.connect(self._on_started)
         session.live.measured.connect(self.refresh)
+        session.live.rewound.connect(self.refresh)
         self.refresh()
 
     def draw(self) -> None:

@@ -91,6 +91,7 @@ class WhyPanel(LazyPanel):
         self.take.clicked.connect(self._on_take)
         session.started.connect(self._on_started)
         session.live.proposed.connect(self.refresh)
+        session.live.rewound.connect(self._on_started)
         self.refresh()
 
     def _lay_out(self) -> None:

@@ -1,0 +1,86 @@
+"""What was known after each step of a run, as far as memory holds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_hae.types import Measurement, PredictionMaps
+
+MOST_BYTES = 256 * 2**20
+"""So much memory the maps of a run may take: 1300 steps of a field of 128 x 128."""
+
+
+class ModelView(NamedTuple):
+    """What the model saw: its maps, and all candidates side by side, `(n, 2)`."""
+
+    maps: PredictionMaps
+    picture: NDArray[np.float32] | None
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory of all its arrays."""
+        maps = self.maps
+        arrays = (maps.mean, maps.std, maps.acquisition, self.picture)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+class History:
+    """The measurements, with the targets of their time, and maps of one run.
+
+    Parameters
+    ----------
+    most_bytes
+        Memory that maps may take. Where it is used up, every second of them goes.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._measurements: tuple[Measurement, ...] = ()
+        self._earlier: list[tuple[Measurement, ...]] = []
+        self._views: dict[int, ModelView] = {}
+        self._every = 1
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """All measurements, with the targets in force now."""
+        return self._measurements
+
+    def take(self, measurements: tuple[Measurement, ...]) -> None:
+        """Take over all measurements so far; earlier targets stay known, too."""
+        before, now = self._measurements, measurements
+        if now is before:
+            return
+        if any(old is not new for old, new in zip(before, now, strict=False)):
+            self._earlier.append(before)
+        self._measurements = now
+
+    def after(self, step: int) -> tuple[Measurement, ...]:
+        """The measurements after so many steps, with the targets of that time."""
+        # Where targets changed just then, the older ones are what was seen first.
+        epochs = (*self._earlier, self._measurements)
+        return next(each for each in epochs if len(each) >= step)[:step]
+
+    def keep(self, view: ModelView) -> None:
+        """Keep what the model saw, if it is due."""
+        known = view.maps.known
+        if known % self._every == 0:
+            self._views[known] = view
+        while self._size_bytes() > self._most_bytes and len(self._views) > 1:
+            self._every *= 2
+            self._views = {
+                number: each
+                for number, each in self._views.items()
+                if number % self._every == 0
+            }
+
+    def view(self, known: int) -> ModelView | None:
+        """What the model saw that knew so many measurements, or the last one before."""
+        held = [number for number in self._views if number <= known]
+        return self._views[max(held)] if held else None
+
+    def _size_bytes(self) -> int:
+        return sum(each.size_bytes for each in self._views.values())

@@ -1,0 +1,49 @@
+"""Finds the plugin's layers in a viewer, and puts new ones into their place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_hae.gui.layer_data import METADATA_KEY, Role
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+
+def role_of(layer: Layer) -> Role | None:
+    """What a layer shows for the plugin; None for all other layers."""
+    own = layer.metadata.get(METADATA_KEY)
+    value = own.get("role") if isinstance(own, dict) else None
+    return Role(value) if value in list(Role) else None
+
+
+def find_layer(
+    viewer: Viewer, role: Role, kind: str, detector: str | None = None
+) -> Layer | None:
+    """The plugin's lowest layer of a role and a type ("image", "labels", …), if any."""
+    for layer in viewer.layers:
+        # napari copies metadata when a person converts or duplicates a layer.
+        if role_of(layer) is not role or type(layer).__name__.lower() != kind:
+            continue
+        if layer.metadata[METADATA_KEY].get("detector") == detector:
+            return layer
+    return None
+
+
+def insert_layer(viewer: Viewer, layer: Layer) -> None:
+    """Add a layer of the plugin below all of its layers that belong above it.
+
+    The selection stays as it is: a person may be painting.
+    """
+    selected = set(viewer.layers.selection)
+    above = [i for i, other in enumerate(viewer.layers) if _rank(other) > _rank(layer)]
+    viewer.layers.insert(above[0] if above else len(viewer.layers), layer)
+    if selected:
+        viewer.layers.selection = selected
+
+
+def _rank(layer: Layer) -> int:
+    """The place of a layer of the plugin in their order, -1 for all other layers."""
+    role = role_of(layer)
+    return -1 if role is None else list(Role).index(role)

@@ -1,0 +1,270 @@
+"""The run as it was after an earlier step, in a real window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QStyle, QStyleOptionSlider
+
+from mouse import LEFT
+from napari_hae.experiment.events import RunState
+from napari_hae.experiment.settings import Budget, LoopSettings
+from napari_hae.gui.layers import Role
+from napari_hae.types import dose_electrons
+
+pytestmark = pytest.mark.gui
+TIMEOUT_MS = 120_000
+MAPS = (Role.MEAN, Role.STD, Role.ACQUISITION)
+
+
+def wait_for(qtbot, condition):
+    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
+
+
+def start(cockpit, qtbot, steps: int) -> None:
+    cockpit.session.configure(budget=Budget(steps=steps))
+    cockpit.show_experiment()
+    with qtbot.waitSignal(cockpit.session.started, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(cockpit.experiment.controls.start, LEFT)
+
+
+def drag_to(slider, value: int) -> None:
+    """Drag the handle of a slider with the mouse to where a value lies."""
+    at, to = _place(slider, slider.value()), _place(slider, value)
+    QTest.mousePress(slider, LEFT, pos=at)
+    for share in (0.5, 1.0):
+        QTest.mouseMove(slider, at + (to - at) * share)
+    QTest.mouseRelease(slider, LEFT, pos=to)
+    assert abs(slider.value() - value) <= 1
+    while slider.value() != value:
+        less = slider.value() > value
+        QTest.keyClick(slider, Qt.Key.Key_Left if less else Qt.Key.Key_Right)
+
+
+def _place(slider, value: int) -> QPoint:
+    option = QStyleOptionSlider()
+    slider.initStyleOption(option)
+    groove, handle = (
+        slider.style().subControlRect(
+            QStyle.ComplexControl.CC_Slider, option, part, slider
+        )
+        for part in (
+            QStyle.SubControl.SC_SliderGroove,
+            QStyle.SubControl.SC_SliderHandle,
+        )
+    )
+    way = groove.width() - handle.width()
+    share = (value - slider.minimum()) / (slider.maximum() - slider.minimum())
+    x = groove.left() + handle.width() / 2 + share * way
+    return QPoint(round(x), handle.center().y())
+
+
+def show(cockpit, title: str):
+    bar = cockpit.monitor.tabs.tabBar()
+    index = next(i for i in range(bar.count()) if bar.tabText(i) == title)
+    QTest.mouseClick(bar, LEFT, pos=bar.tabRect(index).center())
+    return cockpit.monitor.tabs.currentWidget()
+
+
+def snapshot(cockpit) -> dict:
+    """What the layers hold, copied."""
+    layers = cockpit.session.layers
+    return {
+        "points": layers.measured_layer.data.copy(),
+        "targets": list(layers.measured_layer.features["target"]),
+        "path": layers.trajectory_layer.data.copy(),
+        "dose": layers.map_layer(Role.DOSE).data.copy(),
+        "next": layers.next_layer.data.copy(),
+        **{str(role): layers.map_layer(role).data.copy() for role in MAPS},
+    }
+
+
+def assert_same(one: dict, other: dict) -> None:
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+@pytest.fixture
+def stepped(connected, qtbot):
+    """A run stepped one by one, and what the layers held after each step.
+
+    Without look-ahead all that is shown while a proposal waits is of one moment.
+    """
+    session = connected.session
+    session.configure(loop=LoopSettings(approve=True, lookahead=0))
+    seen: dict[int, dict] = {}
+    proposals: dict[int, object] = {}
+    start(connected, qtbot, 20)
+    for step in range(10, 18):
+        wait_for(
+            qtbot,
+            lambda step=step: (
+                session.live.taken == step and session.state is RunState.WAITING
+            ),
+        )
+        session.live.refresh()
+        seen[step] = snapshot(connected)
+        proposals[step] = session.live.proposal
+        qtbot.mouseClick(connected.experiment.controls.approve, LEFT)
+    wait_for(qtbot, lambda: session.live.taken == 18)
+    wait_for(qtbot, lambda: session.state is RunState.WAITING)
+    session.live.refresh()
+    seen[18] = snapshot(connected)
+    connected.seen, connected.proposals = seen, proposals
+    return connected
+
+
+def test_without_a_run_there_is_nothing_to_rewind(connected):
+    bar = connected.monitor.rewind
+    assert not bar.slider.isEnabled()
+    assert not bar.live.isEnabled()
+
+
+def test_the_slider_shows_the_run_as_it_was_and_live_goes_back(stepped, qtbot):
+    session, bar = stepped.session, stepped.monitor.rewind
+    learning = show(stepped, "Learning")
+    assert (bar.slider.minimum(), bar.slider.maximum()) == (1, 18)
+    assert (bar.slider.value(), bar.label.text()) == (18, "Step 18")
+    for step in (12, 15, 11):
+        drag_to(bar.slider, step)
+        assert_same(stepped.seen[step], snapshot(stepped))
+        assert bar.label.text() == f"Step {step} of 18"
+        proposal = stepped.proposals[step]
+        assert session.live.proposal is proposal
+        assert stepped.monitor.why.text() == f"Step {step + 1}: {proposal.reason}"
+        title = stepped.monitor.spectra.plot.plot.getPlotItem().titleLabel.text
+        assert title.startswith(f"Step {step},")
+    wait_for(qtbot, lambda: len(learning.curve._measured.getData()[0]) == 11)
+    qtbot.mouseClick(bar.live, LEFT)
+    assert_same(stepped.seen[18], snapshot(stepped))
+    assert bar.slider.value() == 18
+    assert not bar.live.isEnabled()
+    wait_for(qtbot, lambda: len(learning.curve._measured.getData()[0]) == 18)
+
+
+def test_pixels_and_panels_follow_the_slider(stepped, qtbot):
+    session, bar = stepped.session, stepped.monitor.rewind
+    why = show(stepped, "Why here")
+    now = stepped.viewer.screenshot(flash=False)
+    bar.slider.setFocus()
+    QTest.keyClick(bar.slider, Qt.Key.Key_Home)
+    assert session.live.shown_step == 1
+    assert len(session.layers.measured_layer.data) == 1
+    for role in MAPS:
+        # No model was fitted yet.
+        assert np.isnan(session.layers.map_layer(role).data).all()
+    assert session.live.maps is None
+    then = stepped.viewer.screenshot(flash=False)
+    assert (now != then).any(axis=-1).mean() > 0.05
+    wait_for(qtbot, lambda: why.text.text().startswith("Step 2: initial design"))
+    QTest.keyClick(bar.slider, Qt.Key.Key_End)
+    assert session.live.shown_step is None
+    np.testing.assert_array_equal(stepped.viewer.screenshot(flash=False), now)
+
+
+def test_the_feature_space_is_that_of_the_step(stepped, qtbot):
+    panel = show(stepped, "Feature space")
+    wait_for(qtbot, lambda: panel._picture()[0] is not None)
+    drag_to(stepped.monitor.rewind.slider, 13)
+    wait_for(qtbot, lambda: len(panel.plot._path.getData()[0]) == 13)
+    picture = stepped.session.live.picture
+    np.testing.assert_array_equal(panel.plot.cloud.points, picture)
+    columns = stepped.session.survey.shape[1]
+    following = stepped.proposals[13]
+    np.testing.assert_array_equal(
+        np.transpose(panel.plot.next.getData())[0],
+        picture[columns * following.row + following.column],
+    )
+
+
+def test_nobody_answers_for_a_ring_that_is_not_seen(stepped, qtbot):
+    controls = stepped.experiment.controls
+    drag_to(stepped.monitor.rewind.slider, 12)
+    assert stepped.session.state is RunState.WAITING
+    for button in (controls.approve, controls.veto, controls.alone):
+        assert button.isVisible()
+        assert not button.isEnabled()
+    assert "Press Live" in controls.question.text()
+    qtbot.mouseClick(stepped.monitor.rewind.live, LEFT)
+    qtbot.mouseClick(controls.approve, LEFT)
+    wait_for(qtbot, lambda: stepped.session.live.taken == 19)
+
+
+def test_targets_of_a_band_of_later_are_not_shown_before(stepped, qtbot):
+    session = stepped.session
+    learning = show(stepped, "Learning")
+    scalarizer = session.settings.scalarizer
+    before = snapshot(stepped)["targets"]
+    session.configure(scalarizer=scalarizer.with_band(0.6, 0.9))
+    wait_for(qtbot, lambda: snapshot(stepped)["targets"] != before)
+    wait_for(qtbot, lambda: len(learning.curve._markers) == 1)
+    drag_to(stepped.monitor.rewind.slider, 14)
+    assert_same(stepped.seen[14], snapshot(stepped))
+    marker = learning.curve._markers[0]
+    wait_for(qtbot, lambda: not marker.isVisible())
+    qtbot.mouseClick(stepped.monitor.rewind.live, LEFT)
+    assert snapshot(stepped)["targets"] != before
+    wait_for(qtbot, marker.isVisible)
+
+
+def test_a_held_view_does_not_move_while_the_run_goes_on(connected, qtbot):
+    session, bar = connected.session, connected.monitor.rewind
+    start(connected, qtbot, 1000)
+    wait_for(qtbot, lambda: session.live.taken >= 15)
+    drag_to(bar.slider, 8)
+    held = snapshot(connected)
+    title = connected.monitor.spectra.plot.plot.getPlotItem().titleLabel.text
+    assert len(held["points"]) == 8
+    assert len(held["path"]) == 7
+    taken = session.live.taken
+    wait_for(qtbot, lambda: session.live.taken >= taken + 5)
+    assert_same(held, snapshot(connected))
+    assert connected.monitor.spectra.plot.plot.getPlotItem().titleLabel.text == title
+    assert bar.slider.value() == 8
+    assert bar.slider.maximum() == session.live.taken
+    assert (
+        f"step {session.live.taken + 1} of"
+        in connected.experiment.controls.state.text()
+    )
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(connected.experiment.controls.stop, LEFT)
+    assert_same(held, snapshot(connected))
+    qtbot.mouseClick(bar.live, LEFT)
+    shown = snapshot(connected)
+    assert len(shown["points"]) == session.live.taken
+    steps = list(session.layers.measured_layer.features["step"])
+    assert steps == list(range(session.live.taken))
+    assert len(shown["next"]) == 0
+    np.testing.assert_array_equal(shown[str(Role.MEAN)], session.live.maps.mean)
+
+
+def test_a_held_view_goes_when_another_run_starts(connected, qtbot):
+    session, bar = connected.session, connected.monitor.rewind
+    start(connected, qtbot, 12)
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        pass
+    drag_to(bar.slider, 5)
+    start(connected, qtbot, 12)
+    assert session.live.shown_step is None
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        pass
+    assert len(session.layers.measured_layer.data) == 12
+
+
+def test_the_dose_map_sums_up_to_the_dose_of_the_spectra(connected, qtbot):
+    session = connected.session
+    start(connected, qtbot, 12)
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        pass
+    layer = session.layers.map_layer(Role.DOSE)
+    pixel_area_nm2 = np.prod(session.layers.frame.pixel_nm)
+    current_pa = session.instrument_settings.current_pa
+    exposed_s = sum(m.spectrum.exposure_s for m in session.live.measurements)
+    expected = dose_electrons(current_pa, exposed_s)
+    assert layer.data.sum() * pixel_area_nm2 == pytest.approx(expected, rel=1e-5)
+    names = [each.name for each in connected.viewer.layers]
+    assert names.index("Dose") == names.index("Standard deviation") - 1
+    assert not layer.visible
+    assert tuple(layer.scale) == pytest.approx(session.layers.frame.pixel_nm)
