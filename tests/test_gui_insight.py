@@ -155,6 +155,7 @@ def test_warnings_are_listed_as_they_are_in_the_record(paused, qtbot):
     wait_for(qtbot, lambda: "on fire" in story.text.toPlainText())
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         qtbot.mouseClick(paused.experiment.controls.stop, LEFT)
+    wait_for(qtbot, lambda: "The run was stopped." in story.text.toPlainText())
     lines = story.text.toPlainText().splitlines()
     journal = open_run(session.record_path).journal
     warned = [sentence(each) for each in journal if each["event"] == "warning"]

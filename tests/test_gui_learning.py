@@ -32,7 +32,8 @@ def click(cockpit, qtbot, monkeypatch, chosen):
     (model,) = (s for s in dock.findChildren(QCollapsible) if s.text() == "Model")
     model.expand(animate=False)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(chosen))
-    (scroll,) = dock.findChildren(QScrollArea)
+    areas = dock.findChildren(QScrollArea)
+    (scroll,) = (area for area in areas if area.isAncestorOf(model))
 
     def is_in_view():
         scroll.ensureWidgetVisible(dock.learn)

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QScrollArea
+from superqt import QCollapsible
 
 from mouse import click
 from napari_hae.agent.voted import SimilarityToVotes
@@ -70,6 +72,20 @@ def place(cockpit, row, column):
 def proposals(cockpit, first):
     measured = cockpit.session.live.measurements[first:]
     return [(m.proposal.row, m.proposal.column) for m in measured]
+
+
+def show_section(dock, title, widget, qtbot):
+    """Open a section of the dock, and scroll to a widget in it."""
+    (part,) = (s for s in dock.findChildren(QCollapsible) if s.text() == title)
+    part.expand(animate=False)
+    areas = dock.findChildren(QScrollArea)
+    (scroll,) = (area for area in areas if area.isAncestorOf(part))
+
+    def is_in_view():
+        scroll.ensureWidgetVisible(widget)
+        return widget.visibleRegion().contains(widget.rect().center())
+
+    until(qtbot, is_in_view)
 
 
 def test_a_click_with_control_measures_there_next(paused, qtbot):
@@ -221,6 +237,7 @@ def test_a_runner_up_is_measured_from_its_row(paused, qtbot):
 def test_going_back_begins_a_record_that_shares_the_past(paused, qtbot):
     session, back = paused.session, paused.experiment.back
     old, path = session.record_path, proposals(paused, 0)
+    show_section(paused.experiment, "Record", back.button, qtbot)
     back.step.setValue(6)
     qtbot.mouseClick(back.button, LEFT)
     until(

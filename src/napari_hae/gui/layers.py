@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
 __all__ = ["FieldLayers", "Role", "find_layer", "insert_layer", "role_of"]
+
+Update = Callable[[], object]
 
 RUN_ROLES = (
     Role.DOSE,
@@ -128,20 +132,33 @@ class FieldLayers:
 
     def show_maps(self, maps: PredictionMaps) -> None:
         """Show new maps; limits of mean and standard deviation only ever widen."""
+        for update in self.map_updates(maps):
+            update()
+
+    def map_updates(self, maps: PredictionMaps) -> list[Update]:
+        """What `show_maps` does, piece by piece: each redraws one layer."""
         frame, before = self._known_frame(), self._limits.get(Role.MEAN)
+        updates: list[Update] = []
         for role, array in maps_data(maps).items():
             limits = self._widened(role, array, shrinks=role is Role.ACQUISITION)
-            self._put_image(map_data(role, array, frame, limits), limits)
+            data = map_data(role, array, frame, limits)
+            updates.append(partial(self._put_image, data, limits))
         if self._measurements and self._limits.get(Role.MEAN) != before:
-            self._put(self._measured())
+            updates.append(self._show_points)
+        return updates
 
     def add_measurements(self, measurements: Sequence[Measurement]) -> None:
         """Add measured points and prolong the trajectory."""
+        for update in self.measurement_updates(measurements):
+            update()
+
+    def measurement_updates(self, measurements: Sequence[Measurement]) -> list[Update]:
+        """What `add_measurements` does, piece by piece: each redraws one layer."""
         if not measurements:
-            return
+            return []
         self._measurements.extend(measurements)
         self._targets.update({m.step: m.target for m in measurements})
-        self._show_measured()
+        return self._measured_updates()
 
     def show_targets(self, targets: Mapping[int, float]) -> None:
         """Show other targets, by step, as after a change of the band.
@@ -207,13 +224,20 @@ class FieldLayers:
             self._limits.pop(role, None)
 
     def _show_measured(self) -> None:
+        for update in self._measured_updates():
+            update()
+
+    def _measured_updates(self) -> list[Update]:
+        self._widened(Role.MEAN, self._shown_targets())
+        return [self._show_trajectory, self._show_points, self._show_dose]
+
+    def _show_trajectory(self) -> None:
         frame = self._known_frame()
         points = pixels([m.proposal.position for m in self._measurements], frame)
-        self._widened(Role.MEAN, self._shown_targets())
         self._put(trajectory_data(points, frame))
-        self._put(self._measured())
 
-        self._show_dose()
+    def _show_points(self) -> None:
+        self._put(self._measured())
 
     def _show_dose(self) -> None:
         frame = self._known_frame()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -9,6 +12,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_hae.gui.history import History, ModelView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -17,8 +22,10 @@ if TYPE_CHECKING:
     from napari_hae.gui.layers import FieldLayers
     from napari_hae.types import Measurement, PredictionMaps, Proposal
 
-POLL_MS = 40
-"""How often new measurements and maps are fetched: about 25 times a second."""
+TURN_S = 0.008
+"""A turn ends with the piece of work in which this time has passed."""
+TURN_MS = 40
+"""How often a piece of what is new is shown: 25 times a second."""
 
 
 class LiveView(QObject):
@@ -59,8 +66,9 @@ class LiveView(QObject):
         self._proposal: Proposal | None = None
         self._queue: tuple[tuple[int, int], ...] = ()
         self._judged: object = None
-        self._poll = QTimer(self, interval=POLL_MS)
-        self._poll.timeout.connect(self.refresh)
+        self._jobs: deque[Callable[[], object]] = deque()
+        self._poll = QTimer(self, interval=TURN_MS)
+        self._poll.timeout.connect(self._take_turn)
 
     @property
     def taken(self) -> int:
@@ -105,6 +113,7 @@ class LiveView(QObject):
 
     def begin(self, runner: Runner) -> None:
         """Show a run from now on, in place of an earlier one."""
+        self._jobs.clear()
         self._layers.clear_run()
         self._runner, self._history = runner, History()
         self._frame = self._shown_step = self._newest = self._proposal = None
@@ -125,6 +134,7 @@ class LiveView(QObject):
     def close(self) -> None:
         """Show nothing more: the layers' viewer is closing."""
         self.stop()
+        self._jobs.clear()
         self._runner = None
 
     def show_step(self, step: int | None) -> None:
@@ -134,6 +144,7 @@ class LiveView(QObject):
             step = max(step, 1) if is_earlier else None
         if step == self._shown_step:
             return
+        self._do_jobs()
         self._shown_step = step
         if self._is_of_field:
             goes_on = step is not None or self._poll.isActive()
@@ -142,7 +153,26 @@ class LiveView(QObject):
         self.rewound.emit()
 
     def refresh(self) -> None:
-        """Show what is new since the last time."""
+        """Show at once what is new since the last time."""
+        self._do_jobs()
+        self._look_for_news()
+        self._do_jobs()
+
+    def _take_turn(self) -> None:
+        """Do some of the work: the event loop is never held for all of it."""
+        if not self._jobs:
+            self._look_for_news()
+        end_s = time.perf_counter() + TURN_S
+        while self._jobs:
+            self._jobs.popleft()()
+            if time.perf_counter() > end_s:
+                break
+
+    def _do_jobs(self) -> None:
+        while self._jobs:
+            self._jobs.popleft()()
+
+    def _look_for_news(self) -> None:
         runner = self._runner
         if runner is None or self._layers.frame is None:
             return
@@ -157,7 +187,7 @@ class LiveView(QObject):
         self._take_proposal(runner.latest_proposal)
         if entries := runner.record.noted[self._told :]:
             self._told += len(entries)
-            self.noted.emit(entries)
+            self._jobs.append(partial(self.noted.emit, entries))
 
     def show_targets(self, targets: tuple[float, ...]) -> None:
         """Show other targets for the measurements so far."""
@@ -187,9 +217,9 @@ class LiveView(QObject):
         if not new:
             return
         if self._shown_step is None:
-            self._layers.add_measurements(new)
-            self.measured.emit(new)
-        self.counted.emit(self.taken)
+            self._jobs.extend(self._layers.measurement_updates(new))
+            self._jobs.append(partial(self.measured.emit, new))
+        self._jobs.append(partial(self.counted.emit, self.taken))
 
     def _take_maps(self, runner: Runner) -> None:
         maps = runner.latest_maps
@@ -198,12 +228,12 @@ class LiveView(QObject):
         self._newest = ModelView(maps, runner.latest_picture)
         self._history.keep(self._newest)
         if self._shown_step is None:
-            self._layers.show_maps(maps)
+            self._jobs.extend(self._layers.map_updates(maps))
 
     def _take_proposal(self, proposal: Proposal | None) -> None:
         if proposal is None or proposal is self._proposal:
             return
         self._proposal = proposal
         if self._shown_step is None:
-            self._layers.show_next(proposal)
-            self.proposed.emit(proposal)
+            self._jobs.append(partial(self._layers.show_next, proposal))
+            self._jobs.append(partial(self.proposed.emit, proposal))

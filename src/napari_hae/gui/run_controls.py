@@ -127,8 +127,11 @@ class RunControls(QWidget):
         elif not session.is_connected:
             text = "○ Connect a microscope first (dock Microscope)."
         self.state.setText(text)
+        # Else it is painted at once, and the canvas with it.
+        self.progress.setUpdatesEnabled(False)
         self.progress.setMaximum(steps)
         self.progress.setValue(min(done, steps))
+        self.progress.setUpdatesEnabled(True)
         paused = state is RunState.PAUSED
         self.pause.setText("Resume" if paused else "Pause")
         self.start.setEnabled(session.is_connected and not running)
