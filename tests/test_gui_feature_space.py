@@ -150,7 +150,7 @@ def test_a_lasso_becomes_a_forbidden_zone_that_the_run_keeps_out_of(
     np.testing.assert_array_equal(layer.data > 0, painted)
     assert not selection_layer(connected).data.any()
     # What was under way when it came may have been measured.
-    known = len(measured(connected)) + 2
+    known = len(session.runner.measurements) + 2
     wait_for(qtbot, lambda: len(measured(connected)) >= known + 25)
     later = measured(connected)[known:]
     assert [m.step for m in later if painted[m.proposal.row, m.proposal.column]] == []
@@ -174,9 +174,9 @@ def test_a_lasso_becomes_a_region_of_interest_beside_the_regions_before(
         wait_for(qtbot, lambda: not running.controls.clear.isEnabled())
     kinds = {RegionKind.ROI, RegionKind.FORBIDDEN}
     assert set(session.watcher.layers.values()) == kinds
-    ticked = [*regions.interest.chosen, *regions.forbidden.chosen]
-    assert set(ticked) == set(session.watcher.layers)
-    known = len(measured(connected)) + 2
+    ticked = {x for x, row in regions.rows.items() if row.switch.isChecked()}
+    assert ticked == set(session.watcher.layers)
+    known = len(session.runner.measurements) + 2
     wait_for(qtbot, lambda: len(measured(connected)) >= known + 15)
     later = measured(connected)[known:]
     assert all(caught[m.proposal.row, m.proposal.column] for m in later)

@@ -31,6 +31,7 @@ def until(qtbot, condition):
 def paused(connected, qtbot):
     """A run that is paused after 12 steps."""
     session = connected.session
+    connected.show_experiment()
     session.configure(budget=Budget(steps=40))
     qtbot.mouseClick(connected.experiment.controls.step, LEFT)
     until(qtbot, lambda: session.state is RunState.PAUSED)
@@ -245,7 +246,8 @@ def test_going_back_begins_a_record_that_shares_the_past(paused, qtbot):
         lambda: session.record_path != old and session.state is RunState.PAUSED,
     )
     until(qtbot, lambda: len(session.live.measurements) == 6)
-    assert len(session.layers.measured_layer.data) == 6
+    layers = session.layers
+    until(qtbot, lambda: layers.measured_layer and len(layers.measured_layer.data) == 6)
     step(paused, qtbot, 2)
     assert proposals(paused, 0)[:6] == path[:6]
     assert entries(paused, "branch")[0]["step"] == 6
