@@ -240,6 +240,26 @@ def test_a_held_view_does_not_move_while_the_run_goes_on(connected, qtbot):
     np.testing.assert_array_equal(shown[str(Role.MEAN)], session.live.maps.mean)
 
 
+def test_the_maps_of_every_step_are_held_however_fast_the_run_is(connected, qtbot):
+    session, bar = connected.session, connected.monitor.rewind
+    start(connected, qtbot, 40)
+    session.live.stop()
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        pass
+    bar.slider.setFocus()
+    for step in range(39, 11, -1):
+        QTest.keyClick(bar.slider, Qt.Key.Key_Left)
+        assert session.live.shown_step == step
+        proposal, maps = session.live.proposal, session.live.maps
+        assert maps.known == proposal.known
+        layer = session.layers.map_layer(Role.MEAN)
+        np.testing.assert_array_equal(layer.data, maps.mean)
+        assert layer.data[proposal.row, proposal.column] == pytest.approx(
+            proposal.mean, rel=1e-5
+        )
+        assert bar.label.text() == f"Step {step} of 40"
+
+
 def test_a_held_view_goes_when_another_run_starts(connected, qtbot):
     session, bar = connected.session, connected.monitor.rewind
     start(connected, qtbot, 12)

@@ -88,7 +88,7 @@ class LiveView(QObject):
     def measurements(self) -> tuple[Measurement, ...]:
         """All measurements that are shown."""
         if self._shown_step is None:
-            return self._history.measurements
+            return self._runner.measurements if self._runner else ()
         return self._history.after(self._shown_step)
 
     @property
@@ -109,6 +109,7 @@ class LiveView(QObject):
         self._runner, self._history = runner, History()
         self._frame = self._shown_step = self._newest = self._proposal = None
         self._told = 0
+        self._history.watch(runner)
         self._poll.start()
 
     def end(self) -> None:
@@ -196,7 +197,6 @@ class LiveView(QObject):
         if maps is None or (self._newest and maps is self._newest.maps):
             return
         self._newest = ModelView(maps, runner.latest_picture)
-        self._history.keep(self._newest)
         if self._shown_step is None:
             self._layers.show_maps(maps)
 
