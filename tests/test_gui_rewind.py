@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QStyle, QStyleOptionSlider
+from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionSlider
 
 from mouse import LEFT
 from napari_hae.experiment.events import RunState
-from napari_hae.experiment.settings import Budget, LoopSettings
+from napari_hae.experiment.record import Record
+from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.settings import Budget, ExperimentSettings, LoopSettings
+from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role
+from napari_hae.instruments.catalogue import guarded
+from napari_hae.instruments.simulated_settings import SimulatedSettings
 from napari_hae.types import dose_electrons
 
 pytestmark = pytest.mark.gui
@@ -238,6 +243,103 @@ def test_a_held_view_does_not_move_while_the_run_goes_on(connected, qtbot):
     assert steps == list(range(session.live.taken))
     assert len(shown["next"]) == 0
     np.testing.assert_array_equal(shown[str(Role.MEAN)], session.live.maps.mean)
+
+
+def test_the_maps_of_every_step_are_held_however_fast_the_run_is(connected, qtbot):
+    session, bar = connected.session, connected.monitor.rewind
+    start(connected, qtbot, 40)
+    session.live.stop()
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        pass
+    bar.slider.setFocus()
+    for step in range(39, 11, -1):
+        QTest.keyClick(bar.slider, Qt.Key.Key_Left)
+        assert session.live.shown_step == step
+        proposal, maps = session.live.proposal, session.live.maps
+        assert maps.known == proposal.known
+        layer = session.layers.map_layer(Role.MEAN)
+        np.testing.assert_array_equal(layer.data, maps.mean)
+        assert layer.data[proposal.row, proposal.column] == pytest.approx(
+            proposal.mean, rel=1e-5
+        )
+        assert bar.label.text() == f"Step {step} of 40"
+
+
+def test_a_stored_run_is_gone_through_step_by_step(
+    cockpit, qtbot, tmp_path, monkeypatch
+):
+    record, half_way = stored_run(tmp_path)
+    bar, session = cockpit.monitor.rewind, cockpit.session
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(record))
+    qtbot.mouseClick(bar.open, LEFT)
+    wait_for(qtbot, bar.slider.isEnabled)
+    stored = open_run(record)
+    assert bar.label.text() == "Step 24"
+    assert session.settings == stored.settings
+    layers = session.layers
+    assert list(layers.measured_layer.features["target"]) == [
+        m.target for m in stored.measurements
+    ]
+    maps = {each.known: each for each in stored.maps()}
+    assert len(maps) >= 3
+    np.testing.assert_array_equal(
+        layers.map_layer(Role.MEAN).data, stored.latest_maps().mean
+    )
+    drag_to(bar.slider, 16)
+    held = max(
+        known for known in maps if known <= stored.measurements[16].proposal.known
+    )
+    assert held < 15
+    np.testing.assert_array_equal(layers.map_layer(Role.MEAN).data, maps[held].mean)
+    assert bar.label.text() == f"Step 16 of 24, maps after {held}"
+    # The band was changed later.
+    assert list(layers.measured_layer.features["target"]) == half_way[:16]
+    assert half_way[:16] != [m.target for m in stored.measurements[:16]]
+    assert cockpit.monitor.spectra.judging.discard.isEnabled() is False
+
+
+def test_what_is_no_record_is_told_in_words(cockpit, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    qtbot.mouseClick(cockpit.monitor.rewind.open, LEFT)
+    problem = cockpit.experiment.controls.problem
+    wait_for(qtbot, lambda: "is no record" in problem.text())
+    assert not cockpit.monitor.rewind.slider.isEnabled()
+
+
+def test_a_record_is_opened_only_without_a_microscope(connected):
+    assert not connected.monitor.rewind.open.isVisible()
+
+
+def stored_run(folder):
+    """A run whose band was changed after step 20, and its targets before that."""
+    settings = ExperimentSettings(
+        budget=Budget(steps=20), loop=LoopSettings(maps_every=6)
+    )
+    kind = SimulatedSettings()
+    instrument = guarded("simulated", kind)
+    instrument.connect()
+
+    record = Record.create(
+        folder / "run",
+        instrument="simulated",
+        instrument_settings=kind,
+        settings=settings,
+    )
+    first = Runner(instrument, record, settings)
+    first.start()
+    first.wait()
+    targets = [m.target for m in first.measurements]
+    past = open_run(record.path)
+    band = past.settings.scalarizer.with_band(0.6, 0.9)
+    new = past.settings.model_copy(
+        update={"budget": Budget(steps=24), "scalarizer": band}
+    )
+    reopened = Record.reopen(past.path, surveys=past.surveys)
+    second = Runner(instrument, reopened, new, past=past)
+    second.start()
+    second.wait()
+    instrument.disconnect()
+    return record.path, targets
 
 
 def test_a_held_view_goes_when_another_run_starts(connected, qtbot):

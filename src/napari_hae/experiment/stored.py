@@ -28,7 +28,7 @@ from napari_hae.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -129,11 +129,15 @@ class StoredRun:
 
     def latest_maps(self) -> PredictionMaps | None:
         """The last predicted maps that were stored."""
-        if not self.maps_known:
-            return None
-        step, known = list(self.maps_known.items())[-1]
+        return self._maps(list(self.maps_known)[-1]) if self.maps_known else None
+
+    def maps(self) -> Iterator[PredictionMaps]:
+        """All predicted maps that were stored, in order, read one by one."""
+        return (self._maps(step) for step in self.maps_known)
+
+    def _maps(self, step: int) -> PredictionMaps:
         arrays = RunArrays(self.path / ARRAYS, writable=False)
-        return PredictionMaps(known, *arrays.maps(step))
+        return PredictionMaps(self.maps_known[step], *arrays.maps(step))
 
 
 def open_run(path: Path) -> StoredRun:

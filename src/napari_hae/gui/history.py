@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_hae.experiment.runner import Runner
     from napari_hae.types import Measurement, PredictionMaps
 
 MOST_BYTES = 256 * 2**20
@@ -43,6 +45,8 @@ class History:
         self._earlier: list[tuple[Measurement, ...]] = []
         self._views: dict[int, ModelView] = {}
         self._every = 1
+        self._lock = threading.Lock()
+        self._runner: Runner | None = None
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -64,23 +68,37 @@ class History:
         epochs = (*self._earlier, self._measurements)
         return next(each for each in epochs if len(each) >= step)[:step]
 
+    def watch(self, runner: Runner) -> None:
+        """Keep what the model sees with each proposal of a run from now on.
+
+        On the run's thread: a window that is busy would miss some.
+        """
+        self._runner = runner
+        runner.events.proposed.connect(self._on_proposed)
+
     def keep(self, view: ModelView) -> None:
-        """Keep what the model saw, if it is due."""
-        known = view.maps.known
-        if known % self._every == 0:
-            self._views[known] = view
-        while self._size_bytes() > self._most_bytes and len(self._views) > 1:
-            self._every *= 2
-            self._views = {
-                number: each
-                for number, each in self._views.items()
-                if number % self._every == 0
-            }
+        """Keep what the model saw, if it is due; from any thread."""
+        with self._lock:
+            if view.maps.known % self._every == 0:
+                self._views[view.maps.known] = view
+            while self._size_bytes() > self._most_bytes and len(self._views) > 1:
+                self._thin_out()
 
     def view(self, known: int) -> ModelView | None:
         """What the model saw that knew so many measurements, or the last one before."""
-        held = [number for number in self._views if number <= known]
-        return self._views[max(held)] if held else None
+        with self._lock:
+            held = [number for number in self._views if number <= known]
+            return self._views[max(held)] if held else None
+
+    def _on_proposed(self) -> None:
+        assert self._runner is not None
+        if (maps := self._runner.latest_maps) is not None:
+            self.keep(ModelView(maps, self._runner.latest_picture))
+
+    def _thin_out(self) -> None:
+        self._every *= 2
+        views = self._views.items()
+        self._views = {n: view for n, view in views if n % self._every == 0}
 
     def _size_bytes(self) -> int:
         return sum(each.size_bytes for each in self._views.values())

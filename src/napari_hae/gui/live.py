@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_hae.coordinates import FieldFrame
     from napari_hae.experiment.runner import Runner
     from napari_hae.gui.layers import FieldLayers
+    from napari_hae.gui.opened_run import OpenedRun
     from napari_hae.types import Measurement, PredictionMaps, Proposal
 
 TURN_S = 0.008
@@ -57,11 +58,11 @@ class LiveView(QObject):
     def __init__(self, layers: FieldLayers, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._layers = layers
-        self._runner: Runner | None = None
+        self._runner: Runner | OpenedRun | None = None
         self._history = History()
         self._frame: FieldFrame | None = None
         self._shown_step: int | None = None
-        self._told = 0
+        self._taken = self._told = 0
         self._newest: ModelView | None = None
         self._proposal: Proposal | None = None
         self._queue: tuple[tuple[int, int], ...] = ()
@@ -73,7 +74,7 @@ class LiveView(QObject):
     @property
     def taken(self) -> int:
         """How many measurements the run has, shown or not."""
-        return len(self._history.measurements)
+        return self._taken
 
     @property
     def shown_step(self) -> int | None:
@@ -96,7 +97,7 @@ class LiveView(QObject):
     def measurements(self) -> tuple[Measurement, ...]:
         """All measurements that are shown."""
         if self._shown_step is None:
-            return self._history.measurements
+            return self._runner.measurements if self._runner else ()
         return self._history.after(self._shown_step)
 
     @property
@@ -113,12 +114,15 @@ class LiveView(QObject):
 
     def begin(self, runner: Runner) -> None:
         """Show a run from now on, in place of an earlier one."""
-        self._jobs.clear()
-        self._layers.clear_run()
-        self._runner, self._history = runner, History()
-        self._frame = self._shown_step = self._newest = self._proposal = None
-        self._told = 0
+        history = History()
+        history.watch(runner)
+        self._begin(runner, history)
         self._poll.start()
+
+    def open(self, run: OpenedRun) -> None:
+        """Show a stored run from now on, in place of an earlier one; `end` draws it."""
+        self.stop()
+        self._begin(run, run.history)
 
     def end(self) -> None:
         """Show the last of it; the run has ended."""
@@ -198,6 +202,13 @@ class LiveView(QObject):
             self._layers.show_targets(dict(enumerate(targets)))
             self.retargeted.emit(self.measurements)
 
+    def _begin(self, runner: Runner | OpenedRun, history: History) -> None:
+        self._jobs.clear()
+        self._layers.clear_run()
+        self._runner, self._history = runner, history
+        self._frame = self._shown_step = self._newest = self._proposal = None
+        self._taken = self._told = 0
+
     @property
     def _is_of_field(self) -> bool:
         return self._frame is not None and self._frame == self._layers.frame
@@ -210,23 +221,23 @@ class LiveView(QObject):
         return self._history.view(proposal.known)
 
     def _take_measurements(self, measurements: tuple[Measurement, ...]) -> None:
-        new = list(measurements[self.taken :])
-        if new and not self.taken:
+        new = list(measurements[self._taken :])
+        if new and not self._taken:
             self._frame = self._layers.frame
         self._history.take(measurements)
+        self._taken = len(measurements)
         if not new:
             return
         if self._shown_step is None:
             self._jobs.extend(self._layers.measurement_updates(new))
             self._jobs.append(partial(self.measured.emit, new))
-        self._jobs.append(partial(self.counted.emit, self.taken))
+        self._jobs.append(partial(self.counted.emit, self._taken))
 
-    def _take_maps(self, runner: Runner) -> None:
+    def _take_maps(self, runner: Runner | OpenedRun) -> None:
         maps = runner.latest_maps
         if maps is None or (self._newest and maps is self._newest.maps):
             return
         self._newest = ModelView(maps, runner.latest_picture)
-        self._history.keep(self._newest)
         if self._shown_step is None:
             self._jobs.extend(self._layers.map_updates(maps))
 

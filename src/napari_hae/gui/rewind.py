@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QWidget,
+)
 
 if TYPE_CHECKING:
     from napari_hae.gui.session import Session
@@ -23,7 +31,12 @@ class RewindBar(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._live = session.live
+        self._session, self._live = session, session.live
+        self.open = QPushButton("Open record…")
+        self.open.setToolTip(
+            "Go through a stored run (.hae) step by step. Its maps are those that were "
+            "stored, every few steps."
+        )
         self.label = QLabel()
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName("Step that is shown")
@@ -33,10 +46,12 @@ class RewindBar(QWidget):
         self.live.setToolTip("Go on with the run as it is now.")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.label, self.slider, self.live):
+        for widget in (self.open, self.label, self.slider, self.live):
             layout.addWidget(widget)
         self.slider.valueChanged.connect(self._live.show_step)
         self.live.clicked.connect(self._on_live)
+        self.open.clicked.connect(self._on_open)
+        session.instrument_changed.connect(self._show)
         self._live.counted.connect(self._show)
         self._live.rewound.connect(self._show)
         session.started.connect(self._show)
@@ -46,6 +61,12 @@ class RewindBar(QWidget):
     def _on_live(self) -> None:
         self._live.show_step(None)
 
+    def _on_open(self) -> None:
+        folder = str(self._session.record_folder)
+        chosen = QFileDialog.getExistingDirectory(self, "Open a record", folder)
+        if chosen:
+            self._session.open_record(Path(chosen))
+
     def _show(self, _: object = None) -> None:
         taken, step = self._live.taken, self._live.shown_step
         with QSignalBlocker(self.slider):
@@ -53,6 +74,8 @@ class RewindBar(QWidget):
             self.slider.setValue(taken if step is None else step)
         self.slider.setEnabled(self._live.can_rewind)
         self.live.setEnabled(step is not None)
+        # With a microscope the survey image is the one that the next run rests on.
+        self.open.setVisible(not self._session.is_connected)
         self.label.setText(self._words(taken, step))
         self.slider.setToolTip(_TOOLTIP)
 

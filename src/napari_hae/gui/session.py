@@ -21,6 +21,7 @@ from napari_hae.gui.background import Background
 from napari_hae.gui.bridge import RunBridge
 from napari_hae.gui.layers import FieldLayers
 from napari_hae.gui.live import LiveView
+from napari_hae.gui.opened_run import OpenedRun
 from napari_hae.gui.pointing import Pointing
 from napari_hae.gui.regions import RegionWatcher
 from napari_hae.gui.regions_in_effect import RegionsInEffect
@@ -160,6 +161,26 @@ class Session(QObject):
             self.instrument_changed.emit()
 
         self._do("Disconnecting", work, done)
+
+    def open_record(self, path: Path) -> None:
+        """Show a stored run; not while a microscope is connected."""
+
+        def work() -> OpenedRun:
+            return OpenedRun(open_run(path))
+
+        def done(run: OpenedRun) -> None:
+            if self.is_connected:
+                return
+            self._show_survey(run.survey)
+            self.live.open(run)
+            self.settings = run.settings
+            self._chosen_by_run = run.settings.scalarizer
+            self.settings_changed.emit(run.settings)
+            self.started.emit()
+            self.live.end()
+
+        if not self.is_connected:
+            self._do(f"Opening {path.name}", work, done)
 
     def acquire_survey(self) -> None:
         """Take a new survey image; not during a run."""

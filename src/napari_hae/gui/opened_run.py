@@ -1,0 +1,61 @@
+"""A stored run, for those who show runs: it tells what a `Runner` tells of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_hae.experiment.place_queue import PlaceQueue
+from napari_hae.experiment.record import EACH_STEP
+from napari_hae.experiment.stored import NotARecord, Retargeting
+from napari_hae.gui.history import History, ModelView
+from napari_hae.types import Measurement
+
+if TYPE_CHECKING:
+    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.stored import StoredRun
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a record tells in sentences."""
+
+    noted: list[Entry]
+
+
+class OpenedRun:
+    """All of a stored run in memory, as after its last step.
+
+    Raises
+    ------
+    NotARecord
+        If there is nothing to show.
+    """
+
+    def __init__(self, stored: StoredRun) -> None:
+        if stored.survey is None or not stored.measurements:
+            raise NotARecord(f"{stored.path} ended before anything was measured")
+        self.survey, self.settings = stored.survey, stored.settings
+        self.history = _history(stored)
+        self.measurements = self.history.measurements
+        self.latest_maps = stored.latest_maps()
+        self.latest_picture = None
+        self.latest_proposal = self.measurements[-1].proposal
+        self.queue = PlaceQueue()
+        self.votes, self.discarded = stored.votes, stored.discarded
+        self.record = Told([x for x in stored.journal if x["event"] not in EACH_STEP])
+
+
+def _history(stored: StoredRun) -> History:
+    history = History()
+    measured: list[Measurement] = []
+    for event in stored.history:
+        if isinstance(event, Measurement):
+            measured.append(event)
+        elif isinstance(event, Retargeting):
+            history.take(tuple(measured))
+            measured = event.of(measured)
+    history.take(tuple(measured))
+    for maps in stored.maps():
+        history.keep(ModelView(maps, None))
+    return history
