@@ -1,7 +1,8 @@
 """Makes the screenshots of the documentation in a real napari window.
 
 Run it by `nox -s screenshots`. The window shows a run on the simulated microscope, with
-a forbidden zone and a region of interest painted while it goes.
+a forbidden zone and a region of interest painted while it goes, then the panels of the
+Monitor, and the run's forensics.
 """
 
 from __future__ import annotations
@@ -62,6 +63,31 @@ class Photographer:
         layer.data_setitem(tuple(a.ravel() for a in np.mgrid[rows, columns]), 1)
 
     def _on_finished(self) -> None:
+        # The last of the run is shown next.
+        QTimer.singleShot(500, self._shoot_feature_space)
+
+    def _shoot_feature_space(self) -> None:
+        monitor = self._cockpit.monitor
+        monitor.tabs.setCurrentWidget(monitor.feature_space)
+        QTimer.singleShot(1500, self._analyse)
+
+    def _analyse(self) -> None:
+        self._shoot("feature_space")
+        monitor, forensics = self._cockpit.monitor, self._cockpit.forensics
+        monitor.tabs.setCurrentWidget(monitor.story)
+        self._cockpit.show_forensics()
+        forensics.analyse.click()
+        self._waiting = QTimer(interval=200)
+        self._waiting.timeout.connect(self._look_for_analysis)
+        self._waiting.start()
+
+    def _look_for_analysis(self) -> None:
+        if self._cockpit.forensics.analysis is not None:
+            self._waiting.stop()
+            QTimer.singleShot(1000, self._shoot_forensics)
+
+    def _shoot_forensics(self) -> None:
+        self._shoot("forensics")
         self._viewer.close()
 
     def _shoot(self, name: str) -> None:
