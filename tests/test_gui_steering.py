@@ -251,3 +251,38 @@ def test_going_back_begins_a_record_that_shares_the_past(paused, qtbot):
     step(paused, qtbot, 2)
     assert proposals(paused, 0)[:6] == path[:6]
     assert entries(paused, "branch")[0]["step"] == 6
+
+
+def drawn(plot):
+    """The curves of a spectrum plot, by name; the shown one has none."""
+    items = plot.plot.getPlotItem().listDataItems()
+    return {item.name(): item.getData()[1] for item in items}
+
+
+def test_several_spectra_the_best_and_the_mean_of_a_region_are_drawn_together(
+    paused, qtbot
+):
+    spectra, session = paused.monitor.spectra, paused.session
+    measured = session.live.measurements
+    session.layers.measured_layer.selected_data = {2, 5, 7}
+    until(qtbot, lambda: len(drawn(spectra.plot)) == 3)
+    curves = drawn(spectra.plot)
+    np.testing.assert_array_equal(curves[None], measured[2].spectrum.counts)
+    np.testing.assert_array_equal(curves["step 6"], measured[5].spectrum.counts)
+    session.layers.measured_layer.selected_data = set()
+    qtbot.mouseClick(spectra.beside.best, LEFT)
+    best = max(measured, key=lambda m: m.target)
+    if best is not measured[-1]:
+        name = f"best: step {best.step + 1}"
+        until(qtbot, lambda: name in drawn(spectra.plot))
+        np.testing.assert_array_equal(drawn(spectra.plot)[name], best.spectrum.counts)
+    mask = np.zeros(session.layers.frame.shape, bool)
+    for each in measured[:4]:
+        mask[each.proposal.row, each.proposal.column] = True
+    session.layers.show_selection(mask)
+    qtbot.mouseClick(spectra.beside.mean, LEFT)
+    until(qtbot, lambda: "mean of 4" in drawn(spectra.plot))
+    np.testing.assert_allclose(
+        drawn(spectra.plot)["mean of 4"],
+        np.mean([m.spectrum.counts for m in measured[:4]], axis=0),
+    )

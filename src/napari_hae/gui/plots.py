@@ -10,6 +10,8 @@ from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QLabel, QStackedLayout, QWidget
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from napari_hae.experiment.insight import Curves
@@ -102,6 +104,7 @@ class SpectrumPlot(LivePlot):
         self.band.setToolTip("The band that makes the target. Drag it, or its edges.")
         self.band.hide()
         self.plot.addItem(self.band)
+        self._beside: list[Any] = []
         # A zero-loss peak out of view must not flatten what is in view.
         self.plot.setAutoVisible(y=True)
         self.band.sigRegionChangeFinished.connect(self._on_dragged)
@@ -117,6 +120,17 @@ class SpectrumPlot(LivePlot):
         if first:
             self.plot.setXRange(energies_ev[0], energies_ev[-1], padding=0.02)
             self.plot.enableAutoRange(axis="y")
+
+    def set_beside(
+        self, energies_ev: NDArray[Any], curves: Sequence[tuple[str, NDArray[Any], str]]
+    ) -> None:
+        """Draw other spectra beside it: their names, counts and colours."""
+        for item in self._beside:
+            self.plot.removeItem(item)
+        self._beside = [
+            self.plot.plot(energies_ev, counts, pen=pg.mkPen(color, width=1), name=name)
+            for name, counts, color in curves
+        ]
 
     def set_band(self, band_ev: tuple[float, float] | None) -> None:
         """Show the band, or none; nothing is emitted."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.gui.beside import Beside
 from napari_hae.gui.judging import JudgingBar
 from napari_hae.gui.plots import SpectrumPlot
 
@@ -30,8 +31,13 @@ class SpectraPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self.judging = JudgingBar(session)
+        self.beside = Beside(session)
+        below = QHBoxLayout()
+        below.addWidget(self.judging, 1)
+        below.addWidget(self.beside)
         layout.addWidget(self.plot, 1)
-        layout.addWidget(self.judging)
+        layout.addLayout(below)
+        self.beside.changed.connect(self._on_selected)
         self.plot.band_changed.connect(self._on_band_dragged)
         session.started.connect(self._on_started)
         session.live.measured.connect(self._on_measured)
@@ -48,8 +54,10 @@ class SpectraPanel(QWidget):
 
     def _on_measured(self, new: list[Measurement]) -> None:
         self._watch_selection()
-        if self._selected() is None:
+        if not self._selected():
             self._draw(new[-1])
+        elif self.beside.best.isChecked() or self.beside.mean.isChecked():
+            self._on_selected()
 
     def _draw(self, measurement: Measurement) -> None:
         spectrum = measurement.spectrum
@@ -58,7 +66,12 @@ class SpectraPanel(QWidget):
             title += f", target {measurement.target:.4g}"
         else:
             title += ", no target"
-        self.plot.set_spectrum(spectrum.energy.energies_ev, spectrum.counts, title)
+        curves = self.beside.curves(measurement, self._selected())
+        for name, _, color in curves:
+            title += f' &nbsp; <span style="color: {color}">━</span> {name}'
+        energies_ev = spectrum.energy.energies_ev
+        self.plot.set_spectrum(energies_ev, spectrum.counts, title)
+        self.plot.set_beside(energies_ev, curves)
         self.judging.show_measurement(measurement)
         self._look_at_band()
 
@@ -94,15 +107,15 @@ class SpectraPanel(QWidget):
             if layer is not None:
                 layer.selected_data.events.items_changed.connect(self._on_selected)
 
-    def _selected(self) -> Measurement | None:
+    def _selected(self) -> list[Measurement]:
+        """The measurements of the selected points, in the order of their steps."""
         layer, measured = self._selection_of, self._session.live.measurements
-        if layer is None or not layer.selected_data:
-            return None
-        index = min(layer.selected_data)
-        return measured[index] if index < len(measured) else None
+        if layer is None:
+            return []
+        return [measured[x] for x in sorted(layer.selected_data) if x < len(measured)]
 
     def _on_selected(self, *_: Any) -> None:
-        measured = self._session.live.measurements
-        shown = self._selected() or (measured[-1] if measured else None)
-        if shown is not None:
-            self._draw(shown)
+        self._watch_selection()
+        shown = [*self._selected(), *self._session.live.measurements[-1:]]
+        if shown:
+            self._draw(shown[0])

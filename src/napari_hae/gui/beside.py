@@ -1,0 +1,94 @@
+"""Which spectra are drawn beside the one that is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
+
+from napari_hae.experiment.regions import Regions
+from napari_hae.gui.plots import BEST_COLOR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hae.gui.session import Session
+    from napari_hae.types import Measurement
+
+MEAN_COLOR = "#009e73"
+SELECTED_COLORS = ("#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#999999")
+"""Of further selected points, with those of the other curves distinguishable without
+colour vision (Okabe and Ito)."""
+
+Curve = tuple[str, "NDArray[np.float32]", str]
+"""Its name, its counts, its colour."""
+
+
+class Beside(QWidget):
+    """Tick boxes for the best spectrum and the mean of a region."""
+
+    changed = Signal()
+    """Something else is to be drawn."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.best = QCheckBox("Best")
+        self.best.setToolTip("Draw the spectrum with the best target so far too.")
+        self.mean = QCheckBox("Mean of region")
+        self.mean.setToolTip(
+            "Draw the mean of the measured spectra in the selection too (tab Feature "
+            "space); without one, of those in the regions of interest."
+        )
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        for box in (self.best, self.mean):
+            row.addWidget(box)
+            box.toggled.connect(self.changed)
+
+    def curves(
+        self, shown: Measurement, selected: Sequence[Measurement]
+    ) -> list[Curve]:
+        """What to draw beside a spectrum: further selected ones, best, mean."""
+        curves: list[Curve] = [
+            (f"step {each.step + 1}", each.spectrum.counts, color)
+            for each, color in zip(selected, SELECTED_COLORS, strict=False)
+            if each is not shown
+        ]
+        best = self._best() if self.best.isChecked() else None
+        if best is not None and best is not shown:
+            curves.append(
+                (f"best: step {best.step + 1}", best.spectrum.counts, BEST_COLOR)
+            )
+        inside = self._in_region() if self.mean.isChecked() else []
+        if inside:
+            mean = np.mean([each.spectrum.counts for each in inside], axis=0)
+            curves.append((f"mean of {len(inside)}", mean, MEAN_COLOR))
+        return curves
+
+    def _best(self) -> Measurement | None:
+        usable = [m for m in self._session.live.measurements if m.usable]
+        best = self._session.settings.goal.best([m.target for m in usable])
+        return next((m for m in usable if m.target == best), None)
+
+    def _in_region(self) -> list[Measurement]:
+        mask = self._mask()
+        if mask is None:
+            return []
+        measured = self._session.live.measurements
+        return [m for m in measured if mask[m.proposal.row, m.proposal.column]]
+
+    def _mask(self) -> NDArray[np.bool_] | None:
+        layers, frame = self._session.layers, self._session.layers.frame
+        selection = layers.selection_layer
+        if selection is not None and np.any(selection.data):
+            chosen: NDArray[np.bool_] = np.asarray(selection.data) > 0
+            return chosen
+        interest = self._session.watcher.regions.interest
+        if frame is None or not interest:
+            return None
+        return Regions(interest=interest).mask(frame)
