@@ -26,7 +26,7 @@ from napari_hae.experiment.settings import Budget, ExperimentSettings, LoopSetti
 from napari_hae.instruments.gate import GuardedInstrument
 from operator_samples import BAND_EV, SAMPLES, Microscope, Sample
 from report import table, versions, write_section
-from scripted_operator import HABITS, Operator
+from scripted_operator import EXPLORES, HABITS, Operator
 
 if TYPE_CHECKING:
     from napari_hae.types import Measurement
@@ -186,6 +186,8 @@ def main() -> None:
     ended = {(c, method): endings(c, method, *size) for c in CASES for method in TEAMS}
     for case in CASES:
         used = {what for each in ended[case, OPERATOR] for _, what in each.acts}
+        # An operator who does nothing else is stuck where the whole one is not.
+        used.add(EXPLORES)
         for habit in (habit for habit in HABITS if habit in used):
             ended[case, habit] = endings(case, habit, *size)
     write_section(
