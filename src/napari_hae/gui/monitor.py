@@ -58,6 +58,8 @@ class MonitorDock(Dock):
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.addWidget(self.spectra)
         splitter.addWidget(self.tabs)
+        # One half each, whatever they would like.
+        splitter.setSizes([10_000, 10_000])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 2, 6, 6)
         layout.addLayout(self._top())
