@@ -22,6 +22,7 @@ def test_a_record_opens_as_the_layers_of_its_run(record):
     assert [layer.name for layer in layers] == [
         "Survey HAADF",
         "Survey BF",
+        "Dose",
         "Standard deviation",
         "Acquisition function",
         "Predicted mean",
