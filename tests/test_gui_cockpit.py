@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication
 
 from measured_files import COUNTS, save_cube
 from mouse import LEFT, drag_in_plot, paint_stroke
@@ -225,7 +226,8 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
     connected.session.live.refresh()
     before = [m.target for m in measured(connected)]
     plot = connected.monitor.spectra.plot
-    plot.grab()  # lays it out, which may change what is in view
+    wait_for(qtbot, plot.band.isVisible)
+    wait_for(qtbot, lambda: is_settled(plot))
     drag_band(plot, by_ev=0.05)
     wait_for(
         qtbot, lambda: [m.target for m in measured(connected)][: len(before)] != before
@@ -237,6 +239,16 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
     form = connected.experiment.forms["scalarizer"].form
     assert float(form.controls["low_ev"].value) == scalarizer.low_ev
     stop(connected, qtbot)
+
+
+def is_settled(plot) -> bool:
+    """Whether the plot shows the same after it is drawn: its range follows late."""
+    view = plot.plot.getViewBox()
+    before = view.viewRange()
+    plot.grab()
+    QApplication.processEvents()
+    plot.grab()
+    return view.viewRange() == before
 
 
 def drag_band(plot, *, by_ev: float) -> None:
