@@ -52,7 +52,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, those of the window in a real napari window."""
-    _set_up(session, "all,eels,tests")
+    _set_up(session, "all,eels,nion,remote,tango,tests")
     run = (*_display(), "python", "-m", "pytest", *session.posargs)
     session.run(*run, external=run[0] == XVFB[0])
 

@@ -59,34 +59,39 @@ class NegativeExposure(SimulatedMicroscope):
 
 
 class SurveyTooSmall(SimulatedMicroscope):
-    def acquire_survey(self, detectors, shape, dwell_time_s):
-        image = super().acquire_survey(detectors, shape, dwell_time_s)
+    def acquire_survey(self, detectors, shape, dwell_time_s, *area):
+        image = super().acquire_survey(detectors, shape, dwell_time_s, *area)
         data = image.data[:, 1:]
         return ScanImage(data, image.detectors, image.fov_nm, dwell_time_s)
 
 
 class SurveyOfDoubles(SimulatedMicroscope):
-    def acquire_survey(self, detectors, shape, dwell_time_s):
-        image = super().acquire_survey(detectors, shape, dwell_time_s)
+    def acquire_survey(self, detectors, shape, dwell_time_s, *area):
+        image = super().acquire_survey(detectors, shape, dwell_time_s, *area)
         return replace(image, data=image.data.astype(float))
 
 
 class AnyDetectorWillDo(SimulatedMicroscope):
-    def acquire_survey(self, detectors, shape, dwell_time_s):
+    def acquire_survey(self, detectors, shape, dwell_time_s, *area):
         known = [name if name in ("HAADF", "BF") else "BF" for name in detectors]
-        return super().acquire_survey(known, shape, dwell_time_s)
+        return super().acquire_survey(known, shape, dwell_time_s, *area)
 
 
 class LongDwellIsClipped(SimulatedMicroscope):
-    def acquire_survey(self, detectors, shape, dwell_time_s):
-        return super().acquire_survey(detectors, shape, min(dwell_time_s, 1e-2))
+    def acquire_survey(self, detectors, shape, dwell_time_s, *area):
+        return super().acquire_survey(detectors, shape, min(dwell_time_s, 1e-2), *area)
 
 
 class SurveyLeavesBeamOn(SimulatedMicroscope):
-    def acquire_survey(self, detectors, shape, dwell_time_s):
-        image = super().acquire_survey(detectors, shape, dwell_time_s)
+    def acquire_survey(self, detectors, shape, dwell_time_s, *area):
+        image = super().acquire_survey(detectors, shape, dwell_time_s, *area)
         self.unblank()
         return image
+
+
+class AreaIgnored(SimulatedMicroscope):
+    def acquire_survey(self, detectors, shape, dwell_time_s, *area):
+        return super().acquire_survey(detectors, shape, dwell_time_s)
 
 
 class StartsSomewhere(SimulatedMicroscope):

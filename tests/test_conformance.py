@@ -39,9 +39,9 @@ def test_the_callers_exposure_and_dwell_time_are_used():
     seen = []
 
     class Watched(SimulatedMicroscope):
-        def acquire_survey(self, detectors, shape, dwell_time_s):
+        def acquire_survey(self, detectors, shape, dwell_time_s, *area):
             seen.append(dwell_time_s)
-            return super().acquire_survey(detectors, shape, dwell_time_s)
+            return super().acquire_survey(detectors, shape, dwell_time_s, *area)
 
         def acquire_spectrum(self, detector, exposure_s):
             seen.append(exposure_s)
@@ -100,6 +100,10 @@ def test_an_instrument_that_can_read_its_blanker_must_do_so():
         (
             broken_instruments.SurveyLeavesBeamOn,
             "the beam is blanked after a survey image",
+        ),
+        (
+            broken_instruments.AreaIgnored,
+            "an image of an area has the area and the shape asked for",
         ),
         (
             broken_instruments.StartsSomewhere,

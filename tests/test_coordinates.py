@@ -40,5 +40,5 @@ def test_x_is_the_column_and_y_the_row():
 
 
 def test_a_position_outside_has_no_pixel():
-    with pytest.raises(ValueError, match="outside the field of view"):
+    with pytest.raises(ValueError, match="outside the image"):
         FieldFrame((4, 4), (1.0, 1.0)).pixel(ProbePosition(1.2, 0.5))

@@ -17,7 +17,8 @@ from napari_hae.instruments.base import (
     Unsupported,
 )
 from napari_hae.instruments.gate import GuardedInstrument
-from napari_hae.types import BeamState, ProbePosition, dose_electrons
+from napari_hae.instruments.simulated import SimulatedMicroscope, SimulatedSettings
+from napari_hae.types import Area, BeamState, ProbePosition, dose_electrons
 
 CENTRE = ProbePosition(0.5, 0.5)
 RIGHT = ProbePosition(0.9, 0.5)
@@ -25,7 +26,8 @@ RIGHT = ProbePosition(0.9, 0.5)
 
 @dataclass(frozen=True)
 class LeftHalf:
-    restricts: bool = True
+    def refusal_of_scan(self, area: Area) -> str | None:
+        return "reaches into the right half" if area.right > 0.6 else None
 
     def refusal(self, position: ProbePosition) -> str | None:
         return "lies in the right half" if position.x > 0.6 else None
@@ -114,8 +116,24 @@ def test_many_positions_are_checked_one_by_one_as_the_beam_goes(gate, bare):
 
 def test_a_survey_image_is_refused_while_a_part_of_the_field_is_closed(gate):
     gate.set_constraint(LeftHalf())
-    with pytest.raises(ForbiddenPosition, match="switch the regions off"):
+    with pytest.raises(ForbiddenPosition, match="reaches into the right half"):
         gate.acquire_survey(["HAADF"], (8, 8), 1e-5)
+
+
+def test_an_area_is_scanned_by_what_can_scan_areas_only(gate):
+    with pytest.raises(Unsupported, match="whole field of view only"):
+        gate.acquire_survey(["HAADF"], (8, 8), 1e-5, Area(0, 0, 0.5, 0.5))
+
+
+def test_an_open_area_may_be_scanned_beside_a_closed_one():
+    gate = GuardedInstrument(SimulatedMicroscope(SimulatedSettings(particles=3)))
+    gate.connect()
+    gate.set_constraint(LeftHalf())
+    image = gate.acquire_survey(["HAADF"], (32, 32), 1e-6, Area(0, 0, 0.5, 1))
+    assert image.area.right == 0.5
+    with pytest.raises(ForbiddenPosition, match="right half"):
+        gate.acquire_survey(["HAADF"], (32, 32), 1e-6, Area(0.25, 0, 0.75, 1))
+    gate.disconnect()
 
 
 def test_an_abort_holds_until_somebody_lifts_it(gate, bare):

@@ -100,8 +100,9 @@ def test_a_click_with_control_measures_there_next(paused, qtbot):
     step(paused, qtbot, 2)
     assert proposals(paused, 12) == [(30, 20), (12, 40)]
     until(qtbot, lambda: queue.list.count() == 0)
-    features = paused.session.layers.measured_layer.features
-    assert list(features["chosen_by"][-2:]) == [str(ChosenBy.HUMAN)] * 2
+    layer = paused.session.layers.measured_layer
+    until(qtbot, lambda: len(layer.data) == 14)
+    assert list(layer.features["chosen_by"][-2:]) == [str(ChosenBy.HUMAN)] * 2
     assert [x["why"] for x in entries(paused, "queue")] == ["looks odd", ""]
 
 

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.candidates import AllowedField
 from napari_hae.experiment.regions import (
     MaskRegion,
     PolygonRegion,
     Region,
     Regions,
 )
+from napari_hae.types import WHOLE_FIELD, Area
 
 FRAME = FieldFrame((12, 16), (60.0, 48.0))
 PIXELS = np.array([[0.2, 0.0, -0.5], [0.0, 1 / 3, -0.5]])
@@ -191,3 +193,13 @@ def test_regions_of_the_wrong_shape_are_refused_in_words():
         MaskRegion("bad", np.zeros((3, 3), bool), np.full((2, 3), np.nan))
     with pytest.raises(ValueError, match="'bad' needs polygons"):
         PolygonRegion("bad", (np.zeros((4, 3)),))
+
+
+def test_an_area_may_be_scanned_where_all_of_it_is_open():
+    """Also where a zone lies between the centres of pixels."""
+    zone = PolygonRegion("slit", (np.array([[11, 13], [13, 13], [13, 14], [11, 14]]),))
+    field = AllowedField(FRAME, Regions(forbidden=(zone,)))
+    assert field.mask().all()
+    assert "close to the beam" in field.refusal_of_scan(WHOLE_FIELD)
+    assert field.refusal_of_scan(Area(0, 0, 0.25, 1)) is None
+    assert field.refusal_of_scan(Area(0.2, 0.1, 0.4, 0.5)) is not None

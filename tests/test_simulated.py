@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from napari_hae.coordinates import FieldFrame
 from napari_hae.instruments.base import Aborted, Busy, OutOfRange, Unsupported
 from napari_hae.instruments.simulated import SimulatedSettings
-from napari_hae.types import BeamState, ProbePosition, dose_electrons
+from napari_hae.types import Area, BeamState, ProbePosition, dose_electrons
 from simulated_eels import BANDS_EV, MIDDLE, connected, expose
 
 
@@ -73,6 +74,30 @@ def test_surveys_of_any_shape_show_the_same_field(shape):
     assert image.detectors == ("BF", "HAADF")
     assert image.shape == shape
     assert image.data[1].mean() == pytest.approx(reference.data[0].mean(), rel=0.05)
+
+
+def test_an_image_of_an_area_is_that_part_of_the_field():
+    microscope = connected(counting_noise=False, line_jitter_nm=0)
+    whole = microscope.acquire_survey(("HAADF",), (64, 64), 1e-6)
+    area = Area(0.25, 0.5, 0.75, 1.0)
+    part = microscope.acquire_survey(("HAADF",), (32, 32), 1e-6, area)
+    np.testing.assert_allclose(part.data[0], whole.data[0, 32:, 16:48], rtol=1e-5)
+    frame, whole_frame = FieldFrame.of(part), FieldFrame.of(whole)
+    assert frame.position(0, 0) == whole_frame.position(32, 16)
+    assert frame.origin_nm == pytest.approx(
+        whole_frame.nm(whole_frame.position(32, 16))
+    )
+
+
+def test_an_image_of_an_area_damages_nothing_else():
+    microscope = connected(damage_dose_e_per_nm2=1e3, shape=(64, 64))
+    inside, outside = ProbePosition(0.25, 0.75), ProbePosition(0.75, 0.25)
+    area = Area(0, 0.5, 0.5, 1.0)
+    microscope.acquire_survey(("HAADF",), (64, 64), 1e-2, area)
+    dose = microscope._dose
+    y_nm, x_nm = microscope.capabilities().fov_nm
+    assert dose.at(np.array([inside.y * y_nm, inside.x * x_nm])) > 0
+    assert dose.at(np.array([outside.y * y_nm, outside.x * x_nm])) == 0
 
 
 def test_counting_noise_of_a_survey_falls_with_the_dwell_time():

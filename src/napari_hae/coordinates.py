@@ -1,36 +1,47 @@
 """The one place where pixels, fractions of the field of view and nanometres meet.
 
-Pixel `(row, column)` is a square whose centre lies at the fractions
-`x = (column + 0.5) / columns`, `y = (row + 0.5) / rows`. Nanometres are counted from
-the top left corner of the field of view, `(y, x)` in array order.
+Pixel `(row, column)` of an image of the whole field is a square whose centre lies at
+the fractions `x = (column + 0.5) / columns`, `y = (row + 0.5) / rows`. Nanometres are
+counted from the top left corner of the field of view, `(y, x)` in array order, also
+where the image shows an area of the field only.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from napari_hae.types import ProbePosition, ScanImage
+import numpy as np
+
+from napari_hae.types import WHOLE_FIELD, Area, ProbePosition, ScanImage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
 class FieldFrame:
-    """Coordinates of one field of view.
+    """Coordinates of one image of the field of view.
 
     Attributes
     ----------
     shape
         `(rows, columns)` of the survey image.
     fov_nm
-        `(height, width)` of the field of view in nm.
+        `(height, width)` of the image in nm.
+    area
+        Where in the field of view the image lies.
     """
 
     shape: tuple[int, int]
     fov_nm: tuple[float, float]
+    area: Area = WHOLE_FIELD
 
     @classmethod
     def of(cls, image: ScanImage) -> FieldFrame:
         """The frame of a survey image."""
-        return cls(image.shape, image.fov_nm)
+        return cls(image.shape, image.fov_nm, image.area)
 
     @property
     def pixel_nm(self) -> tuple[float, float]:
@@ -41,12 +52,17 @@ class FieldFrame:
     def origin_nm(self) -> tuple[float, float]:
         """Where the centre of pixel (0, 0) lies; the `translate` of every layer."""
         height, width = self.pixel_nm
-        return height / 2, width / 2
+        field_height, field_width = self._field_nm
+        top_nm, left_nm = self.area.top * field_height, self.area.left * field_width
+        return top_nm + height / 2, left_nm + width / 2
 
     def position(self, row: int, column: int) -> ProbePosition:
         """The probe position at the centre of a pixel."""
         rows, columns = self.shape
-        return ProbePosition(x=(column + 0.5) / columns, y=(row + 0.5) / rows)
+        return ProbePosition(
+            x=self.area.left + (column + 0.5) / columns * self.area.width,
+            y=self.area.top + (row + 0.5) / rows * self.area.height,
+        )
 
     def pixel(self, position: ProbePosition) -> tuple[int, int]:
         """The pixel `(row, column)` that holds a position.
@@ -54,18 +70,44 @@ class FieldFrame:
         Raises
         ------
         ValueError
-            If the position lies outside the field of view.
+            If the position lies outside the image.
         """
-        if not position.is_inside:
-            raise ValueError(f"{position} lies outside the field of view (0 to 1)")
+        area = self.area
+        if position not in area:
+            raise ValueError(f"{position} lies outside the image {area}")
         rows, columns = self.shape
-        row = min(int(position.y * rows), rows - 1)
-        return row, min(int(position.x * columns), columns - 1)
+        row = int((position.y - area.top) / area.height * rows)
+        column = int((position.x - area.left) / area.width * columns)
+        return min(row, rows - 1), min(column, columns - 1)
+
+    def within(self, area: Area, pixel_nm: float) -> FieldFrame:
+        """The frame of an area of the same field, with pixels of at most `pixel_nm`."""
+        height, width = self._field_nm
+        fov_nm = area.height * height, area.width * width
+        rows, columns = (max(math.ceil(size / pixel_nm - 1e-9), 1) for size in fov_nm)
+        return FieldFrame((rows, columns), fov_nm, area)
+
+    def centres_nm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """`y` and `x` of all pixels' centres in nm, `(rows, 1)` and `(1, columns)`.
+
+        To the last bit `nm(position(row, column))`.
+        """
+        (rows, columns), (height, width) = self.shape, self._field_nm
+        y = self.area.top + (np.arange(rows) + 0.5) / rows * self.area.height
+        x = self.area.left + (np.arange(columns) + 0.5) / columns * self.area.width
+        return (y * height)[:, None], (x * width)[None, :]
 
     def nm(self, position: ProbePosition) -> tuple[float, float]:
         """`(y, x)` of a probe position in nm."""
-        return position.y * self.fov_nm[0], position.x * self.fov_nm[1]
+        height, width = self._field_nm
+        return position.y * height, position.x * width
 
     def position_at(self, y_nm: float, x_nm: float) -> ProbePosition:
         """The probe position at `(y, x)` in nm; may lie outside the field of view."""
-        return ProbePosition(x=x_nm / self.fov_nm[1], y=y_nm / self.fov_nm[0])
+        height, width = self._field_nm
+        return ProbePosition(x=x_nm / width, y=y_nm / height)
+
+    @property
+    def _field_nm(self) -> tuple[float, float]:
+        """`(height, width)` of the whole field of view in nm."""
+        return self.fov_nm[0] / self.area.height, self.fov_nm[1] / self.area.width

@@ -49,6 +49,51 @@ class ProbePosition:
 
 
 @dataclass(frozen=True, slots=True)
+class Area:
+    """A rectangle in the field of view, its edges as fractions of the field.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, or not inside the field of view.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.left < self.right <= 1 and 0 <= self.top < self.bottom <= 1):
+            raise ValueError(
+                f"an area {self} is empty or not inside the field of view: "
+                "0 ≤ left < right ≤ 1 and 0 ≤ top < bottom ≤ 1 are needed"
+            )
+
+    @property
+    def width(self) -> float:
+        """Its share of the width of the field of view."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """Its share of the height of the field of view."""
+        return self.bottom - self.top
+
+    def __contains__(self, position: ProbePosition) -> bool:
+        inside_x = self.left <= position.x <= self.right
+        return inside_x and self.top <= position.y <= self.bottom
+
+    def __str__(self) -> str:
+        return (
+            f"(x={self.left:.4f}–{self.right:.4f}, y={self.top:.4f}–{self.bottom:.4f})"
+        )
+
+
+WHOLE_FIELD = Area(0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
 class EnergyAxis:
     """A linear energy axis: channel `i` is at `offset_ev + i * dispersion_ev`."""
 
@@ -77,7 +122,7 @@ class EnergyAxis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanImage:
-    """An image scanned over the whole field of view, one plane per detector.
+    """An image scanned over the field of view or an area of it, one plane per detector.
 
     Attributes
     ----------
@@ -86,15 +131,18 @@ class ScanImage:
     detectors
         One name per plane.
     fov_nm
-        Field of view `(height, width)` in nm, outer edge to outer edge of the pixels.
+        What it shows, `(height, width)` in nm, outer edge to outer edge of the pixels.
     dwell_time_s
         Dwell time per pixel in s.
+    area
+        Where in the field of view it was scanned.
     """
 
     data: NDArray[np.float32]
     detectors: tuple[str, ...]
     fov_nm: tuple[float, float]
     dwell_time_s: float
+    area: Area = WHOLE_FIELD
 
     def __post_init__(self) -> None:
         if self.data.ndim != 3 or len(self.data) != len(self.detectors):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hae.coordinates import FieldFrame
-    from napari_hae.types import ProbePosition
+    from napari_hae.types import Area, ProbePosition
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,20 @@ class AllowedField:
     frame: FieldFrame
     regions: Regions = field(default_factory=Regions)
 
-    @property
-    def restricts(self) -> bool:
-        """Whether any part of the field is closed to the beam."""
-        return self.regions.restricts
+    def refusal_of_scan(self, area: Area) -> str | None:
+        """Why the beam may not scan an area, in words; None where it may.
+
+        The area has to be open everywhere, looked at in quarters of a pixel.
+        """
+        if not self.regions.restricts:
+            return None
+        fineness_nm = min(self.frame.pixel_nm) / 4
+        if self.regions.mask(self.frame.within(area, fineness_nm)).all():
+            return None
+        return (
+            "would expose what regions close to the beam: switch those regions off, "
+            "or scan an area outside them"
+        )
 
     def refusal(self, position: ProbePosition) -> str | None:
         """Why the beam may not be there, in words; None where it may."""

@@ -273,7 +273,7 @@ class Regions:
         if frame not in self._preferences:
             weights = np.zeros(frame.shape)
             for each in soft:
-                weights += each.weight * each.region.contains(*_centres_nm(frame))
+                weights += each.weight * each.region.contains(*frame.centres_nm())
             limit = LARGEST_WEIGHT
             self._preferences[frame] = np.clip(weights, -limit, limit)
         return self._preferences[frame].copy()
@@ -288,7 +288,7 @@ class Regions:
         return {}
 
     def _mask(self, frame: FieldFrame) -> NDArray[np.bool_]:
-        y, x = _centres_nm(frame)
+        y, x = frame.centres_nm()
         drawn = _in_force(self.interest)
         allowed = np.full(frame.shape, not drawn, dtype=np.bool_)
         for region in drawn:
@@ -330,14 +330,6 @@ def _check_not_smaller(zone: AdjustedRegion) -> None:
 
 def _in_force(regions: tuple[Region, ...]) -> list[Region]:
     return [region for region in regions if not region.is_empty]
-
-
-def _centres_nm(frame: FieldFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The `y` and `x` of all pixels' centres in nm, `(rows, 1)` and `(1, columns)`."""
-    (rows, columns), (height_nm, width_nm) = frame.shape, frame.fov_nm
-    y = ((np.arange(rows) + 0.5) / rows * height_nm)[:, None]
-    x = ((np.arange(columns) + 0.5) / columns * width_nm)[None, :]
-    return y, x
 
 
 def _region_from_json(values: dict[str, Any]) -> Region:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from napari_hae.types import WHOLE_FIELD
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic import BaseModel
 
     from napari_hae.types import (
+        Area,
         BeamState,
         EnergyAxis,
         ProbePosition,
@@ -105,6 +108,8 @@ class Capabilities:
         Beam current; None where it is unknown.
     blanker_can_be_read
         Whether `status().beam` was read back from the instrument.
+    scans_areas
+        Whether it can scan an area of the field of view and expose nothing else.
     """
 
     survey_detectors: tuple[str, ...]
@@ -117,6 +122,7 @@ class Capabilities:
     fov_nm: tuple[float, float]
     current_pa: float | None
     blanker_can_be_read: bool
+    scans_areas: bool = False
 
     def spectrum_detector(self, name: str = "") -> SpectrumDetector:
         """The spectroscopy detector of that name, or the usual one.
@@ -176,9 +182,17 @@ class Instrument(Protocol):
         """The state now; never raises for an instrument that is not connected."""
 
     def acquire_survey(
-        self, detectors: Sequence[str], shape: tuple[int, int], dwell_time_s: float
+        self,
+        detectors: Sequence[str],
+        shape: tuple[int, int],
+        dwell_time_s: float,
+        area: Area = WHOLE_FIELD,
     ) -> ScanImage:
-        """Scan the whole field of view; the beam is blanked before and after.
+        """Scan the field of view, or an area of it; blanked before and after.
+
+        Probe positions stay fractions of the whole field of view, whatever was scanned.
+        `shape` is that of the image. An instrument that does not scan areas is asked
+        for the whole field only.
 
         Raises `NotConnected`, `Unsupported` (detector or shape), `OutOfRange` (dwell
         time), `Busy`, `Aborted`, `AcquisitionTimeout`.
@@ -238,4 +252,12 @@ def check_interval(name: str, value: float, allowed: Interval, unit: str) -> Non
         raise OutOfRange(
             f"{name} of {value:g} {unit} is not allowed: "
             f"from {allowed.low:g} to {allowed.high:g} {unit}"
+        )
+
+
+def check_area(area: Area, able: Capabilities) -> None:
+    """Raise `Unsupported` if an area is asked of what scans the whole field only."""
+    if area != WHOLE_FIELD and not able.scans_areas:
+        raise Unsupported(
+            "this instrument scans the whole field of view only, no area of it"
         )

@@ -11,7 +11,7 @@ import math
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from napari_hae.instruments.base import (
     Aborted,
@@ -24,25 +24,31 @@ from napari_hae.instruments.base import (
     OutOfRange,
     Status,
     Unsupported,
+    check_area,
     check_interval,
     check_position,
 )
-from napari_hae.types import BeamState, ProbePosition, ScanImage, dose_electrons
+from napari_hae.types import (
+    WHOLE_FIELD,
+    BeamState,
+    ProbePosition,
+    ScanImage,
+    dose_electrons,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic import BaseModel
 
-    from napari_hae.types import Spectrum
+    from napari_hae.types import Area, Spectrum
 
 
 class Constraint(Protocol):
     """Where the beam may be; an immutable snapshot."""
 
-    @property
-    def restricts(self) -> bool:
-        """Whether any part of the field of view is closed to the beam."""
+    def refusal_of_scan(self, area: Area) -> str | None:
+        """Why the beam may not scan an area, in words; None where it may."""
 
     def refusal(self, position: ProbePosition) -> str | None:
         """Why the beam may not be there, in words; None where it may."""
@@ -52,7 +58,9 @@ class Constraint(Protocol):
 class Unconstrained:
     """The whole field of view is open to the beam."""
 
-    restricts: ClassVar[bool] = False
+    def refusal_of_scan(self, area: Area) -> str | None:
+        """None, for every area."""
+        return None
 
     def refusal(self, position: ProbePosition) -> str | None:
         """None, for every position."""
@@ -189,25 +197,31 @@ class GuardedInstrument:
         )
 
     def acquire_survey(
-        self, detectors: Sequence[str], shape: tuple[int, int], dwell_time_s: float
+        self,
+        detectors: Sequence[str],
+        shape: tuple[int, int],
+        dwell_time_s: float,
+        area: Area = WHOLE_FIELD,
     ) -> ScanImage:
-        """Scan the whole field of view.
+        """Scan the field of view, or an area of it.
 
-        Raises what the instrument raises, and `ForbiddenPosition` while a part of the
-        field is closed to the beam, `DoseExceeded`, `Aborted`.
+        Raises what the instrument raises, and `ForbiddenPosition` where a part of what
+        would be scanned is closed to the beam, `DoseExceeded`, `Aborted`.
         """
         with self._in_use():
+            check_area(area, self.capabilities())
             with self._state:
-                closed = self._constraint.restricts
-            if closed:
-                raise ForbiddenPosition(
-                    "a survey image exposes the whole field of view, but regions close "
-                    "a part of it to the beam: switch the regions off first"
-                )
+                reason = self._constraint.refusal_of_scan(area)
+            if reason is not None:
+                raise ForbiddenPosition(f"a survey image of {area} {reason}")
             self._check_dwell_time(dwell_time_s)
             self._reserve(dwell_time_s * shape[0] * shape[1])
             try:
-                image = self._bare.acquire_survey(detectors, shape, dwell_time_s)
+                # Instruments that know of no areas take three arguments.
+                where = () if area == WHOLE_FIELD else (area,)
+                image = self._bare.acquire_survey(
+                    detectors, shape, dwell_time_s, *where
+                )
             finally:
                 self._blank_and_verify()
             self._check_not_aborted()

@@ -14,10 +14,11 @@ from napari_hae.instruments.base import (
     OutOfRange,
     Status,
     Unsupported,
+    check_area,
     check_interval,
     check_position,
 )
-from napari_hae.types import BeamState
+from napari_hae.types import WHOLE_FIELD, BeamState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from napari_hae.instruments.base import Capabilities
-    from napari_hae.types import ProbePosition, ScanImage, Spectrum
+    from napari_hae.types import Area, ProbePosition, ScanImage, Spectrum
 
 
 class InProcessInstrument(ABC):
@@ -61,7 +62,11 @@ class InProcessInstrument(ABC):
 
     @abstractmethod
     def _scan(
-        self, detectors: Sequence[str], shape: tuple[int, int], dwell_time_s: float
+        self,
+        detectors: Sequence[str],
+        shape: tuple[int, int],
+        dwell_time_s: float,
+        area: Area,
     ) -> ScanImage:
         """The survey image, for values that were checked."""
 
@@ -94,21 +99,26 @@ class InProcessInstrument(ABC):
             )
 
     def acquire_survey(
-        self, detectors: Sequence[str], shape: tuple[int, int], dwell_time_s: float
+        self,
+        detectors: Sequence[str],
+        shape: tuple[int, int],
+        dwell_time_s: float,
+        area: Area = WHOLE_FIELD,
     ) -> ScanImage:
-        """Scan the whole field of view.
+        """Scan the field of view, or an area of it.
 
         Raises `NotConnected`, `Unsupported`, `OutOfRange`, `Busy`, `Aborted`.
         """
         able = self.capabilities()
         _check_detectors(detectors, able)
         _check_shape(shape, able)
+        check_area(area, able)
         check_interval("a dwell time", dwell_time_s, able.dwell_time_s, "s")
         with self._in_use():
             self._aborted.clear()
             with self._beam_on():
                 self._wait(dwell_time_s * shape[0] * shape[1])
-                image = self._scan(detectors, shape, dwell_time_s)
+                image = self._scan(detectors, shape, dwell_time_s, area)
             self._check_not_aborted()
         return image
 

@@ -25,7 +25,7 @@ from napari_hae.types import ScanImage, Spectrum, dose_electrons
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_hae.types import ProbePosition
+    from napari_hae.types import Area, ProbePosition
 
 _ANY_TIME_S = Interval(1e-9, 1e4)
 
@@ -121,7 +121,11 @@ class ReplayedSpectrumImage(InProcessInstrument):
         )
 
     def _scan(
-        self, detectors: Sequence[str], shape: tuple[int, int], dwell_time_s: float
+        self,
+        detectors: Sequence[str],
+        shape: tuple[int, int],
+        dwell_time_s: float,
+        area: Area,
     ) -> ScanImage:
         data = self._loaded()
         planes = [data.survey_detectors.index(name) for name in detectors]

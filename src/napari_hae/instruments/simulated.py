@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hae.types import Area
+
     Array = NDArray[np.float64]
 
 _DETECTORS = ("HAADF", "BF")
@@ -80,6 +82,7 @@ class SimulatedMicroscope(InProcessInstrument):
             fov_nm=self._settings.field_nm,
             current_pa=self._settings.current_pa,
             blanker_can_be_read=True,
+            scans_areas=True,
         )
 
     def _spectrum_at(
@@ -122,13 +125,20 @@ class SimulatedMicroscope(InProcessInstrument):
         return modes, 1.0 if contamination is None else 1.0 + dose / contamination
 
     def _scan(
-        self, detectors: Sequence[str], shape: tuple[int, int], dwell_time_s: float
+        self,
+        detectors: Sequence[str],
+        shape: tuple[int, int],
+        dwell_time_s: float,
+        area: Area,
     ) -> ScanImage:
         settings = self._settings
         rng = np.random.default_rng([settings.noise_seed, 2, self._surveys])
         self._surveys += 1
         scan_s = dwell_time_s * shape[0] * shape[1]
-        points_nm = pixel_centres_nm(shape, settings.field_nm)
+        height_nm, width_nm = settings.field_nm
+        fov_nm = area.height * height_nm, area.width * width_nm
+        points_nm = pixel_centres_nm(shape, fov_nm)
+        points_nm += area.top * height_nm, area.left * width_nm
         points_nm -= self._drift.pass_time(scan_s, steps=shape[0])[:, None]
         points_nm[..., 1] += settings.line_jitter_nm * rng.normal(size=(shape[0], 1))
         signals = self._sample.image_signals(points_nm.reshape(-1, 2))
@@ -137,7 +147,7 @@ class SimulatedMicroscope(InProcessInstrument):
         if settings.counting_noise:
             counts = rng.poisson(counts).astype(float)
         if self._dose is not None:
-            self._dose.add_everywhere(electrons * shape[0] * shape[1])
+            self._dose.add_area(area, electrons * shape[0] * shape[1])
         asked_for = [_DETECTORS.index(name) for name in detectors]
         data = counts[asked_for].reshape(-1, *shape).astype(np.float32)
-        return ScanImage(data, tuple(detectors), settings.field_nm, dwell_time_s)
+        return ScanImage(data, tuple(detectors), fov_nm, dwell_time_s, area)

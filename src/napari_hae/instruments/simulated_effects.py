@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_hae.types import Area
+
     Array = NDArray[np.float64]
 
 DOSE_RADIUS_NM = 2.0
@@ -66,7 +68,6 @@ class LocalDose:
     def __init__(self, shape: tuple[int, int], fov_nm: tuple[float, float]) -> None:
         self._map = np.zeros(shape, dtype=np.float32)
         self._pixel_nm = np.array(fov_nm) / shape
-        self._area_nm2 = fov_nm[0] * fov_nm[1]
 
     def at(self, point_nm: Array) -> float:
         """The dose at `(y, x)` in nm, in e⁻/nm², interpolated between pixels."""
@@ -84,9 +85,13 @@ class LocalDose:
         density = electrons / float(np.prod(self._pixel_nm))
         self._map[rows, columns] += density * np.outer(down, across)
 
-    def add_everywhere(self, electrons: float) -> None:
-        """Spread electrons over the whole field."""
-        self._map += electrons / self._area_nm2
+    def add_area(self, area: Area, electrons: float) -> None:
+        """Spread electrons over an area of the field, in whole pixels of the map."""
+        rows, columns = self._map.shape
+        down = slice(math.floor(area.top * rows), math.ceil(area.bottom * rows))
+        across = slice(math.floor(area.left * columns), math.ceil(area.right * columns))
+        part = self._map[down, across]
+        part += electrons / (part.size * float(np.prod(self._pixel_nm)))
 
     def _window(self, centre: float, sigma: float, axis: int) -> tuple[slice, Array]:
         """The pixels within 4 sigma, and each one's share of the spot."""

@@ -20,7 +20,7 @@ from napari_hae.instruments.conformance.subject import (
     must_raise,
     outside,
 )
-from napari_hae.types import ProbePosition
+from napari_hae.types import Area, ProbePosition
 
 
 def protocol(subject: Subject) -> None:
@@ -110,6 +110,26 @@ def survey(subject: Subject) -> None:
     expect(tuple(image.detectors) == last, rule, f"{image.detectors}")
 
 
+def area_survey(subject: Subject) -> None:
+    """An area of the field is scanned as asked, by an instrument that can do it."""
+    instrument, can = subject.instrument, subject.capabilities
+    area = Area(0.25, 0.5, 0.75, 1.0)
+    asked = (can.survey_detectors, can.smallest_survey_shape, subject.dwell_time_s)
+    if not can.scans_areas:
+        return
+    image = instrument.acquire_survey(*asked, area)
+    seen = (image.area, image.shape)
+    rule = "an image of an area has the area and the shape asked for"
+    expect(seen == (area, asked[1]), rule, f"{seen} instead of {(area, asked[1])}")
+    wanted = (can.fov_nm[0] * area.height, can.fov_nm[1] * area.width)
+    rule = "an image of an area is as large as the area"
+    expect(are_close(image.fov_nm, wanted), rule, f"{image.fov_nm} instead of {wanted}")
+    subject.expect_blanked("after an image of an area")
+    whole = instrument.acquire_survey(*asked)
+    rule = "after an image of an area the whole field is scanned as before"
+    expect(are_close(whole.fov_nm, can.fov_nm), rule, f"{whole.fov_nm}")
+
+
 def survey_refusals(subject: Subject) -> None:
     """A survey image that cannot be had as asked is refused."""
     instrument, can = subject.instrument, subject.capabilities
@@ -157,6 +177,7 @@ RULES = (
     capabilities,
     survey,
     survey_refusals,
+    area_survey,
     first_spectrum,
     placing,
 )
