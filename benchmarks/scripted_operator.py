@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.coordinates import FieldFrame
-from napari_hae.experiment.regions import AdjustedRegion, MaskRegion, Regions
 from napari_hae.experiment.votes import Vote
+from napari_hae.regions.regions import AdjustedRegion, MaskRegion, Regions
 
 if TYPE_CHECKING:
     from napari_hae.experiment.runner import Runner

@@ -10,11 +10,11 @@ from fakes import FakeInstrument
 from napari_hae.agent.acquisition import RandomChoice
 from napari_hae.agent.policy_settings import InitialDesign
 from napari_hae.experiment.record import Record
-from napari_hae.experiment.regions import MaskRegion
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import Budget, ExperimentSettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.instruments.gate import GuardedInstrument
+from napari_hae.regions.regions import MaskRegion
 
 TIMEOUT_S = 60
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_hae.coordinates import FieldFrame
-from napari_hae.experiment.regions import (
+from napari_hae.regions.regions import (
     AdjustedRegion,
     DrawnRegion,
     MaskRegion,

@@ -28,11 +28,11 @@ from napari_hae.experiment.forensics.truth import NoTruth, truth_of
 from napari_hae.experiment.forensics.visited import CLUSTERS, clustered
 from napari_hae.experiment.journal import Journal, read_journal
 from napari_hae.experiment.record import JOURNAL, Record
-from napari_hae.experiment.regions import MaskRegion, Regions
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.instruments.catalogue import guarded
+from napari_hae.regions.regions import MaskRegion, Regions
 
 TIMEOUT_S = 120
 SIDE = 32

@@ -9,11 +9,11 @@ from qtpy.QtWidgets import QApplication
 from measured_files import COUNTS, save_cube
 from mouse import LEFT, drag_in_plot, paint_stroke
 from napari_hae.experiment.events import FinishReason, RunState
-from napari_hae.experiment.regions import RegionKind
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
 from napari_hae.instruments.replay import ReplaySettings
+from napari_hae.regions.regions import RegionKind
 from napari_hae.types import BeamState
 
 pytestmark = pytest.mark.gui

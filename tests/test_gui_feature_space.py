@@ -9,7 +9,6 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QImage
 
 from mouse import LEFT, drag_in_plot, paint_stroke
-from napari_hae.experiment.regions import RegionKind
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.candidate_cloud import NO_VALUE_COLOR, CandidateCloud
@@ -18,6 +17,7 @@ from napari_hae.gui.feature_controls import Space
 from napari_hae.gui.feature_plot import COLORS, palette
 from napari_hae.gui.layer_data import SELECTION_COLOR
 from napari_hae.gui.layers import Role, role_of
+from napari_hae.regions.regions import RegionKind
 from napari_hae.types import ScanImage
 
 pytestmark = pytest.mark.gui

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QApplication
 from mouse import LEFT, NO_BUTTON, NO_MODIFIER, paint_stroke
 from napari_hae.agent.acquisition import UpperConfidenceBound
 from napari_hae.experiment.events import RunState
-from napari_hae.experiment.regions import RegionKind
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layer_data import Role, calibration
@@ -19,6 +18,7 @@ from napari_hae.gui.layers import role_of
 from napari_hae.gui.region_choice import NOTHING_OPEN
 from napari_hae.gui.regions import Terms
 from napari_hae.gui.sections import WIDTH_PX
+from napari_hae.regions.regions import RegionKind
 
 pytestmark = pytest.mark.gui
 

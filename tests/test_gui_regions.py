@@ -12,11 +12,11 @@ from qtpy.QtWidgets import QApplication
 
 from mouse import drag, paint_stroke, press, release
 from napari_hae.coordinates import FieldFrame
-from napari_hae.experiment.regions import RegionKind, Regions
 from napari_hae.gui.layer_data import Role, calibration
 from napari_hae.gui.layers import FieldLayers, role_of
 from napari_hae.gui.region_layers import region_from_layer
 from napari_hae.gui.regions import RegionWatcher, Terms, paint_layer
+from napari_hae.regions.regions import RegionKind, Regions
 from napari_hae.types import ScanImage
 
 if TYPE_CHECKING:

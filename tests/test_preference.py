@@ -19,16 +19,16 @@ from napari_hae.agent.policy import Exhausted, Policy
 from napari_hae.agent.policy_settings import InitialDesign
 from napari_hae.agent.preference import with_preference
 from napari_hae.experiment.record import Record
-from napari_hae.experiment.regions import (
+from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.settings import Budget, ExperimentSettings, LoopSettings
+from napari_hae.experiment.stored import open_run
+from napari_hae.instruments.gate import GuardedInstrument
+from napari_hae.regions.regions import (
     AdjustedRegion,
     PolygonRegion,
     Regions,
     SoftRegion,
 )
-from napari_hae.experiment.runner import Runner
-from napari_hae.experiment.settings import Budget, ExperimentSettings, LoopSettings
-from napari_hae.experiment.stored import open_run
-from napari_hae.instruments.gate import GuardedInstrument
 
 TIMEOUT_S = 60
 CHANGED_AT = 6

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_hae.coordinates import FieldFrame
-from napari_hae.experiment.candidates import AllowedField
-from napari_hae.experiment.regions import (
+from napari_hae.regions.allowed_field import AllowedField
+from napari_hae.regions.regions import (
     MaskRegion,
     PolygonRegion,
     Region,
@@ -197,7 +197,7 @@ def test_regions_of_the_wrong_shape_are_refused_in_words():
 
 def test_an_area_may_be_scanned_where_all_of_it_is_open():
     """Also where a zone lies between the centres of pixels."""
-    zone = PolygonRegion("slit", (np.array([[11, 13], [13, 13], [13, 14], [11, 14]]),))
+    zone = PolygonRegion("slit", (np.array([[10, 13], [12, 13], [12, 14], [10, 14]]),))
     field = AllowedField(FRAME, Regions(forbidden=(zone,)))
     assert field.mask().all()
     assert "close to the beam" in field.refusal_of_scan(WHOLE_FIELD)

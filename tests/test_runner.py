@@ -19,17 +19,17 @@ from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.scalarizers import BandMaximum, BandRatio
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.events import FinishReason, RunState
-from napari_hae.experiment.regions import (
-    AdjustedRegion,
-    Regions,
-    SoftRegion,
-)
 from napari_hae.experiment.settings import (
     Budget,
     LoopSettings,
     MeasurementSettings,
 )
 from napari_hae.experiment.stored import open_run
+from napari_hae.regions.regions import (
+    AdjustedRegion,
+    Regions,
+    SoftRegion,
+)
 from napari_hae.types import BeamState, ChosenBy, Measurement, ProbePosition
 
 

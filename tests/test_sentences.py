@@ -6,10 +6,10 @@ import pytest
 
 from napari_hae.agent.acquisition import UpperConfidenceBound
 from napari_hae.agent.scalarizers import BandIntegral
-from napari_hae.experiment.regions import Regions
 from napari_hae.experiment.sentences import _TELLERS, is_intervention, sentence, tells
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
+from napari_hae.regions.regions import Regions
 from test_runner import Lab, column_region, experiment, run
 
 BAND = BandIntegral(low_ev=0.3, high_ev=0.6)

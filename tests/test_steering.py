@@ -15,10 +15,10 @@ from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.place_queue import PlaceQueue
 from napari_hae.experiment.plans import AgentPlan, ObjectsPlan, RasterPlan
-from napari_hae.experiment.regions import Regions
 from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.votes import Vote, target_spectrum
+from napari_hae.regions.regions import Regions
 from napari_hae.types import ChosenBy
 
 

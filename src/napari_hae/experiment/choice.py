@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hae.experiment.advisor import Advisor
-    from napari_hae.experiment.candidates import AllowedField
     from napari_hae.experiment.place_queue import PlaceQueue
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.regions.allowed_field import AllowedField
     from napari_hae.types import Proposal
 
 Pixel = tuple[int, int]

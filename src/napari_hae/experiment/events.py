@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import EmitLoopError, Signal
 
-from napari_hae.experiment.regions import Regions
 from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.regions.regions import Regions
 from napari_hae.types import Measurement, Proposal, ScanImage
 
 if TYPE_CHECKING:

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hae.diagnostics import StepTimes
-    from napari_hae.experiment.candidates import AllowedField
     from napari_hae.experiment.events import RunEvents
     from napari_hae.experiment.orders import HumanOrder
     from napari_hae.experiment.place_queue import PlaceQueue
     from napari_hae.experiment.record import Record
-    from napari_hae.experiment.regions import Regions
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.experiment.targets import Targets
     from napari_hae.instruments.gate import GuardedInstrument
+    from napari_hae.regions.allowed_field import AllowedField
+    from napari_hae.regions.regions import Regions
     from napari_hae.types import PredictionMaps, Proposal, ScanImage, Spectrum
 
 

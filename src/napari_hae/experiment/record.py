@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from napari_hae.experiment.events import FinishReason
-    from napari_hae.experiment.regions import Regions
     from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.regions.regions import Regions
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
 SUFFIX = ".hae"

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from napari_hae.agent.experience import experience_for
 from napari_hae.agent.policy import Exhausted
 from napari_hae.coordinates import FieldFrame
-from napari_hae.experiment.candidates import AllowedField
 from napari_hae.experiment.controls import Controls, Order, Verdict
 from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
 from napari_hae.experiment.loop import Loop
 from napari_hae.experiment.orders import Discarded, QueueChanged, Voted
 from napari_hae.experiment.place_queue import PlaceQueue
-from napari_hae.experiment.regions import Regions
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
+from napari_hae.regions.allowed_field import AllowedField
+from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -13,9 +13,9 @@ from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import ARRAYS, FORMAT, JOURNAL, named
-from napari_hae.experiment.regions import Regions
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.votes import Vote
+from napari_hae.regions.regions import Regions
 from napari_hae.types import (
     ChosenBy,
     EnergyAxis,

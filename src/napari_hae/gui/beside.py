@@ -8,8 +8,8 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
-from napari_hae.experiment.regions import Regions
 from napari_hae.gui.plots import BEST_COLOR
+from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

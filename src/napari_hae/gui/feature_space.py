@@ -9,11 +9,11 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_hae.agent.feature_space import SurveyFeatures, survey_features
-from napari_hae.experiment.regions import PolygonRegion, RegionKind
 from napari_hae.gui.feature_colors import shading
 from napari_hae.gui.feature_controls import FeatureControls, Space
 from napari_hae.gui.feature_plot import FeaturePlot, palette
 from napari_hae.gui.selection import CandidateSelection
+from napari_hae.regions.regions import PolygonRegion, RegionKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,11 +20,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_hae.experiment.regions import RegionKind
 from napari_hae.gui.layers import role_of
 from napari_hae.gui.region_row import RegionRow
 from napari_hae.gui.regions import Terms, change_kind, paint_layer
 from napari_hae.gui.sentences import Problem
+from napari_hae.regions.regions import RegionKind
 
 if TYPE_CHECKING:
     from napari_hae.gui.session import Session

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels, Layer, Shapes
 
-from napari_hae.experiment.regions import (
+from napari_hae.regions.regions import (
     DrawnRegion,
     MaskRegion,
     PolygonRegion,

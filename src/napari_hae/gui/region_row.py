@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_hae.experiment.regions import LARGEST_WEIGHT, RegionKind
 from napari_hae.gui.sentences import Problem, Sentence
+from napari_hae.regions.regions import LARGEST_WEIGHT, RegionKind
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QResizeEvent

@@ -10,7 +10,10 @@ from napari.layers import Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_hae.experiment.regions import (
+from napari_hae.gui.layer_data import METADATA_KEY, Role, calibration
+from napari_hae.gui.layers import find_layer, insert_layer, role_of
+from napari_hae.gui.region_layers import region_from_layer
+from napari_hae.regions.regions import (
     AdjustedRegion,
     DrawnRegion,
     MaskRegion,
@@ -20,9 +23,6 @@ from napari_hae.experiment.regions import (
     Regions,
     SoftRegion,
 )
-from napari_hae.gui.layer_data import METADATA_KEY, Role, calibration
-from napari_hae.gui.layers import find_layer, insert_layer, role_of
-from napari_hae.gui.region_layers import region_from_layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

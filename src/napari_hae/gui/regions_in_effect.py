@@ -9,19 +9,19 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_hae.experiment.regions import RegionKind
 from napari_hae.gui.background import Background
 from napari_hae.gui.layer_data import METADATA_KEY, Role, calibration
 from napari_hae.gui.layers import find_layer, insert_layer
 from napari_hae.gui.regions import REGION_COLORS
+from napari_hae.regions.regions import RegionKind
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
     from napari_hae.coordinates import FieldFrame
-    from napari_hae.experiment.regions import Regions
     from napari_hae.gui.layers import FieldLayers
+    from napari_hae.regions.regions import Regions
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_hae.experiment.regions import RegionKind
 from napari_hae.gui.layers import insert_layer
 from napari_hae.gui.regions import begin_painting, region_layer
+from napari_hae.regions.regions import RegionKind
 
 if TYPE_CHECKING:
     from napari.layers import Labels

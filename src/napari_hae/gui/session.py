@@ -10,7 +10,6 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.branch import branch
-from napari_hae.experiment.candidates import AllowedField
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
@@ -26,6 +25,7 @@ from napari_hae.gui.pointing import Pointing
 from napari_hae.gui.regions import RegionWatcher
 from napari_hae.gui.regions_in_effect import RegionsInEffect
 from napari_hae.instruments.catalogue import guarded
+from napari_hae.regions.allowed_field import AllowedField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from napari_hae.agent.scalarizers import Scalarizer
-    from napari_hae.experiment.regions import Regions
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.gate import GuardedInstrument
+    from napari_hae.regions.regions import Regions
     from napari_hae.types import ScanImage
 
 

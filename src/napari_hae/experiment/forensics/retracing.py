@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from napari_hae.agent.policy import Exhausted, Policy
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.candidates import AllowedField
 from napari_hae.experiment.forensics.timeline import is_human, settings_changes
 from napari_hae.experiment.resume import replay
+from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hae.experiment.forensics.timeline import Decision, Pixel, Timeline
-    from napari_hae.experiment.regions import Regions
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
+    from napari_hae.regions.regions import Regions
     from napari_hae.types import Measurement, PredictionMaps, Proposal
 
 Answer = tuple["Proposal | None", "PredictionMaps | None"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.regions import Regions
+from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
     import numpy as np

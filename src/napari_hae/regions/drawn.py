@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hae.experiment.outlines import cut
+from napari_hae.regions.outlines import cut
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

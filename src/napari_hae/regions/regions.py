@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hae.experiment.drawn_regions import (
+from napari_hae.regions.drawn import (
     DrawnRegion,
     MaskRegion,
     PolygonRegion,
     drawn_from_json,
 )
-from napari_hae.experiment.outlines import Outline
+from napari_hae.regions.outlines import Outline
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
