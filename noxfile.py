@@ -76,7 +76,8 @@ def bench(session: nox.Session) -> None:
         session.run("python", f"benchmarks/{script}.py")
     session.run("python", "benchmarks/ablation.py", "--again")
     window = (*_display(), "python", "benchmarks/responsiveness.py")
-    session.run(*window, external=window[0] == XVFB[0])
+    for layers in ((), ("--all-layers",)):
+        session.run(*window, *layers, external=window[0] == XVFB[0])
 
 
 @nox.session

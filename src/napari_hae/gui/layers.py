@@ -79,6 +79,11 @@ class FieldLayers:
         self._set_limits: WeakKeyDictionary[Layer, Limits] = WeakKeyDictionary()
 
     @property
+    def viewer(self) -> Viewer:
+        """The viewer that shows them."""
+        return self._viewer
+
+    @property
     def frame(self) -> FieldFrame | None:
         """The coordinates of the field of view; None before the first survey image."""
         return self._frame

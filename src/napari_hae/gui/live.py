@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_hae.gui.canvas import Canvas
 from napari_hae.gui.history import History, ModelView
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from napari_hae.gui.opened_run import OpenedRun
     from napari_hae.types import Measurement, PredictionMaps, Proposal
 
-TURN_S = 0.008
-"""A turn ends with the piece of work in which this time has passed."""
-TURN_MS = 40
-"""How often a piece of what is new is shown: 25 times a second."""
+POLL_MS = 40
+"""How often it is looked for what is new: 25 times a second."""
+TURN_MS = 4
+"""A turn ends with the piece of work in which this time has passed, and the event loop
+has as much before the next one."""
 
 
 class LiveView(QObject):
@@ -68,8 +70,10 @@ class LiveView(QObject):
         self._queue: tuple[tuple[int, int], ...] = ()
         self._judged: object = None
         self._jobs: deque[Callable[[], object]] = deque()
-        self._poll = QTimer(self, interval=TURN_MS)
+        self._poll = QTimer(self, interval=POLL_MS)
         self._poll.timeout.connect(self._take_turn)
+        self._canvas = Canvas(layers.viewer)
+        self._began_s = 0.0
 
     @property
     def taken(self) -> int:
@@ -164,17 +168,27 @@ class LiveView(QObject):
 
     def _take_turn(self) -> None:
         """Do some of the work: the event loop is never held for all of it."""
+        now_s = time.perf_counter()
         if not self._jobs:
+            self._began_s = now_s
             self._look_for_news()
-        end_s = time.perf_counter() + TURN_S
+        self._canvas.hold(bool(self._jobs))
         while self._jobs:
             self._jobs.popleft()()
-            if time.perf_counter() > end_s:
+            if time.perf_counter() >= now_s + 1e-3 * TURN_MS:
                 break
+        if self._jobs:
+            self._poll.setInterval(TURN_MS)
+            return
+        self._canvas.hold(False)
+        # The window is a person's for as long as it was busy with the run.
+        busy_ms = 1e3 * (time.perf_counter() - self._began_s)
+        self._poll.setInterval(max(POLL_MS, round(busy_ms)))
 
     def _do_jobs(self) -> None:
         while self._jobs:
             self._jobs.popleft()()
+        self._canvas.hold(False)
 
     def _look_for_news(self) -> None:
         runner = self._runner

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
+BETWEEN_MS = 10
+"""The event loop runs for so long between the drawing of two panels."""
 REST_MS = 200
 """A panel is drawn five times a second at most: nobody reads faster, and a plot of
 hundreds of steps takes Qt 20 ms."""
+
+
+class _Turns(QObject):
+    """Draws panels one after the other, and lets the event loop run in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[LazyPanel] = []
+        self._timer = QTimer(self, interval=BETWEEN_MS)
+        self._timer.timeout.connect(self._draw_one)
+
+    def ask(self, panel: LazyPanel) -> None:
+        """Draw a panel when its turn comes."""
+        if panel not in self._waiting:
+            self._waiting.append(panel)
+            self._timer.start()
+
+    def leave(self, panel: LazyPanel) -> None:
+        """Draw a panel no more."""
+        if panel in self._waiting:
+            self._waiting.remove(panel)
+
+    def _draw_one(self) -> None:
+        if self._waiting:
+            self._waiting.pop(0).take_turn()
+        if not self._waiting:
+            self._timer.stop()
+
+
+@cache
+def _turns() -> _Turns:
+    return _Turns()
 
 
 class LazyPanel(QWidget):
@@ -21,6 +56,7 @@ class LazyPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._is_stale = False
+        self.destroyed.connect(partial(_turns().leave, self))
         self._rest = QTimer(self, interval=REST_MS, singleShot=True)
         self._rest.timeout.connect(self._catch_up)
 
@@ -45,6 +81,11 @@ class LazyPanel(QWidget):
         if self._is_stale:
             self.draw_now()
 
+    def take_turn(self) -> None:
+        """Draw, if there is still a reason to."""
+        if self._is_stale and self.isVisible():
+            self.draw_now()
+
     def _catch_up(self) -> None:
         if self._is_stale and self.isVisible() and not self._rest.isActive():
-            self.draw_now()
+            _turns().ask(self)
