@@ -130,8 +130,8 @@ class MicroscopeDock(Dock):
         session = self.session
         if session.background.is_busy:
             return
-        if session.is_connected:
-            self.state.setText(f"Connected: {self.instrument.choice.currentText()}")
+        if session.instrument is not None:
+            self.state.setText(f"Connected: {session.instrument.title}")
         else:
             self.state.setText(NOT_CONNECTED)
         self._refresh_controls()

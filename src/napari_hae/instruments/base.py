@@ -261,3 +261,24 @@ def check_area(area: Area, able: Capabilities) -> None:
         raise Unsupported(
             "this instrument scans the whole field of view only, no area of it"
         )
+
+
+def check_detectors(detectors: Sequence[str], able: Capabilities) -> None:
+    """Raise `Unsupported` unless the instrument has all imaging detectors asked for."""
+    known = able.survey_detectors
+    if not detectors or not set(detectors) <= set(known):
+        raise Unsupported(
+            f"survey detectors {list(detectors)} are not all known; "
+            f"this instrument has: {', '.join(known)}"
+        )
+
+
+def check_shape(shape: tuple[int, int], able: Capabilities) -> None:
+    """Raise `Unsupported` unless a survey image may have that shape."""
+    smallest, largest = able.smallest_survey_shape, able.largest_survey_shape
+    limits = list(zip(shape, smallest, largest, strict=False))
+    if len(shape) != 2 or not all(low <= size <= high for size, low, high in limits):
+        raise Unsupported(
+            f"a survey image of {' × '.join(map(str, shape))} pixels is not possible: "
+            f"from {smallest[0]} × {smallest[1]} to {largest[0]} × {largest[1]}"
+        )

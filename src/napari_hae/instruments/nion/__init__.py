@@ -1,0 +1,1 @@
+"""Nion Swift as an instrument, through its instrumentation kit."""
