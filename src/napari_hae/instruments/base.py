@@ -110,6 +110,8 @@ class Capabilities:
         Whether `status().beam` was read back from the instrument.
     scans_areas
         Whether it can scan an area of the field of view and expose nothing else.
+    square_surveys_only
+        Whether a survey image has as many rows as columns.
     """
 
     survey_detectors: tuple[str, ...]
@@ -123,6 +125,7 @@ class Capabilities:
     current_pa: float | None
     blanker_can_be_read: bool
     scans_areas: bool = False
+    square_surveys_only: bool = False
 
     def spectrum_detector(self, name: str = "") -> SpectrumDetector:
         """The spectroscopy detector of that name, or the usual one.
@@ -252,6 +255,32 @@ def check_interval(name: str, value: float, allowed: Interval, unit: str) -> Non
         raise OutOfRange(
             f"{name} of {value:g} {unit} is not allowed: "
             f"from {allowed.low:g} to {allowed.high:g} {unit}"
+        )
+
+
+def check_detectors(detectors: Sequence[str], able: Capabilities) -> None:
+    """Raise `Unsupported` unless all are imaging detectors of the instrument."""
+    known = able.survey_detectors
+    if not detectors or not set(detectors) <= set(known):
+        raise Unsupported(
+            f"survey detectors {list(detectors)} are not all known; "
+            f"this instrument has: {', '.join(known)}"
+        )
+
+
+def check_shape(shape: tuple[int, int], able: Capabilities) -> None:
+    """Raise `Unsupported` unless a survey image may have that shape."""
+    smallest, largest = able.smallest_survey_shape, able.largest_survey_shape
+    limits = list(zip(shape, smallest, largest, strict=False))
+    if len(shape) != 2 or not all(low <= size <= high for size, low, high in limits):
+        raise Unsupported(
+            f"a survey image of {' × '.join(map(str, shape))} pixels is not possible: "
+            f"from {smallest[0]} × {smallest[1]} to {largest[0]} × {largest[1]}"
+        )
+    if able.square_surveys_only and shape[0] != shape[1]:
+        raise Unsupported(
+            f"a survey image of {shape[0]} × {shape[1]} pixels is not possible: "
+            "this instrument scans as many rows as columns"
         )
 
 

@@ -13,10 +13,11 @@ from napari_hae.instruments.base import (
     NotConnected,
     OutOfRange,
     Status,
-    Unsupported,
     check_area,
+    check_detectors,
     check_interval,
     check_position,
+    check_shape,
 )
 from napari_hae.types import WHOLE_FIELD, BeamState
 
@@ -110,8 +111,8 @@ class InProcessInstrument(ABC):
         Raises `NotConnected`, `Unsupported`, `OutOfRange`, `Busy`, `Aborted`.
         """
         able = self.capabilities()
-        _check_detectors(detectors, able)
-        _check_shape(shape, able)
+        check_detectors(detectors, able)
+        check_shape(shape, able)
         check_area(area, able)
         check_interval("a dwell time", dwell_time_s, able.dwell_time_s, "s")
         with self._in_use():
@@ -240,22 +241,3 @@ class InProcessInstrument(ABC):
         able = self.capabilities()
         able.spectrum_detector(detector)
         check_interval("an exposure", exposure_s, able.exposure_s, "s")
-
-
-def _check_detectors(detectors: Sequence[str], able: Capabilities) -> None:
-    known = able.survey_detectors
-    if not detectors or not set(detectors) <= set(known):
-        raise Unsupported(
-            f"survey detectors {list(detectors)} are not all known; "
-            f"this instrument has: {', '.join(known)}"
-        )
-
-
-def _check_shape(shape: tuple[int, int], able: Capabilities) -> None:
-    smallest, largest = able.smallest_survey_shape, able.largest_survey_shape
-    limits = list(zip(shape, smallest, largest, strict=False))
-    if len(shape) != 2 or not all(low <= size <= high for size, low, high in limits):
-        raise Unsupported(
-            f"a survey image of {' × '.join(map(str, shape))} pixels is not possible: "
-            f"from {smallest[0]} × {smallest[1]} to {largest[0]} × {largest[1]}"
-        )
