@@ -16,14 +16,18 @@ Address = Annotated[str, Field(min_length=1)]
 class AsyncroscopySettings(Settings):
     """Where the microscope's devices and data are, and what they do not say."""
 
-    tango_host: str = Field(default="", title="Tango host")
+    tango_host: str = Field(
+        default="",
+        title="Tango host",
+        json_schema_extra={"empty": "TANGO_HOST"},
+    )
     """The Tango database as host:port, for example microscope:9094. Empty: the
     environment variable TANGO_HOST."""
     without_database: bool = Field(default=False, title="No Tango database")
     """Whether the host above is the device server itself, which runs without a
     database. Default: it is a database."""
     microscope: Address = Field(
-        default="asyncroscopy/instrument/default", title="Microscope"
+        default="asyncroscopy/instrument/default", title="Microscope device"
     )
     """The microscope's device: a name, or a full address tango://host:port/name."""
     scan: Address = Field(default="asyncroscopy/scan/default", title="Scan device")
@@ -33,23 +37,48 @@ class AsyncroscopySettings(Settings):
     )
     """The devices with the exposure time; {detector} stands for the detector's name in
     small letters. A name or a full address."""
-    blanker: str = Field(default="", title="Blanking device")
+    blanker: str = Field(
+        default="",
+        title="Blanking device",
+        json_schema_extra={"empty": "the microscope"},
+    )
     """A device with the commands blank_beam and unblank_beam that is not the
     microscope, so that a running acquisition does not hold up blanking. Empty: the
     microscope."""
-    survey_detectors: tuple[str, ...] = Field(default=(), title="Imaging detectors")
+    survey_detectors: tuple[str, ...] = Field(
+        default=(),
+        title="Imaging detectors",
+        json_schema_extra={"empty": "ask the microscope"},
+    )
     """Names of the imaging detectors, separated by commas. Empty: those that the
     microscope names, else haadf."""
-    spectrum_detectors: tuple[str, ...] = Field(default=(), title="Spectrum detectors")
+    spectrum_detectors: tuple[str, ...] = Field(
+        default=(),
+        title="Spectrum detectors",
+        json_schema_extra={"empty": "ask the microscope"},
+    )
     """Names of the spectroscopy detectors, the usual one first. Empty: those that the
     microscope names, else eds."""
-    tiled_uri: str = Field(default="", title="Tiled address")
+    tiled_uri: str = Field(
+        default="",
+        title="Tiled address",
+        json_schema_extra={"empty": "ASYNCROSCOPY_TILED_URI"},
+    )
     """The Tiled server with the data, for example http://microscope:9091. Empty: the
     environment variable ASYNCROSCOPY_TILED_URI; needed only where the microscope
     answers with keys of Tiled instead of paths."""
-    tiled_api_key: str = Field(default="", title="Tiled API key", exclude=True)
+    tiled_api_key: str = Field(
+        default="",
+        title="Tiled API key",
+        exclude=True,
+        json_schema_extra={"empty": "TILED_API_KEY"},
+    )
     """Never written into a record. Empty: the environment variable TILED_API_KEY."""
-    data_folder: str = Field(default="", title="Data folder")
+    data_folder: str = Field(
+        default="",
+        title="Data folder",
+        json_schema_extra={"empty": "as the microscope says"},
+    )
     """Where this computer sees the folder that the microscope writes its HDF5 files to.
     Empty: under the path that the microscope says."""
     image_size: int | None = Field(
