@@ -53,6 +53,22 @@ class ShapesInDisorder(SimulatedMicroscope):
         return replace(super().capabilities(), survey_shape=(16, 16))
 
 
+class OblongAfterAll(SimulatedMicroscope):
+    """Says that it scans squares only, and scans anything."""
+
+    says = True
+
+    def capabilities(self):
+        return replace(super().capabilities(), square_surveys_only=self.says)
+
+    def acquire_survey(self, *asked):
+        self.says = False
+        try:
+            return super().acquire_survey(*asked)
+        finally:
+            self.says = True
+
+
 class NegativeExposure(SimulatedMicroscope):
     def capabilities(self):
         return replace(super().capabilities(), exposure_s=Interval(-1, 1))

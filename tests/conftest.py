@@ -46,3 +46,57 @@ def connected(cockpit, qtbot):
     with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=30_000):
         qtbot.mouseClick(cockpit.microscope.connect_button, Qt.MouseButton.LeftButton)
     return cockpit
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory):
+    """Where the device servers write, and Tiled reads."""
+    return tmp_path_factory.mktemp("acquisitions")
+
+
+@pytest.fixture(scope="session")
+def tiled_process(tmp_path_factory, data_folder):
+    """A Tiled server that is starting."""
+    from tango_stack import served_tiled
+
+    catalog = tmp_path_factory.mktemp("tiled") / "catalog.db"
+    served = served_tiled(catalog, data_folder)
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="session")
+def stack(data_folder):
+    """Device servers as asyncroscopy has them, in a process of their own."""
+    from tango_stack import Stack, served_devices
+
+    served = served_devices(data_folder)
+    yield Stack(served.wait())
+    served.close()
+
+
+@pytest.fixture
+def connect(stack):
+    """Connects a microscope of a family, and gives its lever with it."""
+    connected = []
+
+    def connect(family, **more):
+        lever = stack.lever(family)
+        microscope = stack.microscope(family, **more)
+        microscope.connect()
+        connected.append(microscope)
+        return microscope, lever
+
+    yield connect
+    for microscope in connected:
+        microscope.disconnect()
+
+
+@pytest.fixture
+def on_tiled(stack, tiled_process):
+    """The settings of the microscope with its data on the Tiled server."""
+    from tango_stack import API_KEY
+
+    uri = tiled_process.wait()
+    stack.lever("tiled").pull(tiled=[uri, API_KEY])
+    return {"tiled_uri": uri, "tiled_api_key": API_KEY}

@@ -83,6 +83,7 @@ def test_an_instrument_that_can_read_its_blanker_must_do_so():
         (broken_instruments.ConnectsUnblanked, "the beam is blanked after connect"),
         (broken_instruments.ConnectsOnce, "Connecting works, twice does no harm"),
         (broken_instruments.ShapesInDisorder, "survey shapes are in order"),
+        (broken_instruments.OblongAfterAll, "a survey of shape (32, 1024) raises Unsu"),
         (
             broken_instruments.NegativeExposure,
             "exposure_s is an interval of positive times",

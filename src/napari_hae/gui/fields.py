@@ -76,7 +76,7 @@ class FieldControl:
             low, high = _limits(field)
             return SpinBox(min=low, max=high)
         edit = LineEdit()
-        if NoneType in self._kinds:
+        if said or NoneType in self._kinds:
             edit.native.setPlaceholderText(str(said or EMPTY))
         return edit
 

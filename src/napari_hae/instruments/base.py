@@ -110,6 +110,8 @@ class Capabilities:
         Whether `status().beam` was read back from the instrument.
     scans_areas
         Whether it can scan an area of the field of view and expose nothing else.
+    square_surveys_only
+        Whether a survey image has as many rows as columns.
     """
 
     survey_detectors: tuple[str, ...]
@@ -123,6 +125,7 @@ class Capabilities:
     current_pa: float | None
     blanker_can_be_read: bool
     scans_areas: bool = False
+    square_surveys_only: bool = False
 
     def spectrum_detector(self, name: str = "") -> SpectrumDetector:
         """The spectroscopy detector of that name, or the usual one.
@@ -255,16 +258,8 @@ def check_interval(name: str, value: float, allowed: Interval, unit: str) -> Non
         )
 
 
-def check_area(area: Area, able: Capabilities) -> None:
-    """Raise `Unsupported` if an area is asked of what scans the whole field only."""
-    if area != WHOLE_FIELD and not able.scans_areas:
-        raise Unsupported(
-            "this instrument scans the whole field of view only, no area of it"
-        )
-
-
 def check_detectors(detectors: Sequence[str], able: Capabilities) -> None:
-    """Raise `Unsupported` unless the instrument has all imaging detectors asked for."""
+    """Raise `Unsupported` unless all are imaging detectors of the instrument."""
     known = able.survey_detectors
     if not detectors or not set(detectors) <= set(known):
         raise Unsupported(
@@ -281,4 +276,17 @@ def check_shape(shape: tuple[int, int], able: Capabilities) -> None:
         raise Unsupported(
             f"a survey image of {' × '.join(map(str, shape))} pixels is not possible: "
             f"from {smallest[0]} × {smallest[1]} to {largest[0]} × {largest[1]}"
+        )
+    if able.square_surveys_only and shape[0] != shape[1]:
+        raise Unsupported(
+            f"a survey image of {shape[0]} × {shape[1]} pixels is not possible: "
+            "this instrument scans as many rows as columns"
+        )
+
+
+def check_area(area: Area, able: Capabilities) -> None:
+    """Raise `Unsupported` if an area is asked of what scans the whole field only."""
+    if area != WHOLE_FIELD and not able.scans_areas:
+        raise Unsupported(
+            "this instrument scans the whole field of view only, no area of it"
         )

@@ -71,6 +71,10 @@ def capabilities(subject: Subject) -> None:
     ):
         seen = f"{small} <= {usual} <= {large} does not hold"
         expect(0 < small <= usual <= large, "survey shapes are in order", seen)
+    if can.square_surveys_only:
+        shapes = (can.smallest_survey_shape, can.survey_shape, can.largest_survey_shape)
+        square = all(rows == columns for rows, columns in shapes)
+        expect(square, "an instrument that scans squares says squares", f"{shapes}")
     for name in ("dwell_time_s", "exposure_s"):
         interval: Interval = getattr(can, name)
         sane = 0 <= interval.low <= interval.high and interval.high > 0
@@ -139,7 +143,10 @@ def survey_refusals(subject: Subject) -> None:
         instrument.acquire_survey((NO_DETECTOR,), shape, dwell_s)
     too_large = (can.largest_survey_shape[0] + 1, can.largest_survey_shape[1])
     too_small = (shape[0], shape[1] - 1)
-    for wrong in (too_large, too_small):
+    wrong_shapes = [too_large, too_small]
+    if can.square_surveys_only and shape != can.largest_survey_shape:
+        wrong_shapes.append((shape[0], can.largest_survey_shape[1]))
+    for wrong in wrong_shapes:
         with must_raise(Unsupported, f"a survey of shape {wrong}"):
             instrument.acquire_survey(detectors, wrong, dwell_s)
     for wrong_s in outside(can.dwell_time_s):

@@ -1,0 +1,1 @@
+"""Microscopes that are run by asyncroscopy, through PyTango."""

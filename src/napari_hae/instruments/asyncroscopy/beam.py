@@ -1,0 +1,138 @@
+"""The blanker: its own connection, its own thread, and what is known of the beam."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from napari_hae.instruments.base import AcquisitionTimeout, Busy, InstrumentError
+from napari_hae.types import BeamState
+
+if TYPE_CHECKING:
+    from napari_hae.instruments.asyncroscopy.device import Device
+
+logger = logging.getLogger(__name__)
+
+_IS_BLANKED = "beam_state"
+"""An attribute, true while the beam is blanked. Not every microscope class has it, and
+in the base class of all the commands to blank and unblank do nothing."""
+
+
+class Beam:
+    """Blanks and unblanks, and reads back what came of it where that can be read.
+
+    A device that is acquiring takes no other command until it is done. So a blanking is
+    sent by a thread of its own, which tries until the device has taken it, and those
+    who asked for it wait as long as they like.
+
+    Parameters
+    ----------
+    device
+        Connected for the blanker alone.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self.can_be_read = device.has_attribute(_IS_BLANKED)
+        self._news = threading.Condition()
+        self._state = BeamState.UNVERIFIED
+        self._asked = self._answered = 0
+        self._at_work = self._overdue = self._closed = False
+        self._failure: InstrumentError | None = None
+
+    @property
+    def state(self) -> BeamState:
+        """What is known of the beam since the last command; asks nobody."""
+        return self._state
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether somebody waited for a blanking in vain, which is still tried."""
+        return self._overdue
+
+    def blank(self, wait_s: float) -> bool:
+        """Have the beam blanked, and wait at most so long; whether that was enough.
+
+        Raises
+        ------
+        InstrumentError
+            If the device refuses, or cannot be reached.
+        """
+        with self._news:
+            self._asked += 1
+            mine = self._asked
+            if self._state is not BeamState.BLANKED:
+                self._state = BeamState.UNVERIFIED
+            if not self._at_work:
+                self._at_work = True
+                threading.Thread(
+                    target=self._work, name="napari-hae-blank", daemon=True
+                ).start()
+            answered = self._news.wait_for(lambda: self._answered >= mine, wait_s)
+            self._overdue = self._overdue or not answered
+            if answered and self._failure is not None:
+                raise self._failure
+            return answered
+
+    def unblank(self, wait_s: float) -> None:
+        """Open the beam, after what was asked of the blanker before.
+
+        Raises
+        ------
+        Busy
+            If the blanker is still waiting for the device after so long.
+        InstrumentError
+            If the device refuses, or reads as blanked afterwards.
+        """
+        with self._news:
+            self.settle(wait_s)
+            # From here on it may be open.
+            self._state = BeamState.ON
+        self._device.command("unblank_beam")
+        if self.can_be_read and self._device.read(_IS_BLANKED):
+            raise InstrumentError(
+                f"{self._device} was told to unblank and still reads as blanked"
+            )
+
+    def settle(self, wait_s: float) -> None:
+        """Wait until the blanker has answered. Raises `Busy` if it has not by then."""
+        with self._news:
+            if not self._news.wait_for(lambda: not self._at_work, wait_s):
+                raise Busy(f"{self._device} is busy, and has still to be blanked")
+
+    def close(self) -> None:
+        """End the thread at its next failure."""
+        self._closed = True
+
+    def _work(self) -> None:
+        while True:
+            with self._news:
+                if self._answered >= self._asked:
+                    self._at_work = False
+                    self._news.notify_all()
+                    return
+                mine = self._asked
+            state, failure = self._blanked()
+            with self._news:
+                self._state, self._failure = state, failure
+                self._answered = mine
+                self._overdue = False
+                self._news.notify_all()
+
+    def _blanked(self) -> tuple[BeamState, InstrumentError | None]:
+        """Tell the device until it answers; what is known of the beam then."""
+        while True:
+            try:
+                self._device.command("blank_beam")
+                if not self.can_be_read:
+                    return BeamState.UNVERIFIED, None
+                is_blanked = self._device.read(_IS_BLANKED)
+                return (BeamState.BLANKED if is_blanked else BeamState.ON), None
+            except AcquisitionTimeout as error:
+                logger.warning("blanking is tried again: %s", error)
+                if self._closed:
+                    return BeamState.UNVERIFIED, error
+            except InstrumentError as error:
+                logger.error("the beam may be on: %s", error)
+                return BeamState.UNVERIFIED, error
