@@ -1,4 +1,4 @@
-"""The command line: `napari-hae demo | run | resume | learn | forensics | …`."""
+"""The command line: `napari-hae demo | run | resume | serve | forensics | …`."""
 
 from __future__ import annotations
 

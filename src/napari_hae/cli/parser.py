@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hae import __version__, plugins
-from napari_hae.cli import records, running
+from napari_hae.cli import records, running, serving
+from napari_hae.instruments.bridge import PORT, token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,9 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add_command(name: str, command: Command, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text)
+        # Abbreviated, --token would be taken for --token-file, and the secret be kept
+        # as the name of a file.
+        added = commands.add_parser(name, help=text, allow_abbrev=name != "serve")
         added.set_defaults(command=command)
         return added
 
@@ -34,6 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
         _add_demo,
         _add_run,
         _add_resume,
+        _add_serve,
         _add_learn,
         _add_branch,
         _add_info,
@@ -66,6 +70,39 @@ def _add_resume(add_command: AddCommand) -> None:
     resume = add_command("resume", running.resume, "go on with a run")
     _add_record(resume)
     resume.add_argument("--steps", type=_count, metavar="N", help="steps in all")
+
+
+def _add_serve(add_command: AddCommand) -> None:
+    serve = add_command(
+        "serve",
+        serving.serve,
+        "offer this PC's microscope to the instrument 'remote' elsewhere",
+    )
+    _add_instrument(serve)
+    serve.add_argument(
+        "--host",
+        default=serving.LOOPBACK,
+        help="the address to listen at; by default only programs on this PC, and an "
+        "SSH tunnel, reach the server",
+    )
+    serve.add_argument(
+        "--port", type=_port, default=PORT, help="default %(default)s; 0: any"
+    )
+    serve.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="where the token is kept; made if there is none. Without: the variable "
+        f"{token.VARIABLE}, else a token is made up and printed",
+    )
+    serve.add_argument(
+        "--watchdog",
+        type=_seconds,
+        default=serving.WATCHDOG_S,
+        metavar="SECONDS",
+        help="so long may a client be silent before the beam is blanked and the "
+        "microscope is free again; default %(default)g",
+    )
 
 
 def _add_learn(add_command: AddCommand) -> None:
@@ -155,3 +192,19 @@ def _count(text: str) -> int:
     if count < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return count
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, from 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.5 <= seconds <= 600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time from 0.5 to 600 s")
+    return seconds
