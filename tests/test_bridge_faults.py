@@ -25,9 +25,13 @@ from bridge_processes import (
     Process,
     ServerProcess,
 )
+from fakes import FakeInstrument
 from napari_hae.cli import main
-from napari_hae.instruments.base import Busy, NotConnected
+from napari_hae.instruments.base import Busy, InstrumentError, NotConnected
+from napari_hae.instruments.bridge.clients import Client
 from napari_hae.instruments.bridge.look import look
+from napari_hae.instruments.bridge.ownership import Ownership
+from napari_hae.instruments.bridge.served import ServedInstrument
 from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.instruments.remote import RemoteMicroscope, RemoteSettings
 from napari_hae.types import BeamState, ProbePosition
@@ -331,3 +335,24 @@ def test_a_port_that_is_taken_is_told_in_words():
         with Process("bridge_server.py", *serve) as server:
             server.wait_for(f"127.0.0.1:{port} cannot be listened at")
             assert server.wait() == 1
+
+
+def test_an_instrument_that_will_not_blank_is_told_in_the_log_and_let_go(caplog):
+    class Stuck(FakeInstrument):
+        refuses = False
+
+        def blank(self):
+            if self.refuses:
+                raise InstrumentError("the blanker is stuck")
+            super().blank()
+
+    bare = Stuck()
+    ownership = Ownership(lambda: ServedInstrument(bare))
+    client = Client("session", "identity", "somebody")
+    ownership.claim(client)
+    bare.refuses = True
+    ownership.let_go(client, "its connection was closed")
+    assert "COULD NOT BE BLANKED, blank the beam by hand: the blanker is" in caplog.text
+    assert ownership.in_words == ""
+    bare.refuses = False
+    ownership.claim(Client("another", "other", "somebody else"))

@@ -171,6 +171,8 @@ class Contact:
         try:
             reply = line.call(method, *arguments, timeout_s=timeout_s)
         except LineCut as error:
+            if not self.is_over:
+                logger.warning("%s", error)
             self.end(str(error))
             raise LineCut(self._why_over) from error
         self._note(reply)
@@ -198,9 +200,8 @@ class Contact:
                 if time.monotonic() > self._due_s:
                     self._is_overdue, self._due_s = True, math.inf
                     self.urgently("abort")
-            except LineCut as error:
-                if str(error) != "disconnected":
-                    logger.warning("%s", error)
+            except LineCut:
+                return
             # Whatever the server answers, it has heard that this side is alive.
             except InstrumentError:
                 logger.info("the sign of life was refused", exc_info=True)
