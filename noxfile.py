@@ -60,13 +60,14 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure what docs/benchmarks.md says; with `--short` only the short form."""
-    _set_up(session, "all,eels")
+    _set_up(session, "all,eels,remote")
     if "--short" in session.posargs:
         session.run("python", "benchmarks/short.py")
         return
     for script in (
         "step_time",
         "beam_share",
+        "bridge_overhead",
         "trap_sample",
         "operator_study",
         "dose",

@@ -243,3 +243,26 @@ def test_a_second_user_is_told_that_the_instrument_is_busy(gate, bare):
     gate.place_beam(CENTRE)
     gate.acquire_spectrum("EELS", 0.1)
     assert len(errors) == 1
+
+
+def test_an_instrument_with_a_gate_of_its_own_is_told_what_this_one_is_told():
+    class FarAway(FakeInstrument):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told = []
+
+        def hand_on_constraint(self, constraint):
+            self.told.append(constraint)
+
+        def hand_on_dose_budget(self, budget_e):
+            self.told.append(budget_e)
+
+    bare = FarAway()
+    gate = GuardedInstrument(bare)
+    gate.connect()
+    gate.set_constraint(LeftHalf())
+    gate.set_dose_budget(1e9)
+    gate.set_dose_budget(None)
+    with pytest.raises(OutOfRange):
+        gate.set_dose_budget(-1)
+    assert bare.told == [LeftHalf(), 1e9, None]

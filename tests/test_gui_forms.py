@@ -12,6 +12,7 @@ from napari_hae import plugins
 from napari_hae.agent.goal import Goal
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
+from napari_hae.instruments.bridge.settings import RemoteSettings
 from napari_hae.instruments.replay import ReplaySettings
 from napari_hae.instruments.simulated_settings import SimulatedSettings
 from napari_hae.settings_base import Settings
@@ -50,6 +51,7 @@ ALL_MODELS = [
     *plugins.load_all(plugins.ACQUISITION_FUNCTIONS).values(),
     SimulatedSettings,
     ReplaySettings,
+    RemoteSettings,
 ]
 
 
@@ -152,3 +154,15 @@ def test_what_was_entered_for_one_kind_is_kept_while_another_is_chosen(qtbot):
     choice.set_value(kinds["random"]())
     assert choice.kind == "random"
     assert len(emitted) == 4
+
+
+def test_a_secret_is_entered_unseen_and_kept_when_something_else_changes(qtbot):
+    form = SettingsForm(RemoteSettings)
+    qtbot.addWidget(form)
+    form.set_value(RemoteSettings())
+    secret = form.controls["token"]
+    assert secret.native.echoMode() is secret.native.EchoMode.Password
+    secret.value = "not for everybody's eyes"
+    form.controls["host"].value = "microscope-pc"
+    assert form.value.host == "microscope-pc"
+    assert form.value.token.get_secret_value() == "not for everybody's eyes"

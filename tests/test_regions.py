@@ -203,3 +203,16 @@ def test_an_area_may_be_scanned_where_all_of_it_is_open():
     assert "close to the beam" in field.refusal_of_scan(WHOLE_FIELD)
     assert field.refusal_of_scan(Area(0, 0, 0.25, 1)) is None
     assert field.refusal_of_scan(Area(0.2, 0.1, 0.4, 0.5)) is not None
+
+
+@given(regions, st.sampled_from([WHOLE_FIELD, Area(0.125, 1 / 3, 0.7, 0.9)]))
+@settings(max_examples=30)
+def test_an_allowed_field_survives_json_without_loss(regions: Regions, area: Area):
+    field = AllowedField(FieldFrame((12, 16), (59.9 / 3, 48.0), area), regions)
+    read = AllowedField.from_json(json.loads(json.dumps(field.to_json())))
+    assert read.frame == field.frame
+    np.testing.assert_array_equal(read.mask(), field.mask())
+    for row, column in ((0, 0), (5, 9), (11, 15)):
+        position = field.frame.position(row, column)
+        assert read.refusal(position) == field.refusal(position)
+    assert read.refusal_of_scan(area) == field.refusal_of_scan(area)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,6 +42,22 @@ class FieldFrame:
     def of(cls, image: ScanImage) -> FieldFrame:
         """The frame of a survey image."""
         return cls(image.shape, image.fov_nm, image.area)
+
+    def to_json(self) -> dict[str, Any]:
+        """The frame as JSON values, without loss."""
+        area = self.area
+        return {
+            "shape": list(self.shape),
+            "fov_nm": list(self.fov_nm),
+            "area": [area.left, area.top, area.right, area.bottom],
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> FieldFrame:
+        """The frame that `to_json` described."""
+        rows, columns = values["shape"]
+        height_nm, width_nm = values["fov_nm"]
+        return cls((rows, columns), (height_nm, width_nm), Area(*values["area"]))
 
     @property
     def pixel_nm(self) -> tuple[float, float]:

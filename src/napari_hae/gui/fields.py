@@ -8,6 +8,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, SpinBox
+from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -76,6 +77,8 @@ class FieldControl:
             low, high = _limits(field)
             return SpinBox(min=low, max=high)
         edit = LineEdit()
+        if SecretStr in self._kinds:
+            edit.native.setEchoMode(edit.native.EchoMode.Password)
         if said or NoneType in self._kinds:
             edit.native.setPlaceholderText(str(said or EMPTY))
         return edit
@@ -101,6 +104,8 @@ def _limits(field: FieldInfo) -> tuple[int, int]:
 def _as_text(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
     if isinstance(value, tuple):
         return ", ".join(_as_text(part) for part in value)
     if isinstance(value, float) and math.isfinite(value):

@@ -11,7 +11,7 @@ import math
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from napari_hae.instruments.base import (
     Aborted,
@@ -65,6 +65,22 @@ class Unconstrained:
     def refusal(self, position: ProbePosition) -> str | None:
         """None, for every position."""
         return None
+
+
+@runtime_checkable
+class HasOwnGate(Protocol):
+    """An instrument that keeps a gate of its own, as one on another PC does.
+
+    It is told what the gate here is told. Both methods are called on the window's
+    thread and must not wait; before the next move or exposure the other gate has to
+    know.
+    """
+
+    def hand_on_constraint(self, constraint: Constraint) -> None:
+        """Let the other gate keep the constraint too."""
+
+    def hand_on_dose_budget(self, budget_e: float | None) -> None:
+        """Let the other gate allow this many more electrons too; None: no limit."""
 
 
 class GuardedInstrument:
@@ -134,6 +150,8 @@ class GuardedInstrument:
         if budget_e is None:
             with self._state:
                 self._dose_limit_e = math.inf
+                if isinstance(self._bare, HasOwnGate):
+                    self._bare.hand_on_dose_budget(None)
             return
         if not (math.isfinite(budget_e) and budget_e > 0):
             raise OutOfRange(f"a dose budget of {budget_e:g} e⁻ is not above 0")
@@ -144,6 +162,8 @@ class GuardedInstrument:
             )
         with self._state:
             self._dose_limit_e = self._dose_e + budget_e
+            if isinstance(self._bare, HasOwnGate):
+                self._bare.hand_on_dose_budget(budget_e)
 
     def set_constraint(self, constraint: Constraint) -> None:
         """Swap in where the beam may be, for the very next move; any thread may call.
@@ -153,6 +173,8 @@ class GuardedInstrument:
         """
         with self._state:
             self._constraint = constraint
+            if isinstance(self._bare, HasOwnGate):
+                self._bare.hand_on_constraint(constraint)
             exposing = self._exposing
             reason = constraint.refusal(exposing) if exposing is not None else None
             if reason is not None and self._interruption is None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from napari_hae.coordinates import FieldFrame
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_hae.coordinates import FieldFrame
     from napari_hae.types import Area, ProbePosition
 
 
@@ -48,3 +48,14 @@ class AllowedField:
     def mask(self) -> NDArray[np.bool_]:
         """Shape `(rows, columns)`, True where the beam may be."""
         return self.regions.mask(self.frame)
+
+    def to_json(self) -> dict[str, Any]:
+        """The frame and the regions as JSON values, without loss."""
+        return {"frame": self.frame.to_json(), "regions": self.regions.to_json()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> AllowedField:
+        """The field that `to_json` described."""
+        return cls(
+            FieldFrame.from_json(values["frame"]), Regions.from_json(values["regions"])
+        )

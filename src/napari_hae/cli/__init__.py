@@ -1,0 +1,35 @@
+"""The command line: `napari-hae demo | run | resume | serve | forensics | …`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from napari_hae.cli.exit_codes import FAILED, WRONG_USE
+from napari_hae.cli.parser import make_parser
+from napari_hae.instruments.base import InstrumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0, 2 for wrong use or 1 for a failed run."""
+    options = make_parser().parse_args(arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        return int(options.command(options))
+    except InstrumentError as error:
+        return _complain(error, FAILED)
+    # A mistake of the user's, in words made for the user: settings, names, files,
+    # records that are none.
+    except ValueError as error:
+        return _complain(error, WRONG_USE)
+    except OSError as error:
+        return _complain(error, FAILED)
+
+
+def _complain(error: Exception, code: int) -> int:
+    print(f"napari-hae: {error}", file=sys.stderr)
+    return code

@@ -1,0 +1,8 @@
+"""`python -m napari_hae.cli` is the same as `napari-hae`."""
+
+import sys
+
+from napari_hae.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

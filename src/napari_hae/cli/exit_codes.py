@@ -1,0 +1,3 @@
+"""What the command line exits with."""
+
+DONE, FAILED, WRONG_USE = 0, 1, 2

@@ -1,0 +1,210 @@
+"""What may be written on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_hae import __version__, plugins
+from napari_hae.cli import records, running, serving
+from napari_hae.instruments.bridge import PORT, token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Command = Callable[[argparse.Namespace], int]
+    AddCommand = Callable[[str, Command, str], argparse.ArgumentParser]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser; what it gives holds the command as `command(options)`."""
+    parser = argparse.ArgumentParser(
+        prog="napari-hae",
+        description="Human-in-the-loop automated experiments in electron microscopy.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add_command(name: str, command: Command, text: str) -> argparse.ArgumentParser:
+        # Abbreviated, --token would be taken for --token-file, and the secret be kept
+        # as the name of a file.
+        added = commands.add_parser(name, help=text, allow_abbrev=name != "serve")
+        added.set_defaults(command=command)
+        return added
+
+    for add in (
+        _add_demo,
+        _add_run,
+        _add_resume,
+        _add_serve,
+        _add_learn,
+        _add_branch,
+        _add_info,
+        _add_forensics,
+        _add_export,
+    ):
+        add(add_command)
+    return parser
+
+
+def _add_demo(add_command: AddCommand) -> None:
+    demo = add_command(
+        "demo",
+        running.demo,
+        "an experiment on the simulated microscope, in napari",
+    )
+    _add_run_length(demo, steps=60)
+    demo.add_argument("--headless", action="store_true", help="without a window")
+    demo.add_argument("--out", type=Path, metavar="RUN.hae", help="the record to write")
+
+
+def _add_run(add_command: AddCommand) -> None:
+    run = add_command("run", running.run, "run an experiment without a window")
+    _add_instrument(run)
+    _add_run_length(run, steps=None)
+    run.add_argument("--out", type=Path, required=True, metavar="RUN.hae")
+
+
+def _add_resume(add_command: AddCommand) -> None:
+    resume = add_command("resume", running.resume, "go on with a run")
+    _add_record(resume)
+    resume.add_argument("--steps", type=_count, metavar="N", help="steps in all")
+
+
+def _add_serve(add_command: AddCommand) -> None:
+    serve = add_command(
+        "serve",
+        serving.serve,
+        "offer this PC's microscope to the instrument 'remote' elsewhere",
+    )
+    _add_instrument(serve)
+    serve.add_argument(
+        "--host",
+        default=serving.LOOPBACK,
+        help="the address to listen at; by default only programs on this PC, and an "
+        "SSH tunnel, reach the server",
+    )
+    serve.add_argument(
+        "--port", type=_port, default=PORT, help="default %(default)s; 0: any"
+    )
+    serve.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="where the token is kept; made if there is none. Without: the variable "
+        f"{token.VARIABLE}, else a token is made up and printed",
+    )
+    serve.add_argument(
+        "--watchdog",
+        type=_seconds,
+        default=serving.WATCHDOG_S,
+        metavar="SECONDS",
+        help="so long may a client be silent before the beam is blanked and the "
+        "microscope is free again; default %(default)g",
+    )
+
+
+def _add_learn(add_command: AddCommand) -> None:
+    learn = add_command(
+        "learn",
+        records.learn,
+        "make of records what the model of a new run begins with",
+    )
+    learn.add_argument("records", type=Path, nargs="+", metavar="RUN.hae")
+    learn.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
+
+
+def _add_branch(add_command: AddCommand) -> None:
+    branch = add_command(
+        "branch",
+        records.branch,
+        "go back to a step of a run, in a new record to resume",
+    )
+    _add_record(branch)
+    branch.add_argument("--after", type=_count, required=True, metavar="N")
+    branch.add_argument("--out", type=Path, required=True, metavar="NEW.hae")
+
+
+def _add_info(add_command: AddCommand) -> None:
+    info = add_command("info", records.info, "what a record holds")
+    _add_record(info)
+    info.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_forensics(add_command: AddCommand) -> None:
+    forensics = add_command(
+        "forensics",
+        records.forensics,
+        "what a record's run did, why, and what else it might have",
+    )
+    _add_record(forensics)
+    forensics.add_argument(
+        "--out", type=Path, metavar="REPORT.html", help="default: beside the record"
+    )
+    forensics.add_argument(
+        "--against",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="random | SECTION.NAME=VALUE",
+        help="another agent from the same start, such as acquisition.kind=ucb; may be "
+        "given many times. A random path is always there",
+    )
+
+
+def _add_export(add_command: AddCommand) -> None:
+    export = add_command("export", records.export, "write a record for HyperSpy")
+    _add_record(export)
+    export.add_argument("file", type=Path, metavar="FILE.hspy")
+
+
+def _add_record(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("record", type=Path, metavar="RUN.hae")
+
+
+def _add_instrument(parser: argparse.ArgumentParser) -> None:
+    names = plugins.names(plugins.INSTRUMENTS)
+    parser.add_argument("--instrument", required=True, choices=names, metavar="NAME")
+    parser.add_argument("--file", metavar="F", help="the spectrum image to replay")
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.NAME=VALUE",
+        help="one setting, written as in TOML; may be given many times",
+    )
+
+
+def _add_run_length(parser: argparse.ArgumentParser, steps: int | None) -> None:
+    parser.add_argument(
+        "--steps", type=_count, default=steps, metavar="N", help="spectra in all"
+    )
+    parser.add_argument("--seed", type=int, default=None, metavar="S")
+
+
+def _count(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return count
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, from 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.5 <= seconds <= 600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time from 0.5 to 600 s")
+    return seconds

@@ -1,0 +1,127 @@
+"""The commands on records: `learn`, `branch`, `info`, `forensics`, `export`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from napari_hae.cli.exit_codes import DONE
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_hae.experiment.stored import StoredRun
+
+
+def learn(options: argparse.Namespace) -> int:
+    """What records tell the model of a new run, as a file."""
+    from napari_hae.experiment.learning import learn as learn_from
+    from napari_hae.experiment.stored import open_run
+
+    experience = learn_from([open_run(record) for record in options.records])
+    experience.save(options.out)
+    print(f"learned from {experience}")
+    print(f"written: {options.out}; use it by --set model.earlier={options.out}")
+    return DONE
+
+
+def branch(options: argparse.Namespace) -> int:
+    """A new record that goes on from an earlier step."""
+    from napari_hae.experiment.branch import branch as go_back
+
+    print(f"written: {go_back(options.record, options.after, options.out)}")
+    return DONE
+
+
+def info(options: argparse.Namespace) -> int:
+    """What a record holds."""
+    from napari_hae.experiment.stored import open_run
+
+    run = open_run(options.record)
+    print(json.dumps(_as_json(run), indent=1) if options.json else _as_text(run))
+    return DONE
+
+
+def _as_json(run: StoredRun) -> dict[str, Any]:
+    return {
+        "instrument": run.instrument,
+        "finish_reason": str(run.finish_reason) if run.finish_reason else None,
+        "steps": len(run.measurements),
+        "measurements": [
+            {
+                "step": m.step,
+                "row": m.proposal.row,
+                "column": m.proposal.column,
+                "x_nm": m.x_nm,
+                "y_nm": m.y_nm,
+                "target": m.target if m.usable else None,
+                "chosen_by": str(m.proposal.chosen_by),
+                "dose": m.spectrum.dose_e if m.spectrum.dose_e >= 0 else None,
+            }
+            for m in run.measurements
+        ],
+    }
+
+
+def _as_text(run: StoredRun) -> str:
+    lines = [
+        f"record       {run.path}",
+        f"instrument   {run.instrument}",
+        f"ended        {run.finish_reason or 'not'}"
+        + (f": {run.finish_text}" if run.finish_text else ""),
+        f"steps        {len(run.measurements)} of {run.settings.budget.steps}",
+    ]
+    if run.survey is not None:
+        rows, columns = run.survey.shape
+        height_nm, width_nm = run.survey.fov_nm
+        lines.append(
+            f"survey image {rows} × {columns} px, {height_nm:.4g} × {width_nm:.4g} nm, "
+            + ", ".join(run.survey.detectors)
+        )
+    lines += [f"warning      {text}" for text in run.warnings]
+    return "\n".join(lines)
+
+
+def forensics(options: argparse.Namespace) -> int:
+    """A report on a record's run."""
+    from tqdm import tqdm
+
+    from napari_hae.experiment.forensics.analysis import analyse
+    from napari_hae.experiment.forensics.counterfactual import changed_sections
+    from napari_hae.experiment.forensics.page import write_page
+    from napari_hae.experiment.forensics.words import summary
+    from napari_hae.experiment.stored import open_run
+
+    run = open_run(options.record)
+    report = options.out or run.path.with_suffix(".html")
+    if report.is_dir():
+        raise ValueError(f"{report} is a directory; --out needs the name of a file")
+    if not report.parent.is_dir():
+        raise ValueError(f"there is no directory {report.parent} for the report")
+    against = {
+        ", ".join(words): changed_sections(run, words)
+        for words in options.against
+        if words != ["random"]
+    }
+    with tqdm(unit="step", disable=None) as progress:
+
+        def show(what: str, done: int, total: int) -> None:
+            progress.total = total
+            progress.set_description(what, refresh=False)
+            progress.update(done - progress.n)
+
+        analysis = analyse(run, against, show)
+    write_page(analysis, report)
+    print("\n".join(summary(analysis)))
+    print(f"report: {report}")
+    return DONE
+
+
+def export(options: argparse.Namespace) -> int:
+    """A record as a HyperSpy file."""
+    from napari_hae.experiment.export import export_hspy
+    from napari_hae.experiment.stored import open_run
+
+    export_hspy(open_run(options.record), options.file)
+    print(f"written: {options.file}")
+    return DONE

@@ -1,0 +1,161 @@
+"""The commands that run experiments: `demo`, `run`, `resume`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_hae.cli.exit_codes import DONE, FAILED
+from napari_hae.cli.sections import given_sections
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_hae.experiment.configuration import Configuration
+    from napari_hae.experiment.runner import Runner
+
+
+def demo(options: argparse.Namespace) -> int:
+    """An experiment on the simulated microscope, in napari or with a report."""
+    sections = _with_length({}, options)
+    if not options.headless and _has_display():
+        from napari_hae.gui.demo import show_demo
+
+        show_demo(sections, options.out)
+        return DONE
+    from napari_hae.experiment.configuration import configure
+    from napari_hae.experiment.report import write_report
+    from napari_hae.experiment.stored import open_run
+
+    if not options.headless:
+        print("There is no display: the demo runs without a window.")
+    code, path = _run_new(configure("simulated", sections), options.out or _free_path())
+    report = path.with_suffix(".png")
+    write_report(open_run(path), report)
+    print(f"report: {report}")
+    return code
+
+
+def _has_display() -> bool:
+    if sys.platform != "linux":
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _free_path() -> Path:
+    numbers = range(1, 10_000)
+    return next(p for n in numbers if not (p := Path(f"demo-{n}.hae")).exists())
+
+
+def run(options: argparse.Namespace) -> int:
+    """A new experiment without a window."""
+    from napari_hae.experiment.configuration import configure
+
+    sections = _with_length(given_sections(options), options)
+    configuration = configure(options.instrument, sections)
+    return _run_new(configuration, options.out)[0]
+
+
+def _with_length(
+    sections: dict[str, Any], options: argparse.Namespace
+) -> dict[str, Any]:
+    from napari_hae.experiment.configuration import assign
+
+    if options.steps is not None:
+        assign(sections, [f"budget.steps={options.steps}"])
+    if options.seed is not None:
+        assign(sections, [f"seed={options.seed}"])
+    return sections
+
+
+def _run_new(configuration: Configuration, out: Path) -> tuple[int, Path]:
+    from napari_hae.experiment.record import Record
+    from napari_hae.experiment.runner import Runner
+    from napari_hae.instruments.catalogue import guarded
+
+    instrument = guarded(configuration.instrument, configuration.instrument_settings)
+    # Before the record is made: a microscope that is not there leaves no empty run.
+    instrument.connect()
+    try:
+        record = Record.create(
+            out,
+            instrument=configuration.instrument,
+            instrument_settings=configuration.instrument_settings,
+            settings=configuration.settings,
+        )
+        runner = Runner(instrument, record, configuration.settings)
+        return _watch(runner), record.path
+    finally:
+        instrument.disconnect()
+
+
+def resume(options: argparse.Namespace) -> int:
+    """An experiment gone on with, from its record."""
+    from napari_hae.experiment.record import Record
+    from napari_hae.experiment.runner import Runner
+    from napari_hae.experiment.stored import open_run
+    from napari_hae.instruments.catalogue import guarded, settings_of
+
+    past = open_run(options.record)
+    done, budget = len(past.measurements), past.settings.budget
+    steps = options.steps or budget.steps
+    if steps <= done:
+        raise ValueError(
+            f"{past.path} has {done} steps already; give --steps above {done}"
+        )
+    budget = budget.model_copy(update={"steps": steps})
+    settings = past.settings.model_copy(update={"budget": budget})
+    instrument = guarded(
+        past.instrument, settings_of(past.instrument, past.instrument_settings)
+    )
+    _ = past.frame
+    instrument.connect()
+    try:
+        record = Record.reopen(past.path, surveys=past.surveys)
+        return _watch(Runner(instrument, record, settings, past=past))
+    finally:
+        instrument.disconnect()
+
+
+def _watch(runner: Runner) -> int:
+    """Run to the end with a progress bar, and sum up."""
+    from tqdm import tqdm
+
+    from napari_hae.experiment.events import FinishReason
+
+    steps = runner.settings.budget.steps
+    with tqdm(total=steps, unit="step", disable=None) as progress:
+
+        def show(_: object = None) -> None:
+            progress.update(len(runner.measurements) - progress.n)
+
+        runner.events.measured.connect(show)
+        runner.events.survey_acquired.connect(show)
+        runner.events.warned.connect(tqdm.write)
+        runner.start()
+        try:
+            runner.wait()
+        except KeyboardInterrupt:
+            runner.abort()
+            runner.wait()
+    _sum_up(runner)
+    return FAILED if runner.finish_reason is FinishReason.FAILED else DONE
+
+
+def _sum_up(runner: Runner) -> None:
+    measured, goal = runner.measurements, runner.settings.goal
+    reason = f"{runner.finish_reason}"
+    if runner.finish_text:
+        reason += f": {runner.finish_text}"
+    print(f"{reason} ({len(measured)} spectra)")
+    usable = [m for m in measured if m.usable]
+    if usable:
+        best_target = goal.best([m.target for m in usable])
+        best = next(m for m in usable if m.target == best_target)
+        print(
+            f"best target {best.target:.4g} at step {best.step + 1}, "
+            f"x = {best.x_nm:.4g} nm, y = {best.y_nm:.4g} nm"
+        )
+    print(f"record: {runner.record.path}")

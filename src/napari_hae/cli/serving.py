@@ -1,0 +1,128 @@
+"""The command `serve`: a microscope offered to the instrument `remote` elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from napari_hae import plugins
+from napari_hae.cli.exit_codes import DONE
+from napari_hae.cli.sections import given_sections
+from napari_hae.instruments.bridge import token
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+    from types import FrameType
+
+    from pydantic import BaseModel
+
+LOOPBACK = "127.0.0.1"
+WATCHDOG_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """A server that runs until it is told to end by a signal."""
+    from napari_hae.instruments.bridge.server import Server, is_loopback
+
+    settings = _instrument_settings(options)
+    instrument = plugins.load(plugins.INSTRUMENTS, options.instrument)
+    _log_with_times()
+    secret = _secret(options.token_file)
+    server = Server(
+        lambda: instrument(settings),
+        instrument.title,
+        options.host,
+        options.port,
+        secret,
+        options.watchdog,
+    )
+    if not is_loopback(options.host):
+        _warn_of_network(server.address)
+    logger.info("connecting %s once, to see that it works", options.instrument)
+    server.start()
+    logger.info("%s is served at %s", options.instrument, server.address)
+    try:
+        _wait_for_signal()
+    finally:
+        server.stop()
+        logger.info("the server has ended: blanked and disconnected")
+    return DONE
+
+
+def _instrument_settings(options: argparse.Namespace) -> BaseModel:
+    from pydantic import ValidationError
+
+    from napari_hae.experiment.configuration import (
+        INSTRUMENT,
+        BadConfiguration,
+        in_words,
+    )
+    from napari_hae.instruments.catalogue import settings_of
+
+    sections = given_sections(options)
+    try:
+        return settings_of(options.instrument, sections.get(INSTRUMENT, {}))
+    except ValidationError as error:
+        raise BadConfiguration(in_words(error)) from error
+
+
+def _secret(file: Path | None) -> str:
+    """The token: from the file, the environment, or made up."""
+    if file is not None and file.exists():
+        logger.info("the token is the one in %s", file)
+        return token.from_file(file)
+    if file is not None:
+        secret = token.made_up()
+        token.write(file, secret)
+        logger.info("a new token is in %s", file)
+        return secret
+    given = token.from_environment()
+    if given is not None:
+        logger.info("the token is the one in the variable %s", token.VARIABLE)
+        return given
+    secret = token.made_up()
+    # Not to the log, which may be kept.
+    print(f"token: {secret}", flush=True)
+    return secret
+
+
+def _warn_of_network(address: str) -> None:
+    logger.warning(
+        "LISTENING AT %s: other PCs reach this server, and the token and all data "
+        "cross the network unencrypted. Leave --host out, and use an SSH tunnel "
+        "instead: ssh -L %s:127.0.0.1:%s USER@THIS-PC",
+        address,
+        *[address.rpartition(":")[2]] * 2,
+    )
+
+
+def _log_with_times() -> None:
+    logging.basicConfig(
+        format="%(asctime)s  %(message)s",
+        level=logging.WARNING,
+        stream=sys.stderr,
+        force=True,
+    )
+    logging.getLogger("napari_hae").setLevel(logging.INFO)
+
+
+def _wait_for_signal() -> None:
+    """Wait until somebody ends the program, also by closing its terminal."""
+    is_over = threading.Event()
+
+    def end(number: int, _: FrameType | None) -> None:
+        logger.info("ending: %s", signal.Signals(number).name)
+        is_over.set()
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
+    # In turns: Windows delivers no signal to a thread that waits without end.
+    while not is_over.wait(0.5):
+        pass

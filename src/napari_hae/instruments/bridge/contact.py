@@ -1,0 +1,217 @@
+"""The two lines of a remote instrument to its server, and the thread that keeps them.
+
+One line carries what takes its time: moves, spectra, images. The other one is always
+free for abort, blank, new regions and the sign of life that the server's watchdog waits
+for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from napari_hae.instruments.base import (
+    Aborted,
+    AcquisitionTimeout,
+    InstrumentError,
+    Status,
+)
+from napari_hae.instruments.bridge.line import Line, LineCut
+from napari_hae.types import BeamState
+
+if TYPE_CHECKING:
+    from napari_hae.instruments.bridge.line import Reply
+    from napari_hae.instruments.bridge.orders import Orders
+    from napari_hae.instruments.bridge.settings import RemoteSettings
+
+logger = logging.getLogger(__name__)
+
+
+class Contact:
+    """A remote instrument in touch with its server; made once for each connection.
+
+    Parameters
+    ----------
+    identity
+        Which remote instrument this is: the server lets it take over from itself.
+    orders
+        What the server's gate has to hear.
+
+    Raises
+    ------
+    NotConnected
+        If the server cannot be reached or does not let this client in.
+    ValueError
+        If there is no token.
+    """
+
+    def __init__(self, settings: RemoteSettings, identity: str, orders: Orders) -> None:
+        self._settings = settings
+        self._orders = orders
+        self._latest = threading.Lock()
+        self._reading = 0
+        self._status = Status(False, BeamState.UNVERIFIED, None)
+        self._heard_s = time.monotonic()
+        self._due_s = math.inf
+        self._is_overdue = False
+        self._is_over = threading.Event()
+        self._why_over = ""
+        self._open_lines(identity)
+        self.about: dict[str, Any] = json.loads(self.urgently("hello"))
+        """What the server says of itself: title, version, watchdog_s, owner."""
+        self._thread = threading.Thread(
+            target=self._keep, name="napari-hae-remote", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the line was cut or closed."""
+        return self._is_over.is_set()
+
+    @property
+    def why_over(self) -> str:
+        """Why it was cut, in words."""
+        return self._why_over
+
+    @property
+    def status(self) -> Status:
+        """What was heard last; unverified if that is too long ago."""
+        with self._latest:
+            status, heard_s = self._status, self._heard_s
+        silent_s = time.monotonic() - heard_s
+        if self.is_over or silent_s > self.about["watchdog_s"]:
+            return Status(
+                not self.is_over, BeamState.UNVERIFIED, status.position, status.busy
+            )
+        return status
+
+    def work(self, method: str, *arguments: Any, takes_s: float = 0.0) -> Any:
+        """Have the server move the beam or acquire, when it has obeyed all orders.
+
+        Raises
+        ------
+        AcquisitionTimeout
+            If it takes much longer than `takes_s`; it is aborted then.
+        InstrumentError
+            What the server raises, and `NotConnected` if the line is cut.
+        """
+        number = self._orders.settled(self._settings.line_timeout_s)
+        return self._slowly(method, number, *arguments, takes_s=takes_s)
+
+    def claim(self) -> Any:
+        """Take the microscope; gives its capabilities. Raises like `work`."""
+        able = self._slowly("claim", takes_s=0.0)
+        self._orders.begin()
+        return able
+
+    def urgently(self, method: str, *arguments: Any) -> Any:
+        """Have the server do what must not wait. Raises like `work`."""
+        return self._call(
+            self._second, method, *arguments, timeout_s=self._settings.line_timeout_s
+        )
+
+    def release(self) -> Status:
+        """Give the microscope back, and end; gives its state after that.
+
+        Raises
+        ------
+        LineCut
+            If the server cannot be told.
+        """
+        timeout_s = self._settings.reply_timeout_s
+        try:
+            self._call(self._second, "release", timeout_s=timeout_s)
+            return self._status
+        finally:
+            self.end("disconnected")
+
+    def end(self, why: str) -> None:
+        """Close both lines at once; whoever waits for an answer is told why."""
+        if not self._is_over.is_set():
+            self._why_over = why
+            self._is_over.set()
+        self._orders.close()
+        for line in (self._first, self._second):
+            line.cut()
+
+    def _open_lines(self, identity: str) -> None:
+        settings, session = self._settings, uuid.uuid4().hex
+        where = (settings.host, settings.port, settings.secret(), session, identity)
+        self._first = Line(*where, settings.connect_timeout_s)
+        try:
+            self._second = Line(*where, settings.connect_timeout_s)
+        except InstrumentError:
+            self._first.cut()
+            raise
+
+    def _slowly(self, method: str, *arguments: Any, takes_s: float) -> Any:
+        patience_s = takes_s + self._settings.reply_timeout_s
+        self._is_overdue, self._due_s = False, time.monotonic() + patience_s
+        # The thread below aborts what is overdue, and the answer to that comes here.
+        longest_s = patience_s + 3 * self._settings.line_timeout_s
+        try:
+            return self._call(self._first, method, *arguments, timeout_s=longest_s)
+        except Aborted as error:
+            if self._is_overdue:
+                raise AcquisitionTimeout(
+                    f"the remote microscope did not deliver within {patience_s:g} s "
+                    "and was aborted"
+                ) from error
+            raise
+        finally:
+            self._due_s = math.inf
+
+    def _call(self, line: Line, method: str, *arguments: Any, timeout_s: float) -> Any:
+        try:
+            reply = line.call(method, *arguments, timeout_s=timeout_s)
+        except LineCut as error:
+            if not self.is_over:
+                logger.warning("%s", error)
+            self.end(str(error))
+            raise LineCut(self._why_over) from error
+        self._note(reply)
+        if reply.error is not None:
+            raise reply.error
+        return reply.value
+
+    def _note(self, reply: Reply) -> None:
+        """Keep the newest state; answers of the two lines overtake each other."""
+        with self._latest:
+            self._heard_s = time.monotonic()
+            if reply.reading > self._reading:
+                self._reading, self._status = reply.reading, reply.status
+
+    def _keep(self) -> None:
+        beat_s = min(self.about["watchdog_s"] / 5, 1.0)
+        while not self._is_over.is_set():
+            left_s = max(self._due_s - time.monotonic(), 0.0)
+            order = self._orders.next(min(beat_s, left_s))
+            try:
+                if order is not None:
+                    self._orders.answered(order, self._refusal(order))
+                else:
+                    self.urgently("beat")
+                if time.monotonic() > self._due_s:
+                    self._is_overdue, self._due_s = True, math.inf
+                    self.urgently("abort")
+            except LineCut:
+                return
+            # Whatever the server answers, it has heard that this side is alive.
+            except InstrumentError:
+                logger.info("the sign of life was refused", exc_info=True)
+
+    def _refusal(self, order: Any) -> InstrumentError | None:
+        """Send an order; gives what the server, or the line, says against it."""
+        try:
+            self.urgently("obey", order.number, order.to_json())
+        except LineCut:
+            raise
+        except InstrumentError as error:
+            return error
+        return None

@@ -1,0 +1,117 @@
+"""A server that offers one microscope."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from napari_hae.instruments.base import InstrumentError
+from napari_hae.instruments.bridge import OBJECT
+from napari_hae.instruments.bridge.clients import Client, Clients
+from napari_hae.instruments.bridge.daemon import BridgeDaemon
+from napari_hae.instruments.bridge.ownership import Ownership
+from napari_hae.instruments.bridge.served import ServedInstrument
+from napari_hae.instruments.bridge.service import Service
+from napari_hae.instruments.bridge.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hae.instruments.base import Instrument
+
+logger = logging.getLogger(__name__)
+
+
+class Server:
+    """Listens for the plugin, and guards the microscope whatever the plugin does.
+
+    Parameters
+    ----------
+    make
+        Makes the bare instrument; each owner gets one of its own.
+    title
+        What the instrument is called.
+    host, port
+        Where to listen; port 0 takes a free one.
+    secret
+        The token that clients must know.
+    watchdog_s
+        So long may a client be silent before the beam is blanked.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Instrument],
+        title: str,
+        host: str,
+        port: int,
+        secret: str,
+        watchdog_s: float,
+    ) -> None:
+        self._make = make
+        self._watchdog_s = watchdog_s
+        self._clients = Clients()
+        self._ownership = Ownership(self._guarded)
+        self._service = Service(self._ownership, self._clients, title, watchdog_s)
+        try:
+            self._daemon = BridgeDaemon(
+                host, port, secret, self._clients, self._service
+            )
+        except OSError as error:
+            raise OSError(f"{host}:{port} cannot be listened at: {error}") from error
+        self._daemon.register(self._service, OBJECT)
+        self._watchdog = Watchdog(self._clients, watchdog_s, self._on_silent)
+        self._thread = threading.Thread(
+            target=self._daemon.requestLoop, name="napari-hae-server", daemon=True
+        )
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as `host:port`."""
+        return str(self._daemon.locationStr)
+
+    def start(self) -> None:
+        """Try the microscope once, then listen.
+
+        Raises
+        ------
+        InstrumentError
+            If the microscope cannot be connected or blanked.
+        """
+        gate = self._guarded()
+        try:
+            gate.connect()
+            gate.disconnect()
+        except InstrumentError:
+            self._daemon.close()
+            raise
+        self._watchdog.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let go of every client, blank and disconnect, and listen no more."""
+        for client in self._clients.all():
+            self._clients.forget(client)
+            self._ownership.let_go(client, "the server ends")
+            client.hang_up()
+        self._watchdog.stop()
+        self._daemon.shutdown()
+        self._thread.join()
+
+    def _guarded(self) -> ServedInstrument:
+        return ServedInstrument(self._make())
+
+    def _on_silent(self, client: Client) -> None:
+        self._service.end(client, f"nothing was heard for {self._watchdog_s:g} s")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on the same PC can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
