@@ -46,3 +46,23 @@ def connected(cockpit, qtbot):
     with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=30_000):
         qtbot.mouseClick(cockpit.microscope.connect_button, Qt.MouseButton.LeftButton)
     return cockpit
+
+
+@pytest.fixture
+def paused(connected, qtbot):
+    """A run that is paused after 12 steps."""
+    from qtpy.QtCore import Qt
+
+    from napari_hae.experiment.events import RunState
+    from napari_hae.experiment.settings import Budget
+    from steered import step, until
+
+    session = connected.session
+    connected.show_experiment()
+    session.configure(budget=Budget(steps=40))
+    qtbot.mouseClick(connected.experiment.controls.step, Qt.MouseButton.LeftButton)
+    until(qtbot, lambda: session.state is RunState.PAUSED)
+    step(connected, qtbot, 12)
+    yield connected
+    session.abort()
+    until(qtbot, lambda: not session.is_running)

@@ -36,6 +36,8 @@ _GROUPS = {
     "scalarizer": plugins.SCALARIZERS,
     "acquisition": plugins.ACQUISITION_FUNCTIONS,
 }
+_BAND = ("low_ev", "high_ev")
+_SCHEDULE = ("schedule", "until", "over", "since")
 _TOLD_OTHERWISE = ("event", "time", "step", "who", "why")
 
 
@@ -218,10 +220,13 @@ def _changes(section: str, old: Any, new: Any) -> list[str]:
     model = _model_of(section, new)
     if old.get("kind") != new.get("kind"):
         before, after = (_title(_model_of(section, each), each) for each in (old, new))
-        return [f"changed the {section} from {before} to {after}", *_band(old, new)]
-    parts = _band(old, new)
+        change = f"changed the {section} from {before} to {after}"
+        return [change, *_band(old, new), *_schedule(model, {}, new)]
+    band, schedule = _band(old, new), _schedule(model, old, new)
+    told = [*(_BAND if band else ()), *(_SCHEDULE if schedule else ())]
+    parts = [*band, *schedule]
     for name, value in new.items():
-        if old.get(name) != value and not (parts and name in ("low_ev", "high_ev")):
+        if old.get(name) != value and name not in told:
             before = _value(old.get(name))
             label = _label(model, name)
             parts.append(f'changed "{label}" from {before} to {_value(value)}')
@@ -239,6 +244,22 @@ def _band(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     if None in before:
         return [f"chose the band {text}"]
     return [f"moved the band from {before[0]:.2f}–{before[1]:.2f} to {text}"]
+
+
+def _schedule(model: Any, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """A change of an exploration parameter's schedule."""
+    name = getattr(model, "exploration", None)
+    if name is None or all(old.get(each) == new.get(each) for each in _SCHEDULE):
+        return []
+    if new["schedule"] == "constant":
+        went = old.get("schedule", "constant") != "constant"
+        return ["ended the schedule of exploration"] if went else []
+    begin, end = _value(new[name]), _value(new["until"])
+    steps = f"{new['over']} steps from step {new['since'] + 1} on"
+    return [
+        f'let "{_label(model, name)}" go from {begin} to {end} over {steps}, '
+        f"by a {new['schedule']} schedule"
+    ]
 
 
 def _model_of(section: str, values: dict[str, Any]) -> Any:

@@ -215,6 +215,8 @@ class Session(QObject):
         if instrument is None or settings is None or self.is_running:
             return
         where = path or self._free_path()
+        # A schedule that began in mid-run begins anew.
+        self.configure(acquisition=self.settings.acquisition.begun(None, 0))
 
         def work() -> Record:
             return Record.create(
@@ -430,8 +432,10 @@ class Session(QObject):
 
     def _on_settings_in_force(self, step: int, settings: ExperimentSettings) -> None:
         if settings != self.settings:
-            # The run chose for itself, such as the band.
-            self.settings, self._chosen_by_run = settings, settings.scalarizer
+            # The run chose for itself, such as the band, or since when a schedule runs.
+            if settings.scalarizer != self.settings.scalarizer:
+                self._chosen_by_run = settings.scalarizer
+            self.settings = settings
             self.settings_changed.emit(settings)
         self.settings_in_force.emit(step)
 
