@@ -75,3 +75,39 @@ def test_a_schedule_that_cannot_be_is_told_and_hidden_with_its_fields(paused, qt
     choose(controls["schedule"], "constant", qtbot)
     assert form.form.problems == {}
     assert not controls["until"].native.isVisible()
+
+
+def test_the_learning_rate_is_there_for_fitted_networks_and_rebuilds_them(
+    paused, qtbot
+):
+    session, form = paused.session, paused.experiment.forms["model"]
+    show_section(paused.experiment, "Model", form, qtbot)
+    controls = form.controls
+    rate = controls["learning_rate"]
+    assert not rate.native.isVisible()
+    choose(controls["network"], "classic", qtbot)
+    until(qtbot, rate.native.isVisible)
+    step(paused, qtbot)
+    before = session.live.measurements[-1].proposal
+    session.go_back(12)
+    until(
+        qtbot,
+        lambda: len(session.live.measurements) == 12 and session.runner is not None,
+    )
+    choose(controls["network"], "classic", qtbot)
+    enter(rate, "0.3", qtbot)
+    step(paused, qtbot)
+    after = session.live.measurements[-1].proposal
+    assert (before.known, after.known) == (12, 12)
+    assert (before.mean, before.std) != (after.mean, after.std)
+    change = entries(paused, "settings")[-1]["changes"]["model"]
+    assert (change["old"]["learning_rate"], change["new"]["learning_rate"]) == (
+        None,
+        0.3,
+    )
+    monitor = paused.monitor
+    monitor.tabs.setCurrentWidget(monitor.story)
+    told = 'changed "Learning rate" from none to 0.3'
+    until(qtbot, lambda: told in monitor.story.text.toPlainText())
+    choose(controls["network"], "none", qtbot)
+    assert not rate.native.isVisible()
