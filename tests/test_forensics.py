@@ -32,7 +32,8 @@ from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.instruments.catalogue import guarded
-from napari_hae.regions.regions import MaskRegion, Regions
+from napari_hae.regions.regions import MaskRegion, Regions, SoftRegion
+from napari_hae.types import ChosenBy
 
 TIMEOUT_S = 120
 SIDE = 32
@@ -192,6 +193,36 @@ def test_a_steered_run_is_retraced_whatever_its_schedule(
     run = finish(runner, gate)
     again = counterfactual(run, timeline_of(run), {}, None, name="the same")
     assert again.path == path_of(run)
+
+
+@pytest.mark.parametrize(("lookahead", "batch"), [(0, 1), (1, 1), (1, 3)])
+def test_a_run_with_a_soft_region_painted_in_it_is_retraced(tmp_path, lookahead, batch):
+    loop = {"lookahead": lookahead, "batch": batch}
+    runner, gate = runner_of(tmp_path, **SIMULATED, loop=loop)
+    (region,) = zone().forbidden
+
+    def act(measurement):
+        if measurement.step == PAINT_AT:
+            runner.set_regions(Regions(soft=(SoftRegion(region, 3.0),)))
+        if measurement.step == 21:
+            runner.set_regions(Regions(soft=(SoftRegion(region, -3.0),)))
+
+    runner.events.measured.connect(act)
+    run = finish(runner, gate)
+    found = analyse(run)
+    chosen = [m for m in run.measurements if m.proposal.chosen_by is ChosenBy.AGENT]
+    same, asked = found.retraced
+    assert same == asked >= len(chosen)
+    words = [text for each in found.interventions for text in each.words]
+    assert words == [
+        "you changed the soft regions to zone by +3",
+        "you changed the soft regions to zone by -3",
+    ]
+    # The region moved the agent: a retracing without it would go elsewhere.
+    inside = [zone().allows(m.y_nm, m.x_nm) is not None for m in run.measurements]
+    assert all(inside[18:21])
+    assert not any(inside[25:])
+    assert counterfactual(run, timeline_of(run), {}, None, name="").parts_at is None
 
 
 def test_a_resumed_run_is_retraced(folder):
