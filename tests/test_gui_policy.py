@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from steered import entries, show_section, step, until
+from steered import entries, proposals, show_section, step, until
 
 pytestmark = pytest.mark.gui
 LEFT = Qt.MouseButton.LeftButton
@@ -28,6 +29,18 @@ def choose(control, name, qtbot):
     for _ in range(native.currentIndex() - native.findText(name)):
         qtbot.keyClick(native, Qt.Key.Key_Up)
     assert native.currentText() == name
+
+
+def pick(combo, name, qtbot):
+    """Choose an entry of a list with the arrow keys, in its popup."""
+    combo.showPopup()
+    view = combo.view()
+    until(qtbot, view.isVisible)
+    index = combo.model().index(combo.findText(name), 0)
+    assert index.isValid(), [combo.itemText(n) for n in range(combo.count())]
+    view.scrollTo(index)
+    qtbot.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
+    until(qtbot, lambda: combo.currentText() == name)
 
 
 def test_exploration_follows_a_schedule_from_the_step_it_was_set(paused, qtbot):
@@ -75,6 +88,49 @@ def test_a_schedule_that_cannot_be_is_told_and_hidden_with_its_fields(paused, qt
     choose(controls["schedule"], "constant", qtbot)
     assert form.form.problems == {}
     assert not controls["until"].native.isVisible()
+
+
+def test_objects_are_measured_in_the_order_that_was_chosen(paused, qtbot):
+    session, plan = paused.session, paused.experiment.plan
+    frame = session.layers.frame
+    labels = np.zeros(frame.shape, int)
+    places = [(10, 10), (50, 50), (14, 12), (40, 50)]
+    for number, (row, column) in enumerate(places, start=1):
+        labels[row : row + number, column] = number
+    layer = paused.viewer.add_labels(
+        labels,
+        name="particles",
+        scale=frame.pixel_nm,
+        translate=frame.origin_nm,
+        units=("nm", "nm"),
+    )
+    plan.layer.setCurrentText("particles")
+    show_section(paused.experiment, "Policy", plan, qtbot)
+    plan.form.choice.setCurrentIndex(plan.form.choice.findData("objects"))
+    layer.features = {"index": [1, 2, 3, 4], "contrast": [0.1, 0.4, 0.2, 0.3]}
+    pick(plan.order, "area in pixels, largest first", qtbot)
+    step(paused, qtbot)
+    pick(plan.order, "contrast, smallest first", qtbot)
+    step(paused, qtbot)
+    pick(plan.order, "nearest next", qtbot)
+    step(paused, qtbot, 2)
+    rows = [row for row, _ in proposals(paused, 12)]
+    columns = [column for _, column in proposals(paused, 12)]
+    assert columns == [50, 10, 12, 50]
+    assert rows[:2] == [41, 10]
+    assert rows[3] == 50
+    changes = [entry["changes"] for entry in entries(paused, "settings")]
+    plans = [each["plan"]["new"]["order"] for each in changes if "plan" in each]
+    assert plans == [
+        "as listed",
+        "area in pixels, largest first",
+        "contrast, smallest first",
+        "nearest next",
+    ]
+    paused.monitor.tabs.setCurrentWidget(paused.monitor.story)
+    story = paused.monitor.story.text
+    told = "you changed the plan to 4 objects, nearest next."
+    until(qtbot, lambda: told in story.toPlainText())
 
 
 def test_the_learning_rate_is_there_for_fitted_networks_and_rebuilds_them(

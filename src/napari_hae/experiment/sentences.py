@@ -217,6 +217,9 @@ def _changes(section: str, old: Any, new: Any) -> list[str]:
     """What changed in a section of the settings, in words."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return [f'changed "{section}" from {_value(old)} to {_value(new)}']
+    if section == "plan" and new.get("kind") == "objects":
+        objects = _count(len(new["pixels"]), "object", "objects")
+        return [f"changed the plan to {objects}, {new.get('order', 'as listed')}"]
     model = _model_of(section, new)
     if old.get("kind") != new.get("kind"):
         before, after = (_title(_model_of(section, each), each) for each in (old, new))
