@@ -195,6 +195,8 @@ class ChosenBy(StrEnum):
     AGENT = "agent"
     HUMAN = "human"
     PLAN = "plan"
+    EARLIER = "earlier record"
+    """Measured in the record that this one goes on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,8 @@ class Proposal:
             return "chosen by you"
         if self.chosen_by is ChosenBy.PLAN:
             return "next in the plan"
+        if self.chosen_by is ChosenBy.EARLIER:
+            return "measured in an earlier record"
         if not math.isfinite(self.mean):
             return "chosen without a prediction"
         text = f"predicted {self.mean:.3g} ± {self.std:.2g}"

@@ -43,8 +43,8 @@ class Schedule(Settings):
     )
     """After so many steps the schedule has reached its end, and stays there. Default
     50."""
-    since: int = Field(default=0, ge=0, json_schema_extra={"form": "hidden"})
-    """The step, from 0, at which the schedule begins."""
+    since: int = Field(default=0, json_schema_extra={"form": "hidden"})
+    """The step, from 0, at which the schedule begins; below 0 before the record."""
 
     def at(self, step: int) -> Self:
         """The same function with the value that is in force in a step, from 0."""
@@ -68,6 +68,11 @@ class Schedule(Settings):
             if same == before:
                 return same
         return self._since(0 if self.schedule == "constant" else step)
+
+    def shifted(self, steps: int) -> Self:
+        """The same for a run whose steps are counted from so many steps later."""
+        moves = self.schedule != "constant"
+        return self._since(self.since - steps) if moves else self
 
     def _since(self, step: int) -> Self:
         return self.model_copy(update={"since": step})

@@ -13,10 +13,12 @@ a function is told by its name and values.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from napari_hae import plugins
 from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.types import WHOLE_FIELD, Area
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +92,9 @@ def _resume(entry: Entry) -> str:
 def _survey(entry: Entry) -> str:
     height, width = entry["fov_nm"]
     detectors = ", ".join(entry["detectors"])
-    return f"a survey image ({detectors}) of {height:.4g} × {width:.4g} nm"
+    text = f"a survey image ({detectors}) of {height:.4g} × {width:.4g} nm"
+    area = Area(*entry.get("area", astuple(WHOLE_FIELD)))
+    return text if area == WHOLE_FIELD else f"{text}, the part {area} of the field"
 
 
 @tells("proposal")
@@ -189,6 +193,15 @@ def _discard(entry: Entry) -> str:
 def _branch(entry: Entry) -> str:
     return (
         f"{who(entry)} went back to here; what was before is shared with {entry['of']}"
+    )
+
+
+@tells("finer")
+def _finer(entry: Entry) -> str:
+    taken = _count(len(entry["taken"]), "measurement was", "measurements were")
+    return (
+        f"{who(entry)} had a finer image taken of the part {Area(*entry['area'])} of "
+        f"the field, after step {entry['after']} of {entry['of']}; {taken} taken along"
     )
 
 

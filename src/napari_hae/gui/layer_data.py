@@ -234,7 +234,9 @@ def pixels(
     positions: Sequence[ProbePosition], frame: FieldFrame
 ) -> NDArray[np.float64]:
     """`[row, column]` of probe positions, `(n, 2)`; pixel centres are integers."""
+    area = frame.area
     fractions = np.array([(p.y, p.x) for p in positions], dtype=float).reshape(-1, 2)
+    fractions = (fractions - (area.top, area.left)) / (area.height, area.width)
     points: NDArray[np.float64] = fractions * frame.shape - 0.5
     return points
 
