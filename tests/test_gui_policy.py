@@ -145,7 +145,7 @@ def test_the_learning_rate_is_there_for_fitted_networks_and_rebuilds_them(
     until(qtbot, rate.native.isVisible)
     step(paused, qtbot)
     before = session.live.measurements[-1].proposal
-    session.go_back(12)
+    session.successors.go_back(12)
     until(
         qtbot,
         lambda: len(session.live.measurements) == 12 and session.runner is not None,

@@ -80,6 +80,12 @@ class Area:
         """Its share of the height of the field of view."""
         return self.bottom - self.top
 
+    def covers(self, other: Area) -> bool:
+        """Whether another area lies in it, and is smaller."""
+        within_x = self.left <= other.left and other.right <= self.right
+        within_y = self.top <= other.top and other.bottom <= self.bottom
+        return self != other and within_x and within_y
+
     def __contains__(self, position: ProbePosition) -> bool:
         inside_x = self.left <= position.x <= self.right
         return inside_x and self.top <= position.y <= self.bottom
