@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NAME = "Area to image"
 HOW = "Press *Draw area*, drag a rectangle in the image, and press *Image here*."
 _DRAWN = (None, Role.ROI, Role.SOFT, Role.SELECTION)
-"""What an area can be taken from: a person's layers, and what was painted to measure."""
+"""What an area can be taken from: a person's layers, and what is to be measured."""
 
 
 class ImageHere(QWidget):

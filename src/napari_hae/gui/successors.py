@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_hae.experiment.branch import branch
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.finer import acquire_finer, begin_finer, finer_frame
-from napari_hae.experiment.record import Record
+from napari_hae.experiment.record import EACH_STEP, Record
 from napari_hae.experiment.stored import StoredRun, open_run
 from napari_hae.instruments.base import InstrumentError
 from napari_hae.regions.allowed_field import AllowedField
@@ -37,7 +37,10 @@ class _Successor:
     @classmethod
     def of(cls, path: Path) -> _Successor:
         past = open_run(path)
-        return cls(Record.reopen(past.path, surveys=past.surveys), past)
+        record = Record.reopen(past.path, surveys=past.surveys)
+        # The window tells all of the record's story, not only what comes now.
+        record.noted[:0] = [x for x in past.journal if x["event"] not in EACH_STEP]
+        return cls(record, past)
 
 
 class Successors(QObject):
