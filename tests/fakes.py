@@ -38,6 +38,7 @@ ENERGY = EnergyAxis(offset_ev=0.0, dispersion_ev=0.1, size=16)
 
 class FakeSettings(Settings):
     shape: tuple[int, int] = Field(default=(8, 8), title="Shape")
+    scans_areas: bool = Field(default=False, title="Scans areas")
     current_pa: float | None = Field(default=10.0, title="Current (pA)")
 
 
@@ -86,7 +87,7 @@ class FakeInstrument:
             fov_nm=(80.0, 80.0),
             current_pa=self.settings.current_pa,
             blanker_can_be_read=True,
-            scans_areas=True,
+            scans_areas=self.settings.scans_areas,
         )
 
     def status(self) -> Status:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fakes import bump
+from fakes import FakeInstrument, FakeSettings, bump
 from lab import Lab, column_region, experiment, path_of, run
 from napari_hae.agent.acquisition import LogExpectedImprovement, UpperConfidenceBound
 from napari_hae.agent.voted import SimilarityToVotes
@@ -38,7 +38,7 @@ AREA = Area(0.5, 0.0, 1.0, 0.5)
 
 @pytest.fixture
 def lab(tmp_path) -> Lab:
-    return Lab(tmp_path)
+    return Lab(tmp_path, FakeInstrument(FakeSettings(scans_areas=True)))
 
 
 def model_run(lab, **sections):
