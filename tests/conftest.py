@@ -100,3 +100,23 @@ def on_tiled(stack, tiled_process):
     uri = tiled_process.wait()
     stack.lever("tiled").pull(tiled=[uri, API_KEY])
     return {"tiled_uri": uri, "tiled_api_key": API_KEY}
+
+
+@pytest.fixture
+def paused(connected, qtbot):
+    """A run that is paused after 12 steps."""
+    from qtpy.QtCore import Qt
+
+    from napari_hae.experiment.events import RunState
+    from napari_hae.experiment.settings import Budget
+    from steered import step, until
+
+    session = connected.session
+    connected.show_experiment()
+    session.configure(budget=Budget(steps=40))
+    qtbot.mouseClick(connected.experiment.controls.step, Qt.MouseButton.LeftButton)
+    until(qtbot, lambda: session.state is RunState.PAUSED)
+    step(connected, qtbot, 12)
+    yield connected
+    session.abort()
+    until(qtbot, lambda: not session.is_running)

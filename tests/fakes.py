@@ -20,7 +20,15 @@ from napari_hae.instruments.base import (
     Status,
 )
 from napari_hae.settings_base import Settings
-from napari_hae.types import BeamState, EnergyAxis, ProbePosition, ScanImage, Spectrum
+from napari_hae.types import (
+    WHOLE_FIELD,
+    Area,
+    BeamState,
+    EnergyAxis,
+    ProbePosition,
+    ScanImage,
+    Spectrum,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +38,7 @@ ENERGY = EnergyAxis(offset_ev=0.0, dispersion_ev=0.1, size=16)
 
 class FakeSettings(Settings):
     shape: tuple[int, int] = Field(default=(8, 8), title="Shape")
+    scans_areas: bool = Field(default=False, title="Scans areas")
     current_pa: float | None = Field(default=10.0, title="Current (pA)")
 
 
@@ -78,6 +87,7 @@ class FakeInstrument:
             fov_nm=(80.0, 80.0),
             current_pa=self.settings.current_pa,
             blanker_can_be_read=True,
+            scans_areas=self.settings.scans_areas,
         )
 
     def status(self) -> Status:
@@ -85,16 +95,20 @@ class FakeInstrument:
         return Status(self.connected, state, self.position)
 
     def acquire_survey(
-        self, detectors: Sequence[str], shape: tuple[int, int], dwell_time_s: float
+        self,
+        detectors: Sequence[str],
+        shape: tuple[int, int],
+        dwell_time_s: float,
+        area: Area = WHOLE_FIELD,
     ) -> ScanImage:
         self._check()
-        frame = FieldFrame(shape, (80.0, 80.0))
+        frame = FieldFrame(shape, (80.0 * area.height, 80.0 * area.width), area)
         data = [
             [bump(frame.position(row, column)) for column in range(shape[1])]
             for row in range(shape[0])
         ]
         image = np.array([data], np.float32)
-        return ScanImage(image, ("HAADF",), (80.0, 80.0), dwell_time_s)
+        return ScanImage(image, ("HAADF",), frame.fov_nm, dwell_time_s, area)
 
     def place_beam(self, position: ProbePosition) -> None:
         self._check()

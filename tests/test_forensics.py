@@ -15,6 +15,7 @@ from napari_hae.agent.goal import Goal
 from napari_hae.agent.scalarizers import BandIntegral
 from napari_hae.experiment.configuration import configure
 from napari_hae.experiment.events import RunState
+from napari_hae.experiment.finer import acquire_finer, begin_finer
 from napari_hae.experiment.forensics.analysis import Cancelled, analyse
 from napari_hae.experiment.forensics.counterfactual import (
     changed_sections,
@@ -32,7 +33,9 @@ from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.instruments.catalogue import guarded
-from napari_hae.regions.regions import MaskRegion, Regions
+from napari_hae.instruments.simulated_settings import SimulatedSettings
+from napari_hae.regions.regions import MaskRegion, Regions, SoftRegion
+from napari_hae.types import Area, ChosenBy
 
 TIMEOUT_S = 120
 SIDE = 32
@@ -194,6 +197,36 @@ def test_a_steered_run_is_retraced_whatever_its_schedule(
     assert again.path == path_of(run)
 
 
+@pytest.mark.parametrize(("lookahead", "batch"), [(0, 1), (1, 1), (1, 3)])
+def test_a_run_with_a_soft_region_painted_in_it_is_retraced(tmp_path, lookahead, batch):
+    loop = {"lookahead": lookahead, "batch": batch}
+    runner, gate = runner_of(tmp_path, **SIMULATED, loop=loop)
+    (region,) = zone().forbidden
+
+    def act(measurement):
+        if measurement.step == PAINT_AT:
+            runner.set_regions(Regions(soft=(SoftRegion(region, 3.0),)))
+        if measurement.step == 21:
+            runner.set_regions(Regions(soft=(SoftRegion(region, -3.0),)))
+
+    runner.events.measured.connect(act)
+    run = finish(runner, gate)
+    found = analyse(run)
+    chosen = [m for m in run.measurements if m.proposal.chosen_by is ChosenBy.AGENT]
+    same, asked = found.retraced
+    assert same == asked >= len(chosen)
+    words = [text for each in found.interventions for text in each.words]
+    assert words == [
+        "you changed the soft regions to zone by +3",
+        "you changed the soft regions to zone by -3",
+    ]
+    # The region moved the agent: a retracing without it would go elsewhere.
+    inside = [zone().allows(m.y_nm, m.x_nm) is not None for m in run.measurements]
+    assert all(inside[18:21])
+    assert not any(inside[25:])
+    assert counterfactual(run, timeline_of(run), {}, None, name="").parts_at is None
+
+
 def test_a_resumed_run_is_retraced(folder):
     runner, gate = runner_of(folder, **SIMULATED)
 
@@ -240,6 +273,34 @@ def test_the_truth_of_a_simulated_sample_is_what_is_measured_without_noise(plain
     errors = np.array([m.error for m in plain.measurements])
     assert np.abs(targets - seen).max() > 0
     assert (np.abs(targets - seen) < 5 * errors).all()
+
+
+def test_a_run_in_a_finer_image_has_its_truth_there(folder, plain):
+    gate = guarded("simulated", SimulatedSettings(**plain.instrument_settings))
+    gate.connect()
+    image = acquire_finer(gate, plain.survey, Area(0.25, 0.5, 0.75, 1.0), 1e-5)
+    path = begin_finer(
+        plain,
+        image,
+        folder / "finer",
+        instrument_settings=SimulatedSettings(**plain.instrument_settings),
+        regions=Regions(),
+    )
+    past = open_run(path)
+    record = Record.reopen(past.path, surveys=past.surveys)
+    run = finish(Runner(gate, record, past.settings, past=past), gate)
+    taken = len(past.measurements)
+    assert 0 < taken < len(run.measurements)
+    truth = truth_of(run).targets(run.settings.scalarizer)
+    assert truth.shape == run.frame.shape
+    # What was taken along was measured beside the centres of the new pixels.
+    new = run.measurements[taken:]
+    seen = np.array([truth[m.proposal.row, m.proposal.column] for m in new])
+    targets = np.array([m.target for m in new])
+    errors = np.array([m.error for m in new])
+    assert (np.abs(targets - seen) < 5 * errors).all()
+    found = analyse(run)
+    assert found.retraced[0] == found.retraced[1]
 
 
 def test_without_a_file_the_mature_model_is_the_reference(replayed):

@@ -2,91 +2,21 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QScrollArea
-from superqt import QCollapsible
 
 from mouse import click
 from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.experiment.events import RunState
-from napari_hae.experiment.settings import Budget, LoopSettings
+from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.votes import Vote
 from napari_hae.types import ChosenBy
+from steered import entries, place, proposals, show_section, step, until
 
 pytestmark = pytest.mark.gui
-TIMEOUT_MS = 30_000
 LEFT = Qt.MouseButton.LeftButton
 CONTROL = Qt.KeyboardModifier.ControlModifier
-
-
-def until(qtbot, condition):
-    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
-
-
-@pytest.fixture
-def paused(connected, qtbot):
-    """A run that is paused after 12 steps."""
-    session = connected.session
-    connected.show_experiment()
-    session.configure(budget=Budget(steps=40))
-    qtbot.mouseClick(connected.experiment.controls.step, LEFT)
-    until(qtbot, lambda: session.state is RunState.PAUSED)
-    step(connected, qtbot, 12)
-    yield connected
-    session.abort()
-    until(qtbot, lambda: not session.is_running)
-
-
-def step(cockpit, qtbot, count=1):
-    session = cockpit.session
-    for _ in range(count):
-        done = len(session.live.measurements)
-        button = cockpit.experiment.controls.step
-        # The window hears of the pause a moment after the run is paused.
-        until(qtbot, button.isEnabled)
-        qtbot.mouseClick(button, LEFT)
-        until(
-            qtbot,
-            lambda done=done: (
-                len(session.live.measurements) == done + 1
-                and session.state is RunState.PAUSED
-            ),
-        )
-
-
-def entries(cockpit, event) -> list[dict]:
-    text = (cockpit.session.record_path / "journal.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
-    return [entry for entry in lines if entry["event"] == event]
-
-
-def place(cockpit, row, column):
-    """A pixel's centre in the viewer."""
-    frame = cockpit.session.layers.frame
-    return frame.nm(frame.position(row, column))
-
-
-def proposals(cockpit, first):
-    measured = cockpit.session.live.measurements[first:]
-    return [(m.proposal.row, m.proposal.column) for m in measured]
-
-
-def show_section(dock, title, widget, qtbot):
-    """Open a section of the dock, and scroll to a widget in it."""
-    (part,) = (s for s in dock.findChildren(QCollapsible) if s.text() == title)
-    part.expand(animate=False)
-    areas = dock.findChildren(QScrollArea)
-    (scroll,) = (area for area in areas if area.isAncestorOf(part))
-
-    def is_in_view():
-        scroll.ensureWidgetVisible(widget)
-        return widget.visibleRegion().contains(widget.rect().center())
-
-    until(qtbot, is_in_view)
 
 
 def test_a_click_with_control_measures_there_next(paused, qtbot):

@@ -293,7 +293,7 @@ def test_a_restored_state_predicts_the_same_and_goes_on_the_same(network):
     ids=["one point", "equal targets", "duplicates", "extreme targets"],
 )
 def test_odd_data_still_give_a_prediction(network, indices, targets, monkeypatch):
-    monkeypatch.setattr("napari_hae.agent.deep_kernel.CLASSIC_CYCLES", 3)
+    monkeypatch.setattr("napari_hae.agent.deep_kernel.CYCLES", 3)
     model = surrogate(network=network)
     model.fit(indices, np.array(targets))
     posterior = model.posterior()
@@ -304,7 +304,7 @@ def test_odd_data_still_give_a_prediction(network, indices, targets, monkeypatch
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_without_position_equal_surroundings_are_predicted_equal(network, monkeypatch):
-    monkeypatch.setattr("napari_hae.agent.deep_kernel.CLASSIC_CYCLES", 3)
+    monkeypatch.setattr("napari_hae.agent.deep_kernel.CYCLES", 3)
     halves = np.concatenate([DATA[:, :12], DATA[:, :12][:, ::-1]], axis=1)
     model = surrogate(halves, network=network, position_kernel=False)
     model.fit(MEASURED, TRUTH[MEASURED])
@@ -387,10 +387,23 @@ def test_the_residual_network_begins_as_the_identity():
 
 
 def test_the_classic_network_embeds_in_as_many_dimensions_as_asked(monkeypatch):
-    monkeypatch.setattr("napari_hae.agent.deep_kernel.CLASSIC_CYCLES", 3)
+    monkeypatch.setattr("napari_hae.agent.deep_kernel.CYCLES", 3)
     model = surrogate(network="classic", embedding_dim=3)
     model.fit(MEASURED, TRUTH[MEASURED])
     assert model.embed().shape == (len(TRUTH), 3)
+
+
+@pytest.mark.parametrize("network", ["tuned", "residual", "classic"])
+def test_the_learning_rate_is_how_far_the_fit_goes(network, monkeypatch):
+    monkeypatch.setattr("napari_hae.agent.deep_kernel.CYCLES", 3)
+    usual = {"classic": 0.01}.get(network)
+    means = []
+    for rate in (None, 0.01, 0.1):
+        model = surrogate(network=network, learning_rate=rate)
+        model.fit(MEASURED, TRUTH[MEASURED])
+        means.append(model.posterior().mean)
+    assert np.array_equal(means[0], means[1]) == (usual == 0.01)
+    assert not np.allclose(means[1], means[2])
 
 
 def test_a_graphics_card_gives_the_same_predictions():

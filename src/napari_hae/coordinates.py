@@ -124,6 +124,14 @@ class FieldFrame:
         return ProbePosition(x=x_nm / width, y=y_nm / height)
 
     @property
+    def extent_nm(self) -> tuple[float, float, float, float]:
+        """Left, right, bottom and top edge of the image in nm, as matplotlib has it."""
+        height, width = self._field_nm
+        area = self.area
+        across = area.left * width, area.right * width
+        return *across, area.bottom * height, area.top * height
+
+    @property
     def _field_nm(self) -> tuple[float, float]:
         """`(height, width)` of the whole field of view in nm."""
         return self.fov_nm[0] / self.area.height, self.fov_nm[1] / self.area.width

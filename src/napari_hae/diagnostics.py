@@ -51,6 +51,9 @@ class Insight:
     exploring
         How much of the choice comes from exploring, from 0 to 1; the rest comes from
         exploiting. See `AcquisitionFunction.exploring`.
+    parameter
+        The acquisition function's exploration parameter in force; not known where it
+        has none.
     trapped
         Whether the last measurements found nothing better, all in like places.
     fit_failed
@@ -67,6 +70,7 @@ class Insight:
     fitted_noise_std: float = NAN
     gain: float = NAN
     exploring: float = NAN
+    parameter: float = NAN
     trapped: bool = False
     fit_failed: bool = False
     runners_up: tuple[RunnerUp, ...] = ()

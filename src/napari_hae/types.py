@@ -80,6 +80,12 @@ class Area:
         """Its share of the height of the field of view."""
         return self.bottom - self.top
 
+    def covers(self, other: Area) -> bool:
+        """Whether another area lies in it, and is smaller."""
+        within_x = self.left <= other.left and other.right <= self.right
+        within_y = self.top <= other.top and other.bottom <= self.bottom
+        return self != other and within_x and within_y
+
     def __contains__(self, position: ProbePosition) -> bool:
         inside_x = self.left <= position.x <= self.right
         return inside_x and self.top <= position.y <= self.bottom
@@ -195,6 +201,8 @@ class ChosenBy(StrEnum):
     AGENT = "agent"
     HUMAN = "human"
     PLAN = "plan"
+    EARLIER = "earlier record"
+    """Measured in the record that this one goes on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +237,8 @@ class Proposal:
             return "chosen by you"
         if self.chosen_by is ChosenBy.PLAN:
             return "next in the plan"
+        if self.chosen_by is ChosenBy.EARLIER:
+            return "measured in an earlier record"
         if not math.isfinite(self.mean):
             return "chosen without a prediction"
         text = f"predicted {self.mean:.3g} ± {self.std:.2g}"

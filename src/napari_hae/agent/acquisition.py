@@ -16,6 +16,7 @@ from pydantic import Field
 from scipy.special import erfcx, log1p, log_ndtr, ndtr
 
 from napari_hae.agent.posterior import Posterior
+from napari_hae.agent.schedule import Schedule
 from napari_hae.settings_base import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["AcquisitionFunction", "Posterior"]
+__all__ = ["AcquisitionFunction", "Posterior", "Schedule"]
 
 _SQRT_2 = np.sqrt(2.0)
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
@@ -53,6 +54,14 @@ class AcquisitionFunction(Settings):
         """
         raise NotImplementedError
 
+    def at(self, step: int) -> AcquisitionFunction:
+        """The function in force in a step, from 0; see `Schedule`."""
+        return self
+
+    def begun(self, before: object, step: int) -> AcquisitionFunction:
+        """The function, put in force at a step in place of another; see `Schedule`."""
+        return self
+
     def per_cost(self, values: Array, cost: Array) -> Array:
         """The same values for each unit of what a measurement costs, both `(n,)`.
 
@@ -72,9 +81,10 @@ class AcquisitionFunction(Settings):
         return _share(mean[0] - mean[1], std[0] - std[1])
 
 
-class _Improvement(AcquisitionFunction):
+class _Improvement(Schedule, AcquisitionFunction):
     """What all functions of the improvement on the best have in common."""
 
+    exploration: ClassVar[str] = "xi"
     xi: float = Field(default=0.0, ge=0, le=10, title="Exploration ξ")
     """Only what is better than the best so far by more than ξ counts, with ξ in units
     of the median predicted standard deviation. Larger: explores more. Default 0."""
@@ -166,10 +176,11 @@ class ProbabilityOfImprovement(_Improvement):
         return np.asarray(log_ndtr(self._z(posterior, best)[0]))
 
 
-class UpperConfidenceBound(AcquisitionFunction):
+class UpperConfidenceBound(Schedule, AcquisitionFunction):
     """Mean plus β standard deviations (Srinivas et al., ICML 2010)."""
 
     title: ClassVar[str] = "Upper confidence bound"
+    exploration: ClassVar[str] = "beta"
     kind: Literal["ucb"] = "ucb"
     beta: float = Field(default=2.0, ge=0, le=100, title="Exploration β")
     """How many standard deviations are added to the mean. 0 only exploits; larger:

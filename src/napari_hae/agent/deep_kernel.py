@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 
 RESIDUAL_ITERATIONS = 40
 """Iterations of L-BFGS for the residual network."""
-CLASSIC_CYCLES = 200
-"""Adam's steps for the classic network, always from scratch, as published."""
+CYCLES = 200
+"""Adam's steps; for the classic network always from scratch, as published."""
 CLASSIC_LEARNING_RATE = 0.01
 
 
@@ -111,25 +111,24 @@ def fit_network(
 ) -> tuple[nn.Module, NDArray[np.float64]] | None:
     """The fitted network, and the logarithms of the hyperparameters fitted with it.
 
-    The classic network is fitted by Adam, others by L-BFGS. None if that fails.
+    The classic network, and any with a learning rate, is fitted by Adam, others by
+    L-BFGS. None if that fails.
     """
     model = DeepKernelGP(inputs, targets, settings, parts, known_noise)
     parameters, bounds = get_parameters_and_bounds(model, requires_grad=True)
     closure = ForwardBackwardClosure(lambda: negative_log_posterior(model), parameters)
+    classic = CLASSIC_LEARNING_RATE if settings.network == "classic" else None
+    rate = settings.learning_rate or classic
     try:
         with gpytorch.settings.cholesky_max_tries(6):
-            if settings.network == "classic":
-                adam = torch.optim.Adam(parameters.values(), lr=CLASSIC_LEARNING_RATE)
-                torch_minimize(
-                    closure,
-                    parameters,
-                    bounds,
-                    optimizer=adam,
-                    step_limit=CLASSIC_CYCLES,
-                )
-            else:
+            if rate is None:
                 options = {"maxiter": RESIDUAL_ITERATIONS}
                 scipy_minimize(closure, parameters, bounds, options=options)
+            else:
+                adam = torch.optim.Adam(parameters.values(), lr=rate)
+                torch_minimize(
+                    closure, parameters, bounds, optimizer=adam, step_limit=CYCLES
+                )
     # A covariance that is not positive definite, in all the ways the libraries say it.
     except (RuntimeError, ValueError, ArithmeticError) as error:
         logger.warning("the network's fit failed: %s", error)

@@ -71,10 +71,16 @@ def insight_of(choice: Choice, surrogate: Surrogate, *, trapped: bool) -> Insigh
         exploring=choice.acquisition.exploring(
             choice.utility, choice.best, choice.chosen
         ),
+        parameter=_parameter(choice.acquisition),
         trapped=trapped,
         fit_failed=surrogate.fit_failed,
         runners_up=tuple(_described(choice, index) for index in runners_up),
     )
+
+
+def _parameter(acquisition: AcquisitionFunction) -> float:
+    name = getattr(acquisition, "exploration", None)
+    return math.nan if name is None else float(getattr(acquisition, name))
 
 
 def _runners_up(choice: Choice) -> list[int]:

@@ -53,6 +53,19 @@ class ModelSettings(Settings):
     of the image, without the transfer network. Default 8."""
     embedding_dim: int = Field(default=2, ge=1, le=8, title="Embedding dimensions")
     """Dimensions that the classic network maps to. Default 2."""
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        title="Learning rate",
+        json_schema_extra={
+            "empty": "automatic",
+            "shown_if": {"network": ["tuned", "residual", "classic"]},
+        },
+    )
+    """Size of the steps by which Adam fits the network, 200 of them, and its kernel;
+    too large, and the fit does not settle. Default: .01 for the classic network; the
+    others are fitted by L-BFGS, which chooses its steps itself."""
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", title="Compute on")
     """Where predictions are computed. auto: on a graphics card if there is one that
     torch can use. Default: auto."""

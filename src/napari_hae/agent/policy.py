@@ -278,7 +278,8 @@ class Policy:
         rng = np.random.default_rng([self._seed, step, attempt, 1])
         predicted = self._predicted()
         trapped = predicted is not None and self.is_trapped
-        choice = self._choice(predicted, open_, rng, preference, trapped=trapped)
+        leaving = trapped and self._moves.leave_traps
+        choice = self._choice(step, predicted, open_, rng, preference, leaving=leaving)
         row, column = divmod(choice.chosen, self._frame.shape[1])
         insight = None
         if predicted is not None:
@@ -302,16 +303,16 @@ class Policy:
 
     def _choice(
         self,
+        step: int,
         predicted: Posterior | None,
         open_: NDArray[np.bool_],
         rng: np.random.Generator,
         preference: Array | None,
         *,
-        trapped: bool,
+        leaving: bool,
     ) -> Choice:
         """Choose one of the candidates that are open."""
-        leaving = trapped and self._moves.leave_traps
-        acquisition = MaximumUncertainty() if leaving else self._acquisition
+        acquisition = MaximumUncertainty() if leaving else self._acquisition.at(step)
         nothing = np.full(open_.size, NAN)
         posterior = predicted or Posterior(nothing, nothing, sample=lambda rng: nothing)
         utility, best, values = posterior, NAN, nothing

@@ -42,7 +42,7 @@ class Controls:
         self._steps_allowed = 0
         self._stopping = False
         self._verdict: Verdict | None = None
-        self._changes: dict[str, Any] = {}
+        self._changes: dict[str, tuple[Any, str]] = {}
         self._orders: list[HumanOrder] = []
         self._alone = 0
 
@@ -77,10 +77,12 @@ class Controls:
             self._verdict = verdict
             self._changed.notify_all()
 
-    def change(self, name: str, value: Any) -> None:
-        """Replace something at the next boundary; a later value wins."""
+    def change(self, name: str, value: Any, why: str = "") -> None:
+        """Replace something at the next boundary; the last wins, reasons add up."""
         with self._changed:
-            self._changes[name] = value
+            _, before = self._changes.get(name, (None, ""))
+            whys = "; ".join(text for text in (before, why) if text)
+            self._changes[name] = value, whys
             self._changed.notify_all()
 
     def do(self, order: HumanOrder) -> None:
@@ -119,8 +121,8 @@ class Controls:
         with self._changed:
             return not (self._stopping or self._paused or self._has_changes())
 
-    def take_changes(self) -> dict[str, Any]:
-        """What was ordered since the last call, by name."""
+    def take_changes(self) -> dict[str, tuple[Any, str]]:
+        """What was ordered since the last call, by name, each with why."""
         with self._changed:
             changes, self._changes = self._changes, {}
             return changes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,8 @@ def to_hyperspy(run: StoredRun) -> Any:
     `metadata.napari_hae` holds, per measurement, arrays `step`, `row`, `column`,
     `x_nm`, `y_nm`, `target`, `target_error`, `predicted_mean`, `predicted_std`,
     `exposure_s`, `dose_e`, `chosen_by`, and `survey_image`, `survey_detectors`,
-    `fov_nm`, `settings`, `instrument`.
+    `fov_nm`, `survey_area` (left, top, right, bottom as fractions of the field),
+    `settings`, `instrument`.
 
     Raises
     ------
@@ -82,5 +84,6 @@ def _metadata(run: StoredRun) -> dict[str, Any]:
         arrays["survey_image"] = survey.data
         arrays["survey_detectors"] = list(survey.detectors)
         arrays["fov_nm"] = np.array(survey.fov_nm)
+        arrays["survey_area"] = np.array(astuple(survey.area))
     settings = run.settings.model_dump_json()
     return {**arrays, "settings": settings, "instrument": run.instrument}

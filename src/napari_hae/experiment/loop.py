@@ -163,7 +163,9 @@ class Loop:
         """Put new settings in force: targets recomputed, the agent told."""
         old = self.settings
         scalarizer = self._steering.completed(new.scalarizer, old.scalarizer)
-        self.settings = new = new.replaced(scalarizer=scalarizer)
+        acquisition = new.acquisition.begun(old.acquisition, self.step)
+        new = new.replaced(scalarizer=scalarizer, acquisition=acquisition)
+        self.settings = new
         before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
         changes = {
             section: (before[section], after[section])

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from napari_hae.experiment.object_order import AS_LISTED, Pixel
 from napari_hae.settings_base import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from numpy.typing import NDArray
-
-Pixel = tuple[int, int]
 
 
 class AgentPlan(Settings):
@@ -33,6 +32,10 @@ class ObjectsPlan(Settings):
         default=(), title="Objects", json_schema_extra={"form": "hidden"}
     )
     """Pixels `(row, column)` of the survey image, in the order of measuring."""
+    order: str = Field(
+        default=AS_LISTED, title="Order", json_schema_extra={"form": "hidden"}
+    )
+    """The order in words, for the journal."""
 
     def next_pixel(
         self, open_: NDArray[np.bool_], done: Collection[Pixel]

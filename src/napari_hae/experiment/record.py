@@ -11,6 +11,7 @@ import hashlib
 import os
 import time
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,7 @@ class Record:
             detectors=list(image.detectors),
             fov_nm=list(image.fov_nm),
             dwell_time_s=image.dwell_time_s,
+            area=list(astuple(image.area)),
         )
         self._surveys += 1
 
@@ -143,8 +145,13 @@ class Record:
         """Note that the last proposal was not measured, why, and if it never may be."""
         self._write("refusal", step=step, reason=reason, keep_out=keep_out)
 
-    def measurement(self, measurement: Measurement) -> None:
-        """Store a spectrum and what is known about it."""
+    def measurement(
+        self, measurement: Measurement, source: Mapping[str, Any] | None = None
+    ) -> None:
+        """Store a spectrum and what is known about it.
+
+        `source` tells record and step that it was taken from, if not measured here.
+        """
         spectrum = measurement.spectrum
         with self._timed():
             self._arrays.write_spectrum(measurement.step, spectrum.counts)
@@ -161,6 +168,7 @@ class Record:
             energy_offset_ev=spectrum.energy.offset_ev,
             energy_dispersion_ev=spectrum.energy.dispersion_ev,
             times=measurement.times.to_json() if measurement.times else None,
+            **({"source": dict(source)} if source else {}),
         )
 
     def maps(self, maps: PredictionMaps, step: int) -> None:
@@ -222,6 +230,10 @@ class Record:
         """Note that a measurement is left out of training, or taken in again."""
         fields = {"of": of, "is_discarded": is_discarded}
         self._write("discard", step=step, who="human", why=why, **fields)
+
+    def finer(self, step: int, *, why: str, **fields: Any) -> None:
+        """Note which record this one goes on from in a finer image, with what of it."""
+        self._write("finer", step=step, who="human", why=why, **fields)
 
     def warning(self, step: int, text: str) -> None:
         """Note a warning that was shown."""

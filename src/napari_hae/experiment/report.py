@@ -36,8 +36,7 @@ def _draw_field(run: StoredRun, axes: Any) -> None:
     survey, maps = run.survey, run.latest_maps()
     if survey is None:
         return
-    height_nm, width_nm = survey.fov_nm
-    extent = (0, width_nm, height_nm, 0)
+    extent = run.frame.extent_nm
     x_nm = [m.x_nm for m in run.measurements]
     y_nm = [m.y_nm for m in run.measurements]
     axes[0].imshow(survey.data[0], cmap="gray", extent=extent)

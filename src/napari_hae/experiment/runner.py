@@ -245,7 +245,7 @@ class Runner:
         self._targets.check(settings.scalarizer)
         if self._survey is not None and settings.model != self.settings.model:
             experience_for(settings.model, len(self._survey.data))
-        self._controls.change(_SETTINGS, (settings, why))
+        self._controls.change(_SETTINGS, settings, why)
 
     def set_regions(self, regions: Regions) -> None:
         """Swap in new regions: at the gate at once, in the agent's mask next."""
@@ -360,10 +360,10 @@ class Runner:
                 self._controls.wait_for_order()
         self._set_state(RunState.RUNNING)
 
-    def _apply(self, changes: dict[str, Any]) -> None:
+    def _apply(self, changes: dict[str, tuple[Any, str]]) -> None:
         assert self._loop is not None
         if _REGIONS in changes:
-            self._loop.change_regions(changes[_REGIONS])
+            self._loop.change_regions(changes[_REGIONS][0])
         if _SETTINGS in changes:
             settings, why = changes[_SETTINGS]
             self._loop.change_settings(settings, who="human", why=why)

@@ -13,10 +13,12 @@ a function is told by its name and values.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from napari_hae import plugins
 from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.types import WHOLE_FIELD, Area
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,8 @@ _GROUPS = {
     "scalarizer": plugins.SCALARIZERS,
     "acquisition": plugins.ACQUISITION_FUNCTIONS,
 }
+_BAND = ("low_ev", "high_ev")
+_SCHEDULE = ("schedule", "until", "over", "since")
 _TOLD_OTHERWISE = ("event", "time", "step", "who", "why")
 
 
@@ -88,7 +92,9 @@ def _resume(entry: Entry) -> str:
 def _survey(entry: Entry) -> str:
     height, width = entry["fov_nm"]
     detectors = ", ".join(entry["detectors"])
-    return f"a survey image ({detectors}) of {height:.4g} × {width:.4g} nm"
+    text = f"a survey image ({detectors}) of {height:.4g} × {width:.4g} nm"
+    area = Area(*entry.get("area", astuple(WHOLE_FIELD)))
+    return text if area == WHOLE_FIELD else f"{text}, the part {area} of the field"
 
 
 @tells("proposal")
@@ -190,6 +196,15 @@ def _branch(entry: Entry) -> str:
     )
 
 
+@tells("finer")
+def _finer(entry: Entry) -> str:
+    taken = _count(len(entry["taken"]), "measurement was", "measurements were")
+    return (
+        f"{who(entry)} had a finer image taken of the part {Area(*entry['area'])} of "
+        f"the field, after step {entry['after']} of {entry['of']}; {taken} taken along"
+    )
+
+
 @tells("warning")
 def _warning(entry: Entry) -> str:
     return str(entry["text"])
@@ -215,13 +230,19 @@ def _changes(section: str, old: Any, new: Any) -> list[str]:
     """What changed in a section of the settings, in words."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return [f'changed "{section}" from {_value(old)} to {_value(new)}']
+    if section == "plan" and new.get("kind") == "objects":
+        objects = _count(len(new["pixels"]), "object", "objects")
+        return [f"changed the plan to {objects}, {new.get('order', 'as listed')}"]
     model = _model_of(section, new)
     if old.get("kind") != new.get("kind"):
         before, after = (_title(_model_of(section, each), each) for each in (old, new))
-        return [f"changed the {section} from {before} to {after}", *_band(old, new)]
-    parts = _band(old, new)
+        change = f"changed the {section} from {before} to {after}"
+        return [change, *_band(old, new), *_schedule(model, {}, new)]
+    band, schedule = _band(old, new), _schedule(model, old, new)
+    told = [*(_BAND if band else ()), *(_SCHEDULE if schedule else ())]
+    parts = [*band, *schedule]
     for name, value in new.items():
-        if old.get(name) != value and not (parts and name in ("low_ev", "high_ev")):
+        if old.get(name) != value and name not in told:
             before = _value(old.get(name))
             label = _label(model, name)
             parts.append(f'changed "{label}" from {before} to {_value(value)}')
@@ -239,6 +260,22 @@ def _band(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     if None in before:
         return [f"chose the band {text}"]
     return [f"moved the band from {before[0]:.2f}–{before[1]:.2f} to {text}"]
+
+
+def _schedule(model: Any, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """A change of an exploration parameter's schedule."""
+    name = getattr(model, "exploration", None)
+    if name is None or all(old.get(each) == new.get(each) for each in _SCHEDULE):
+        return []
+    if new["schedule"] == "constant":
+        went = old.get("schedule", "constant") != "constant"
+        return ["ended the schedule of exploration"] if went else []
+    begin, end = _value(new[name]), _value(new["until"])
+    steps = f"{new['over']} steps from step {new['since'] + 1} on"
+    return [
+        f'let "{_label(model, name)}" go from {begin} to {end} over {steps}, '
+        f"by a {new['schedule']} schedule"
+    ]
 
 
 def _model_of(section: str, values: dict[str, Any]) -> Any:

@@ -72,7 +72,11 @@ class Steering:
         """A scalarizer with all that it takes from the run so far."""
         if not isinstance(new, SimilarityToVotes):
             return new
-        wanted = target_spectrum(self._targets.votes, self._targets.measurements)
+        votes = self._targets.votes
+        wanted = target_spectrum(votes, self._targets.measurements)
+        if not votes:
+            # A record in a finer image may leave the spectra behind that were judged.
+            wanted = new.target_counts
         changes: dict[str, object] = {"target_counts": wanted}
         if not isinstance(old, SimilarityToVotes):
             usable = np.array([x for x in self._targets.values if np.isfinite(x)])

@@ -17,6 +17,8 @@ from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.votes import Vote
 from napari_hae.regions.regions import Regions
 from napari_hae.types import (
+    WHOLE_FIELD,
+    Area,
     ChosenBy,
     EnergyAxis,
     Measurement,
@@ -242,6 +244,7 @@ class _Reader:
             detectors=tuple(entry["detectors"]),
             fov_nm=(entry["fov_nm"][0], entry["fov_nm"][1]),
             dwell_time_s=entry["dwell_time_s"],
+            area=Area(*entry["area"]) if "area" in entry else WHOLE_FIELD,
         )
         self._surveys += 1
 
@@ -318,7 +321,7 @@ class _Reader:
         self._regions = Regions.from_json(entry["regions"])
 
     def _on_queue(self, entry: Entry) -> None:
-        self._queue = [(row, column) for row, column in entry["pixels"]]
+        self._queue = _pixels(entry["pixels"])
 
     def _on_vote(self, entry: Entry) -> None:
         self._votes[entry["of"]] = Vote(entry["vote"])
@@ -327,6 +330,11 @@ class _Reader:
         self._discarded.discard(entry["of"])
         if entry["is_discarded"]:
             self._discarded.add(entry["of"])
+
+    def _on_finer(self, entry: Entry) -> None:
+        self._vetoed.update(_pixels(entry["kept_out"]))
+        self._queue = _pixels(entry["queue"])
+        self._votes = {each["of"]: Vote(each["vote"]) for each in entry["votes"]}
 
     def _on_maps(self, entry: Entry) -> None:
         self._maps[entry["step"]] = entry["known"]
@@ -340,6 +348,10 @@ class _Reader:
 
     def _on_end(self, entry: Entry) -> None:
         self._end = entry
+
+
+def _pixels(stored: list[list[int]]) -> list[tuple[int, int]]:
+    return [(row, column) for row, column in stored]
 
 
 def _number(value: float | None) -> float:

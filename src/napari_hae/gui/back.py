@@ -40,4 +40,4 @@ class BackRow(QWidget):
         self.setEnabled(done > 0 and self._session.is_connected)
 
     def _on_clicked(self) -> None:
-        self._session.go_back(self.step.value())
+        self._session.successors.go_back(self.step.value())

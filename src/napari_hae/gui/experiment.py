@@ -13,6 +13,7 @@ from napari_hae import plugins
 from napari_hae.gui.back import BackRow
 from napari_hae.gui.earlier_run import LearnButton
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
+from napari_hae.gui.image_here import ImageHere
 from napari_hae.gui.plan_choice import PlanChoice
 from napari_hae.gui.queue import QueuePanel
 from napari_hae.gui.region_choice import RegionChoice
@@ -65,6 +66,7 @@ class ExperimentDock(Dock):
         self.regions = RegionChoice(session)
         self.plan = PlanChoice(session)
         self.queue = QueuePanel(session)
+        self.image_here = ImageHere(session)
         self.reason = QLineEdit()
         self.reason.setPlaceholderText("Why? Goes into the journal with a change")
         self.reason.setToolTip(
@@ -84,6 +86,7 @@ class ExperimentDock(Dock):
             section("Policy", forms["acquisition"], forms["moves"], self.plan),
             section("Regions", self.regions),
             section("Measure next", self.queue),
+            section("Finer image", self.image_here, expanded=False),
             section("Measurement", forms["measurement"]),
             section("Budget", forms["budget"]),
             section("Initial design", forms["initial"], expanded=False),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from magicgui.widgets.bases import ValueWidget
+    from pydantic.fields import FieldInfo
 
     from napari_hae.settings_base import Settings
 
@@ -26,7 +27,9 @@ class SettingsForm(QWidget):
     ----------
     model
         The class of the settings; fields of nested settings, and those marked
-        `{"form": "hidden"}`, have no control.
+        `{"form": "hidden"}`, have no control. Those marked `{"form": "last"}` come
+        after all others, and those marked `{"shown_if": {name: values}}` are shown
+        while another field has one of the values.
     """
 
     changed = Signal(object)
@@ -42,12 +45,19 @@ class SettingsForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
-        for name, field in model.model_fields.items():
-            extra = field.json_schema_extra
-            hidden = isinstance(extra, dict) and extra.get("form") == "hidden"
-            if hidden or name == "kind" or _is_nested(field.annotation):
-                continue
-            self._add(layout, FieldControl(name, field))
+        fields = {
+            name: field
+            for name, field in model.model_fields.items()
+            if name != "kind" and not _is_nested(field.annotation)
+        }
+        self._shown_if = {
+            name: _extra(field).get("shown_if", {}) for name, field in fields.items()
+        }
+        self._labels: dict[str, QLabel] = {}
+        for place in (None, "last"):
+            for name, field in fields.items():
+                if _extra(field).get("form") == place:
+                    self._add(layout, FieldControl(name, field))
         self._general = Problem(self)
         layout.addRow(self._general)
 
@@ -74,6 +84,7 @@ class SettingsForm(QWidget):
         self._value = value
         for name, control in self._controls.items():
             control.show(getattr(value, name))
+        self._show_rows(value.model_dump())
         self._say({})
 
     def say(self, text: str) -> None:
@@ -85,6 +96,7 @@ class SettingsForm(QWidget):
         label = QLabel(control.title)
         label.setToolTip(control.tooltip)
         label.setBuddy(control.widget.native)
+        self._labels[control.name] = label
         layout.addRow(label, control.widget.native)
         problem = self._problems[control.name] = Problem(self)
         layout.addRow(problem)
@@ -93,6 +105,9 @@ class SettingsForm(QWidget):
     def _on_changed(self) -> None:
         entered = {name: control.entered for name, control in self._controls.items()}
         values = {**self.value.model_dump(), **entered}
+        for name in self._show_rows(values):
+            # What nobody sees cannot be wrong.
+            values[name] = getattr(self.value, name)
         try:
             new = self._model.model_validate(values)
         except ValidationError as error:
@@ -102,6 +117,18 @@ class SettingsForm(QWidget):
         if new != self._value:
             self._value = new
             self.changed.emit(new)
+
+    def _show_rows(self, values: Mapping[str, Any]) -> list[str]:
+        """Show what means something beside the rest; returns what is not shown."""
+        left_out = []
+        for name, label in self._labels.items():
+            conditions = self._shown_if[name].items()
+            shown = all(values[of] in given for of, given in conditions)
+            label.setVisible(shown)
+            self._controls[name].widget.native.setVisible(shown)
+            if not shown:
+                left_out.append(name)
+        return left_out
 
     def _say(self, sentences: dict[str, str]) -> None:
         for name, problem in self._problems.items():
@@ -199,6 +226,12 @@ class ChoiceForm(QWidget):
         shown = self.form
         for form in self._forms.values():
             form.setVisible(form is shown)
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    """How a field wants to be shown."""
+    extra = field.json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {}
 
 
 def _is_nested(annotation: Any) -> bool:

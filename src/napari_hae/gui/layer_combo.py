@@ -47,6 +47,11 @@ class LayerCombo(QComboBox):
         index = self.currentIndex()
         return self._layers[index] if 0 <= index < len(self._layers) else None
 
+    def choose(self, layer: Layer) -> None:
+        """Choose a layer, if it is offered."""
+        if layer in self._layers:
+            self.setCurrentIndex(self._layers.index(layer))
+
     def detach(self) -> None:
         """Follow the viewer no longer."""
         for event in self._events:

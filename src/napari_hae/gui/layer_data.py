@@ -7,6 +7,7 @@ pixel coordinates `[row, column]` of the survey image.
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ import numpy as np
 from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
 
 from napari_hae.coordinates import FieldFrame
+from napari_hae.types import Area
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -48,6 +50,7 @@ class Role(StrEnum):
     Kept in `layer.metadata["napari-hae"]["role"]`, so that renamed layers are found.
     """
 
+    OVERVIEW = "overview"
     SURVEY = "survey"
     DOSE = "dose"
     STD = "standard deviation"
@@ -113,6 +116,16 @@ def survey_data(image: ScanImage) -> list[LayerData]:
             zip(image.detectors, image.data, strict=True)
         )
     ]
+
+
+def overview_metadata(area: Area) -> dict[str, Any]:
+    """Metadata of a survey image's layer that a finer one lies on."""
+    return {METADATA_KEY: {"role": str(Role.OVERVIEW), "area": astuple(area)}}
+
+
+def overview_area(metadata: Mapping[str, Any]) -> Area:
+    """Where in the field such a layer lies."""
+    return Area(*metadata[METADATA_KEY]["area"])
 
 
 def map_data(
@@ -234,7 +247,9 @@ def pixels(
     positions: Sequence[ProbePosition], frame: FieldFrame
 ) -> NDArray[np.float64]:
     """`[row, column]` of probe positions, `(n, 2)`; pixel centres are integers."""
+    area = frame.area
     fractions = np.array([(p.y, p.x) for p in positions], dtype=float).reshape(-1, 2)
+    fractions = (fractions - (area.top, area.left)) / (area.height, area.width)
     points: NDArray[np.float64] = fractions * frame.shape - 0.5
     return points
 

@@ -23,6 +23,8 @@ from napari_hae.gui.layer_data import (
     maps_data,
     measured_data,
     next_data,
+    overview_area,
+    overview_metadata,
     pixels,
     runner_up_data,
     selection_data,
@@ -38,7 +40,13 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
+    from napari_hae.types import (
+        Area,
+        Measurement,
+        PredictionMaps,
+        Proposal,
+        ScanImage,
+    )
 
 __all__ = ["FieldLayers", "Role", "find_layer", "insert_layer", "role_of"]
 
@@ -118,12 +126,16 @@ class FieldLayers:
         return find_layer(self._viewer, role, "image")
 
     def show_survey(self, image: ScanImage) -> None:
-        """Show a survey image; another field or shape ends run and selection."""
+        """Show a survey image; another field or shape ends run and selection.
+
+        What a finer one shows an area of stays below it, until it is shown again.
+        """
         frame = FieldFrame.of(image)
         first = self._frame is None
         if not first and frame != self._frame:
             self.clear_run()
             self.clear_selection()
+            self._keep_below(frame.area)
         self._frame = frame
         stale = [x for x in self.survey_layers if _detector(x) not in image.detectors]
         for layer in stale:
@@ -134,6 +146,17 @@ class FieldLayers:
         if first:
             self._viewer.canvas.overlays.scale_bar.visible = True
             self._viewer.reset_view()
+
+    def _keep_below(self, area: Area) -> None:
+        """Keep wider survey images than that of an area as overviews, and no other."""
+        assert self._frame is not None
+        for layer in self.survey_layers:
+            if self._frame.area.covers(area):
+                layer.metadata = overview_metadata(self._frame.area)
+                layer.name = layer.name.replace("Survey", "Overview")
+        for layer in [x for x in self._viewer.layers if role_of(x) is Role.OVERVIEW]:
+            if not overview_area(layer.metadata).covers(area):
+                self._viewer.layers.remove(layer)
 
     def show_maps(self, maps: PredictionMaps) -> None:
         """Show new maps; limits of mean and standard deviation only ever widen."""

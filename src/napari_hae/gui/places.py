@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels, Points, Shapes
 
+from napari_hae.experiment.object_order import Objects, Pixel
 from napari_hae.gui.layers import role_of
 from napari_hae.gui.region_layers import pixel_to_nm
 
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 
     from napari_hae.coordinates import FieldFrame
 
-Pixel = tuple[int, int]
+AREA = "area in pixels"
+_LABELS = ("index", "label")
+"""Columns of a layer's table that name the label of a row; else it is its number."""
 
 
 def pixel_at(frame: FieldFrame, world: Iterable[float]) -> Pixel | None:
-    """The pixel at a place of the viewer in nm; None outside the field of view."""
+    """The pixel at a place of the viewer in nm; None outside the survey image."""
     y_nm, x_nm = list(world)[-2:]
     position = frame.position_at(y_nm, x_nm)
-    return frame.pixel(position) if position.is_inside else None
+    return frame.pixel(position) if position in frame.area else None
 
 
 def holds_places(layer: Layer) -> bool:
@@ -47,6 +50,43 @@ def pixels_of(layer: Layer, frame: FieldFrame) -> list[Pixel]:
     else:
         return _along_lines(layer, frame)
     return _inside(_nm(places, layer), frame)
+
+
+def objects_of(layer: Layer, frame: FieldFrame) -> Objects:
+    """The points of a Points layer, or the labelled objects of a Labels layer.
+
+    With the numbers that the layer's table has of them, and the area of what is
+    labelled. An object outside the image is left out.
+    """
+    if isinstance(layer, Points):
+        numbers = np.arange(len(layer.data))
+        places = np.asarray(layer.data, dtype=float)[:, -2:]
+        properties: dict[str, NDArray[np.float64]] = {}
+    else:
+        flat = np.asarray(layer.data)
+        numbers, areas = np.unique(flat[flat > 0], return_counts=True)
+        places = _centres(flat)
+        properties = {AREA: areas.astype(float)}
+    properties |= _table(layer, numbers)
+    pixels = [pixel_at(frame, place) for place in _nm(places, layer)]
+    inside = [place for place, pixel in enumerate(pixels) if pixel is not None]
+    return Objects(
+        tuple(pixel for pixel in pixels if pixel is not None),
+        {name: values[inside] for name, values in properties.items()},
+    ).distinct()
+
+
+def _table(layer: Layer, numbers: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """What a layer's table has in numbers, in the order of labels or points."""
+    table = layer.features
+    named = next((name for name in _LABELS if name in table), None)
+    if isinstance(layer, Labels) and named is not None:
+        table = table.drop_duplicates(named).set_index(named)
+    return {
+        str(name): table[name].reindex(numbers).to_numpy(dtype=float, na_value=np.nan)
+        for name in table.select_dtypes("number")
+        if name not in _LABELS
+    }
 
 
 def _centres(labels: NDArray[Any]) -> NDArray[np.float64]:

@@ -6,19 +6,26 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Labels, Points
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
+from napari_hae.experiment.object_order import AS_LISTED, ordered, orders
 from napari_hae.experiment.plans import PLANS, ObjectsPlan
 from napari_hae.gui.forms import ChoiceForm
 from napari_hae.gui.layer_combo import LayerCombo
-from napari_hae.gui.places import holds_places, pixels_of
+from napari_hae.gui.places import holds_places, objects_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+    from napari_hae.experiment.object_order import Objects
     from napari_hae.gui.session import Session
     from napari_hae.settings_base import Settings
 
+ORDER_TIP = (
+    "In which order the objects are measured: as the layer lists them, labels by their "
+    "numbers; always the nearest one next, from the place that was measured last; or "
+    "by their area or any number in the layer's table."
+)
 OBJECTS_OF = "The agent goes on where all objects of this layer are measured:"
 
 
@@ -33,6 +40,11 @@ class PlanChoice(QWidget):
         self._session = session
         self.form = ChoiceForm("Chosen by", PLANS)
         self.layer = LayerCombo(session.viewer, _holds_objects)
+        self.order = QComboBox()
+        self.order.setAccessibleName("Order of the objects")
+        self.order.setToolTip(ORDER_TIP)
+        self.order.setMinimumWidth(60)
+        self._followed: Layer | None = None
         self._label = QLabel(OBJECTS_OF)
         self._label.setWordWrap(True)
         layout = QVBoxLayout(self)
@@ -40,19 +52,28 @@ class PlanChoice(QWidget):
         layout.addWidget(self.form)
         layout.addWidget(self._label)
         layout.addWidget(self.layer)
+        layout.addWidget(self.order)
         self.form.changed.connect(self._on_changed)
         self.layer.changed.connect(self._on_layer)
-        session.closed.connect(self.layer.detach)
+        self.order.activated.connect(self._on_order)
+        session.closed.connect(self._detach)
+        session.survey_changed.connect(self._show_orders)
+        self._follow()
         self._refresh()
 
     @property
     def value(self) -> Settings:
         """The plan that is chosen."""
-        plan = self.form.value
-        layer, frame = self.layer.layer, self._session.layers.frame
-        if not isinstance(plan, ObjectsPlan) or layer is None or frame is None:
+        plan, objects = self.form.value, self._objects()
+        frame = self._session.layers.frame
+        if not isinstance(plan, ObjectsPlan) or objects is None or frame is None:
             return plan
-        return ObjectsPlan(pixels=tuple(pixels_of(layer, frame)))
+        order = self.order.currentText() or AS_LISTED
+        measured = self._session.live.measurements
+        last = measured[-1].proposal if measured else None
+        start = (0, 0) if last is None else (last.row, last.column)
+        pixels = ordered(objects, order, pixel_nm=frame.pixel_nm, start=start)
+        return ObjectsPlan(pixels=pixels, order=order)
 
     def set_value(self, plan: Settings) -> None:
         """Show a plan; nothing is emitted."""
@@ -64,13 +85,46 @@ class PlanChoice(QWidget):
         self.changed.emit(self.value)
 
     def _on_layer(self) -> None:
+        self._follow()
         if self.form.kind == "objects":
             self.changed.emit(self.value)
 
+    def _on_order(self) -> None:
+        self.changed.emit(self.value)
+
     def _refresh(self) -> None:
         shown = self.form.kind == "objects"
-        self._label.setVisible(shown)
-        self.layer.setVisible(shown)
+        for widget in (self._label, self.layer, self.order):
+            widget.setVisible(shown)
+
+    def _objects(self) -> Objects | None:
+        layer, frame = self.layer.layer, self._session.layers.frame
+        return None if layer is None or frame is None else objects_of(layer, frame)
+
+    def _follow(self) -> None:
+        """Offer what the table of the chosen layer has, also when that changes."""
+        if self._followed is not self.layer.layer:
+            self._let_go()
+            self._followed = self.layer.layer
+            if self._followed is not None:
+                self._followed.events.features.connect(self._show_orders)
+        self._show_orders()
+
+    def _show_orders(self, _: object = None) -> None:
+        objects = self._objects()
+        chosen = self.order.currentText()
+        self.order.clear()
+        self.order.addItems([AS_LISTED] if objects is None else orders(objects))
+        self.order.setCurrentIndex(max(self.order.findText(chosen), 0))
+
+    def _let_go(self) -> None:
+        if self._followed is not None:
+            self._followed.events.features.disconnect(self._show_orders)
+            self._followed = None
+
+    def _detach(self) -> None:
+        self._let_go()
+        self.layer.detach()
 
 
 def _holds_objects(layer: Layer) -> bool:

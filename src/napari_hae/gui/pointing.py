@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MODIFIER = "Control"
 REST = "pan_zoom"
+OUTSIDE = "the place lies outside the survey image whose pixels are the candidates"
 
 
 class Pointing:
@@ -32,6 +33,7 @@ class Pointing:
             return
         pixel = pixel_at(frame, event.position)
         if pixel is None:
+            session.failed.emit("Not measured", OUTSIDE)
             return
         session.measure_next([pixel])
         # A layer in paint mode hears of the same click: it rests until the release.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_hae.agent.scalarizers import BandScalarizer
-from napari_hae.experiment.branch import branch
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
@@ -24,6 +24,7 @@ from napari_hae.gui.opened_run import OpenedRun
 from napari_hae.gui.pointing import Pointing
 from napari_hae.gui.regions import RegionWatcher
 from napari_hae.gui.regions_in_effect import RegionsInEffect
+from napari_hae.gui.successors import Successors
 from napari_hae.instruments.catalogue import guarded
 from napari_hae.regions.allowed_field import AllowedField
 
@@ -80,6 +81,7 @@ class Session(QObject):
         self.in_effect = RegionsInEffect(viewer, self.layers, self)
         self.background = Background(self)
         self._pointing = Pointing(self)
+        self.successors = Successors(self)
         self.settings = ExperimentSettings()
         self.record_folder = Path.home() / "napari-hae"
         self.survey: ScanImage | None = None
@@ -98,7 +100,7 @@ class Session(QObject):
         self.watcher.changed.connect(self.in_effect.show)
         self.watcher.refused.connect(self.said)
         self._bridge.state_changed.connect(self._on_state)
-        self._bridge.survey_acquired.connect(self._show_survey)
+        self._bridge.survey_acquired.connect(self.show_survey)
         self._bridge.refused.connect(self._on_refused)
         self._bridge.retargeted.connect(self.live.show_targets)
         self._bridge.settings_changed.connect(self._on_settings_in_force)
@@ -139,10 +141,10 @@ class Session(QObject):
             self.instrument, survey = result
             self.instrument_name, self.instrument_settings = name, settings
             self._forget_chosen_band()
-            self._show_survey(survey)
+            self.show_survey(survey)
             self.instrument_changed.emit()
 
-        self._do(f"Connecting to {name}", work, done)
+        self.do(f"Connecting to {name}", work, done)
 
     def disconnect_instrument(self) -> None:
         """Stop the run, blank the beam and let go of the instrument."""
@@ -160,7 +162,7 @@ class Session(QObject):
             self.instrument = None
             self.instrument_changed.emit()
 
-        self._do("Disconnecting", work, done)
+        self.do("Disconnecting", work, done)
 
     def open_record(self, path: Path) -> None:
         """Show a stored run; not while a microscope is connected."""
@@ -171,7 +173,7 @@ class Session(QObject):
         def done(run: OpenedRun) -> None:
             if self.is_connected:
                 return
-            self._show_survey(run.survey)
+            self.show_survey(run.survey)
             self.live.open(run)
             self.settings = run.settings
             self._chosen_by_run = run.settings.scalarizer
@@ -180,7 +182,7 @@ class Session(QObject):
             self.live.end()
 
         if not self.is_connected:
-            self._do(f"Opening {path.name}", work, done)
+            self.do(f"Opening {path.name}", work, done)
 
     def acquire_survey(self) -> None:
         """Take a new survey image; not during a run."""
@@ -193,7 +195,7 @@ class Session(QObject):
         def work() -> ScanImage:
             return acquire_survey(instrument, wanted)
 
-        self._do("Acquiring a survey image", work, self._show_survey)
+        self.do("Acquiring a survey image", work, self.show_survey)
 
     def configure(self, **sections: Any) -> None:
         """Replace sections of the settings, in a run from its next step on."""
@@ -202,7 +204,7 @@ class Session(QObject):
             return
         if self.runner is not None:
             try:
-                self.runner.configure(settings, why=self._take_reason())
+                self.runner.configure(settings, why=self.take_reason())
             except ValueError as error:
                 self.failed.emit("This cannot be used here", str(error))
                 return
@@ -214,7 +216,9 @@ class Session(QObject):
         instrument, settings = self.instrument, self.instrument_settings
         if instrument is None or settings is None or self.is_running:
             return
-        where = path or self._free_path()
+        where = path or self.free_path()
+        # A schedule that began in mid-run begins anew.
+        self.configure(acquisition=self.settings.acquisition.begun(None, 0))
 
         def work() -> Record:
             return Record.create(
@@ -227,39 +231,24 @@ class Session(QObject):
         def done(record: Record) -> None:
             self._begin(instrument, record, paused)
 
-        self._do("Beginning the record", work, done)
+        self.do("Beginning the record", work, done)
 
-    def go_back(self, steps: int) -> None:
-        """Go on from after so many steps, in a new record that shares them.
+    def go_on_with(self, record: Record, past: StoredRun, *, paused: bool) -> None:
+        """Go on with what is in an open record, in place of the run so far.
 
-        A run that goes is stopped; what was changed later is not in the new one, but
-        the regions are those of the layers now.
+        Its settings hold, but the regions are those of the layers now.
         """
-        instrument, old, path = self.instrument, self.runner, self.record_path
-        if instrument is None or path is None:
+        instrument = self.instrument
+        if instrument is None or past.survey is None:
+            record.close()
             return
-        out = self._free_path()
-
-        def work() -> tuple[Record, StoredRun]:
-            if old is not None:
-                old.stop()
-                old.wait()
-            past = open_run(branch(path, steps, out))
-            return Record.reopen(past.path, surveys=past.surveys), past
-
-        def done(result: tuple[Record, StoredRun]) -> None:
-            record, past = result
-            # The end of the old run is still on its way here.
-            if self.runner is not None:
-                self._on_finished(FinishReason.STOPPED, "")
-            self.settings = past.settings
-            self.settings_changed.emit(past.settings)
-            self._begin(instrument, record, paused=True, past=past)
-            self.said.emit(
-                f"Back after step {steps}, in a record of its own. Press Resume."
-            )
-
-        self._do("Going back", work, done)
+        # The end of the old run may be still on its way here.
+        if self.runner is not None:
+            self._on_finished(FinishReason.STOPPED, "")
+        self.show_survey(past.survey)
+        self.settings = past.settings
+        self.settings_changed.emit(past.settings)
+        self._begin(instrument, record, paused, past=past)
 
     def pause(self) -> None:
         """Pause at the end of the step."""
@@ -282,7 +271,7 @@ class Session(QObject):
         """Have pixels measured next; one, while a proposal waits, in its place."""
         if self.runner is not None:
             waits = self.state is RunState.WAITING
-            self.runner.measure_next(pixels, first=waits, why=self._take_reason())
+            self.runner.measure_next(pixels, first=waits, why=self.take_reason())
 
     def reorder_queue(self, pixels: Sequence[tuple[int, int]]) -> None:
         """Keep these of the pixels that wait, in this order."""
@@ -292,12 +281,12 @@ class Session(QObject):
     def vote(self, step: int, vote: Vote) -> None:
         """Judge the spectrum of a step."""
         if self.runner is not None:
-            self.runner.vote(step, vote, why=self._take_reason())
+            self.runner.vote(step, vote, why=self.take_reason())
 
     def discard(self, step: int, *, is_discarded: bool) -> None:
         """Leave a measurement out of training, or take it in again."""
         if self.runner is not None:
-            why = self._take_reason()
+            why = self.take_reason()
             self.runner.discard(step, is_discarded=is_discarded, why=why)
 
     def go_alone(self, steps: int) -> None:
@@ -369,13 +358,15 @@ class Session(QObject):
         self.record_path = record.path
         self._bridge.attach(self.runner.events)
         self.live.begin(self.runner)
+        if past is None:
+            self.successors.forget()
         self.started.emit()
         self.runner.start(paused=paused)
         if past is not None:
             # What is painted now holds, not what was then.
             self.runner.set_regions(self.watcher.regions)
 
-    def _take_reason(self) -> str:
+    def take_reason(self) -> str:
         """What the person wrote about the intervention that is made now."""
         reason, self.reason = self.reason, ""
         if reason:
@@ -389,19 +380,25 @@ class Session(QObject):
         if chosen and isinstance(scalarizer, BandScalarizer):
             self.configure(scalarizer=scalarizer.with_band(None, None))
 
-    def _do(self, name: str, work: Any, done: Any) -> None:
+    def do(self, name: str, work: Any, done: Any) -> None:
+        """Do something in the background; what goes wrong is told."""
+
         def failed(error: Exception) -> None:
             text = str(error) or type(error).__name__
             self.failed.emit(f"{name} failed", text)
 
         self.background.do(name, work, done, failed)
 
-    def _free_path(self) -> Path:
+    def free_path(self) -> Path:
+        """Where the next record is to be written."""
         self.record_folder.mkdir(parents=True, exist_ok=True)
-        name = f"{datetime.now():%Y-%m-%d_%H%M%S}_{self.instrument_name}.hae"
-        return self.record_folder / name
+        name = f"{datetime.now():%Y-%m-%d_%H%M%S}_{self.instrument_name}"
+        names = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2)))
+        paths = (self.record_folder / f"{each}.hae" for each in names)
+        return next(path for path in paths if not path.exists())
 
-    def _show_survey(self, survey: ScanImage) -> None:
+    def show_survey(self, survey: ScanImage) -> None:
+        """Show a survey image from now on, and guard its field."""
         if survey is self.survey or self._is_closed:
             return
         self.survey = survey
@@ -430,8 +427,10 @@ class Session(QObject):
 
     def _on_settings_in_force(self, step: int, settings: ExperimentSettings) -> None:
         if settings != self.settings:
-            # The run chose for itself, such as the band.
-            self.settings, self._chosen_by_run = settings, settings.scalarizer
+            # The run chose for itself, such as the band, or since when a schedule runs.
+            if settings.scalarizer != self.settings.scalarizer:
+                self._chosen_by_run = settings.scalarizer
+            self.settings = settings
             self.settings_changed.emit(settings)
         self.settings_in_force.emit(step)
 

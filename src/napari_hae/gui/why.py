@@ -208,6 +208,8 @@ def _words(proposal: Proposal | None) -> str:
     insight = proposal.insight
     if insight is None:
         return text
+    if math.isfinite(insight.parameter):
+        text += f" Exploration parameter {_number(insight.parameter)}."
     if insight.trapped:
         text += " The last measurements found nothing better, all in like places."
     if insight.fit_failed:

@@ -19,7 +19,7 @@ from napari_hae.experiment.forensics.references import (
     References,
     decided,
 )
-from napari_hae.experiment.forensics.retracing import Answer, Masks, Shadowed, retrace
+from napari_hae.experiment.forensics.retracing import Answer, Grounds, Shadowed, retrace
 from napari_hae.experiment.forensics.timeline import Decision, Timeline, timeline_of
 from napari_hae.experiment.forensics.truth import NoTruth, Truth, truth_of
 from napari_hae.experiment.forensics.visited import Visited, visited
@@ -133,7 +133,7 @@ def analyse(
             )
         stages.begin("what was visited")
         last = timeline.decisions[-1]
-        allowed = Masks(run).of(last.regions, last.vetoed)
+        allowed = Grounds(run).of(last.regions, last.vetoed).allowed
         path = [(m.proposal.row, m.proposal.column) for m in run.measurements]
         return Analysis(
             run=run,

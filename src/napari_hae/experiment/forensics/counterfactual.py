@@ -13,7 +13,7 @@ from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.configuration import BadConfiguration, assign, in_words
 from napari_hae.experiment.forensics.references import scored
-from napari_hae.experiment.forensics.retracing import Masks, Retracing, retrace
+from napari_hae.experiment.forensics.retracing import Grounds, Retracing, retrace
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.targets import Targets
 from napari_hae.types import ChosenBy, Measurement, Proposal
@@ -188,7 +188,7 @@ class _Rerun(Retracing):
             among = np.zeros(self._frame.shape, dtype=bool)
             for pixel in self._recorded:
                 among[pixel] = True
-            self._masks = Masks(run, among)
+            self._grounds = Grounds(run, among)
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:

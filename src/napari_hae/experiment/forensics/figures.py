@@ -234,8 +234,7 @@ def _mark_interventions(axis: Any, analysis: Analysis, label: str = "") -> None:
 
 
 def _extent(analysis: Analysis) -> tuple[float, float, float, float]:
-    height_nm, width_nm = analysis.run.frame.fov_nm
-    return 0.0, width_nm, height_nm, 0.0
+    return analysis.run.frame.extent_nm
 
 
 def _cluster_color(number: int) -> str:

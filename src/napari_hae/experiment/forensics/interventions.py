@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hae.experiment.forensics.retracing import Masks
+from napari_hae.experiment.forensics.retracing import Grounds
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.types import ChosenBy, Proposal
 
@@ -154,11 +154,14 @@ def _words(run: StoredRun, timeline: Timeline, deed: Deed) -> tuple[str, ...]:
 
 def _of_regions(run: StoredRun, timeline: Timeline, deed: Deed) -> str:
     after = timeline.decisions[deed.after]
-    masks = Masks(run)
-    before, now = (
-        float(masks.of(regions, frozenset()).mean())
-        for regions in (deed.regions, after.regions)
-    )
+    grounds = Grounds(run)
+    old, new = (grounds.of(each, frozenset()) for each in (deed.regions, after.regions))
+    before, now = float(old.allowed.mean()), float(new.allowed.mean())
+    if np.array_equal(old.allowed, new.allowed):
+        soft = [
+            f"{each.region.name} by {each.weight:+.3g}" for each in after.regions.soft
+        ]
+        return f"you changed the soft regions to {', '.join(soft) or 'none'}"
     return (
         f"you changed the regions: {now:.0%} of the field may be measured, "
         f"{before:.0%} before"

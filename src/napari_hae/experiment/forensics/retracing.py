@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.policy import Exhausted, Policy
@@ -28,8 +29,24 @@ Answer = tuple["Proposal | None", "PredictionMaps | None"]
 """What is proposed, None if nothing is left; and the maps it rests on, if any."""
 
 
-class Masks:
-    """Where a measurement was allowed, as regions changed.
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Where the agent might measure, and where it would rather.
+
+    Attributes
+    ----------
+    allowed
+        Shape `(rows, columns)`, True where a measurement is allowed.
+    preference
+        Of soft regions, same shape, as `Regions.preference` gives it.
+    """
+
+    allowed: NDArray[np.bool_]
+    preference: NDArray[np.float64] | None
+
+
+class Grounds:
+    """Where the agent might measure, as regions changed.
 
     Parameters
     ----------
@@ -39,24 +56,28 @@ class Masks:
 
     def __init__(self, run: StoredRun, among: NDArray[np.bool_] | None = None) -> None:
         self._frame, self._among = run.frame, among
-        self._newest: tuple[Regions, NDArray[np.bool_]] | None = None
+        self._newest: tuple[Regions, Ground] | None = None
 
-    def of(self, regions: Regions, vetoed: frozenset[Pixel]) -> NDArray[np.bool_]:
-        """Shape `(rows, columns)`, True where a measurement is allowed."""
+    def of(self, regions: Regions, vetoed: frozenset[Pixel]) -> Ground:
+        """The ground under regions and vetoes."""
         if self._newest is None or self._newest[0] is not regions:
             mask = AllowedField(self._frame, regions).mask()
-            self._newest = regions, mask
-        allowed = self._newest[1].copy()
+            ground = Ground(mask, regions.preference(self._frame))
+            self._newest = regions, ground
+        newest = self._newest[1]
+        allowed = newest.allowed.copy()
         for pixel in vetoed:
             allowed[pixel] = False
-        return allowed if self._among is None else allowed & self._among
+        if self._among is not None:
+            allowed &= self._among
+        return Ground(allowed, newest.preference)
 
 
 def ask(
     policy: Policy,
     decision: Decision,
     pending: Sequence[Pixel],
-    allowed: NDArray[np.bool_],
+    ground: Ground,
 ) -> Answer:
     """What a policy would propose in the place of a decision; it fits if it has to."""
     for pixel in pending:
@@ -64,8 +85,10 @@ def ask(
     proposal: Proposal | None = None
     maps: PredictionMaps | None = None
     try:
-        proposal = policy.ask(decision.proposal.step, allowed, decision.attempt)
-        maps = policy.maps(allowed)
+        proposal = policy.ask(
+            decision.proposal.step, ground.allowed, decision.attempt, ground.preference
+        )
+        maps = policy.maps(ground.allowed)
         policy.withdraw(proposal.row, proposal.column)
     except Exhausted:
         pass
@@ -98,7 +121,7 @@ class Retracing(Advisor):
         """In force at the decision that is being repeated."""
         self._decisions = iter(timeline.decisions)
         self._on_answer = on_answer
-        self._masks = Masks(run)
+        self._grounds = Grounds(run)
         self._pixels: list[Pixel] = []
 
     def repeat(self, proposal: Proposal, measured: Sequence[Measurement]) -> None:
@@ -127,10 +150,10 @@ class Retracing(Advisor):
         if decision.proposal.chosen_by not in (ChosenBy.AGENT, ChosenBy.INITIAL):
             policy = copy.deepcopy(policy)
         pending = [self._pixels[number] for number in decision.pending]
-        allowed = self._masks.of(decision.regions, decision.vetoed)
+        ground = self._grounds.of(decision.regions, decision.vetoed)
         # On the worker: it computes with as many threads as in the run, so that not
         # even rounding differs.
-        return self._worker.submit(ask, policy, decision, pending, allowed).result()
+        return self._worker.submit(ask, policy, decision, pending, ground).result()
 
     def take_up(self, measured: Sequence[Measurement], *, again: bool) -> None:
         """Nothing follows."""
@@ -204,8 +227,8 @@ class Shadowed(Retracing):
         _teach(shadow, measured, decision.proposal.known)
         deed = self._timeline.deeds[number]
         pending = [self._pixels[each] for each in decision.pending]
-        allowed = self._masks.of(deed.regions, deed.vetoed)
-        asked = self._worker.submit(ask, shadow, decision, pending, allowed)
+        ground = self._grounds.of(deed.regions, deed.vetoed)
+        asked = self._worker.submit(ask, shadow, decision, pending, ground)
         self._on_shadow(number, asked.result()[0])
 
 

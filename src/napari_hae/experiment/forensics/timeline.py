@@ -159,6 +159,8 @@ def _decisions(run: StoredRun, entries: list[Entry]) -> tuple[list[_Raw], list[_
         match entry["event"]:
             case "regions":
                 regions = Regions.from_json(entry["regions"])
+            case "finer":
+                vetoed |= {(row, column) for row, column in entry["kept_out"]}
             case "resume":
                 attempts.clear()
                 open_.clear()

@@ -12,11 +12,7 @@ from napari_hae.coordinates import FieldFrame
 from napari_hae.instruments.base import InstrumentError
 from napari_hae.instruments.replay import ReplaySettings
 from napari_hae.instruments.simulated import SimulatedMicroscope
-from napari_hae.instruments.simulated_sample import (
-    ENERGY,
-    pixel_centres_nm,
-    sample_of,
-)
+from napari_hae.instruments.simulated_sample import ENERGY, sample_of
 from napari_hae.instruments.simulated_settings import SimulatedSettings
 from napari_hae.instruments.spectrum_images import read_spectrum_image
 from napari_hae.types import Spectrum, dose_electrons
@@ -129,12 +125,11 @@ class _Simulated:
         self._microscope.connect()
 
     def targets(self, scalarizer: Scalarizer) -> Array:
-        rows, columns = self._frame.shape
-        targets = np.empty((rows, columns))
-        for row in range(rows):
-            line = slice(row, row + 1)
-            points = pixel_centres_nm((rows, columns), self._frame.fov_nm, line)
-            counts = self._dose_e * self._sample.spectra(points.reshape(-1, 2))
+        y_nm, x_nm = self._frame.centres_nm()
+        targets = np.empty(self._frame.shape)
+        for row in range(len(targets)):
+            points = np.stack(np.broadcast_arrays(y_nm[row], x_nm[0]), axis=1)
+            counts = self._dose_e * self._sample.spectra(points)
             for column, each in enumerate(counts.astype(np.float32)):
                 targets[row, column] = scalarizer(self._spectrum(row, column, each))
         return targets

@@ -1,0 +1,191 @@
+"""A finer image of an area, and a record that goes on in it from another one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hae.agent.schedule import Schedule
+from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.plans import ObjectsPlan
+from napari_hae.experiment.record import Record
+from napari_hae.types import ChosenBy, Proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+    from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.experiment.stored import StoredRun
+    from napari_hae.instruments.base import Capabilities
+    from napari_hae.instruments.gate import GuardedInstrument
+    from napari_hae.regions.regions import Regions
+    from napari_hae.types import Area, Measurement, ScanImage
+
+Pixel = tuple[int, int]
+_NAN = math.nan
+
+
+def finer_frame(before: FieldFrame, area: Area, able: Capabilities) -> FieldFrame:
+    """The frame of an image of an area: square pixels, as many as there were before.
+
+    Raises
+    ------
+    ValueError
+        If the instrument's images are too small for pixels that are finer.
+    """
+    field = before.within(area, min(before.pixel_nm))
+    height_nm, width_nm = field.fov_nm
+    pixels = before.shape[0] * before.shape[1]
+    rows, columns = (
+        min(max(round(math.sqrt(pixels * ratio)), low), high)
+        for ratio, low, high in zip(
+            (height_nm / width_nm, width_nm / height_nm),
+            able.smallest_survey_shape,
+            able.largest_survey_shape,
+            strict=True,
+        )
+    )
+    frame = replace(field, shape=(rows, columns))
+    is_finer = np.less(frame.pixel_nm, before.pixel_nm)
+    if not is_finer.all():
+        raise ValueError(
+            f"an image of {area} with {rows} × {columns} pixels is no finer than the "
+            "one that is shown: choose a smaller area"
+        )
+    return frame
+
+
+def acquire_finer(
+    instrument: GuardedInstrument, before: ScanImage, area: Area, dwell_time_s: float
+) -> ScanImage:
+    """Image an area more finely than before, by the same detectors.
+
+    Raises
+    ------
+    InstrumentError
+        If the instrument scans no areas, regions close a part of it, or it fails.
+    ValueError
+        If the image would not be finer.
+    """
+    frame = finer_frame(FieldFrame.of(before), area, instrument.capabilities())
+    return instrument.acquire_survey(before.detectors, frame.shape, dwell_time_s, area)
+
+
+def begin_finer(
+    past: StoredRun,
+    image: ScanImage,
+    out: Path,
+    *,
+    instrument_settings: BaseModel,
+    regions: Regions,
+    why: str = "",
+) -> Path:
+    """Begin a record in a finer image with what another one measured inside of it.
+
+    Settings, places that wait, vetoes and votes are taken along as far as they lie in
+    the image; what was discarded is not. The run goes on by resuming the record, whose
+    path is returned.
+
+    Raises
+    ------
+    RecordExists
+        If there is something at the path.
+    """
+    frame = FieldFrame.of(image)
+    taken = [
+        m
+        for m in past.measurements
+        if m.proposal.position in frame.area and m.step not in past.discarded
+    ]
+    record = Record.create(
+        out,
+        instrument=past.instrument,
+        instrument_settings=instrument_settings,
+        settings=_settings(past, frame, len(taken)),
+    )
+    record.survey(image)
+    if regions.restricts or regions.soft:
+        record.regions(len(taken), regions)
+    now = {m.step: step for step, m in enumerate(taken)}
+    record.finer(
+        len(taken),
+        why=why,
+        of=str(past.path),
+        after=len(past.measurements),
+        area=list(astuple(image.area)),
+        taken=list(now),
+        queue=_moved(past.queue, past.frame, frame),
+        kept_out=_covered(past.vetoed, past.frame, frame),
+        votes=[
+            {"of": now[step], "vote": str(vote)}
+            for step, vote in past.votes.items()
+            if step in now
+        ],
+    )
+    for step, measurement in enumerate(taken):
+        _take_along(record, measurement, step, frame, past)
+    record.close()
+    return record.path
+
+
+def _take_along(
+    record: Record,
+    measurement: Measurement,
+    step: int,
+    frame: FieldFrame,
+    past: StoredRun,
+) -> None:
+    """Copy a spectrum, as measured at the nearest of the new pixels."""
+    position = measurement.proposal.position
+    row, column = frame.pixel(position)
+    proposal = Proposal(
+        step=step,
+        row=row,
+        column=column,
+        position=position,
+        mean=_NAN,
+        std=_NAN,
+        value=_NAN,
+        best=_NAN,
+        chosen_by=ChosenBy.EARLIER,
+        known=step,
+    )
+    record.proposal(proposal)
+    copied = replace(measurement, proposal=proposal, outcome=None, times=None)
+    source = {"record": str(past.path), "step": measurement.step}
+    record.measurement(copied, source)
+
+
+def _settings(past: StoredRun, frame: FieldFrame, taken: int) -> ExperimentSettings:
+    """The settings in force, for the pixels and the steps of the new record."""
+    settings = past.settings
+    if isinstance(settings.plan, ObjectsPlan):
+        pixels = _moved(settings.plan.pixels, past.frame, frame)
+        plan = settings.plan.model_copy(update={"pixels": tuple(pixels)})
+        settings = settings.replaced(plan=plan)
+    if isinstance(settings.acquisition, Schedule):
+        later = len(past.measurements) - taken
+        settings = settings.replaced(acquisition=settings.acquisition.shifted(later))
+    return settings
+
+
+def _moved(pixels: Iterable[Pixel], old: FieldFrame, new: FieldFrame) -> list[Pixel]:
+    """The new pixels at the centres of old ones, those outside left out."""
+    positions = [old.position(*pixel) for pixel in pixels]
+    return [new.pixel(position) for position in positions if position in new.area]
+
+
+def _covered(pixels: Iterable[Pixel], old: FieldFrame, new: FieldFrame) -> list[Pixel]:
+    """All new pixels whose centres lie in one of the old pixels."""
+    wanted = set(pixels)
+    return [
+        (row, column)
+        for row, column in np.ndindex(new.shape)
+        if wanted and old.pixel(new.position(row, column)) in wanted
+    ]

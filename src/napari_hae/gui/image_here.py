@@ -1,0 +1,161 @@
+"""A finer image of an area that a person draws, and the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels, Shapes
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+
+from napari_hae.gui.layer_combo import LayerCombo
+from napari_hae.gui.layer_data import Role, calibration
+from napari_hae.gui.layers import insert_layer, role_of
+from napari_hae.gui.region_layers import pixel_to_nm
+from napari_hae.types import Area
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from numpy.typing import NDArray
+
+    from napari_hae.coordinates import FieldFrame
+    from napari_hae.gui.session import Session
+
+NAME = "Area to image"
+HOW = "Press *Draw area*, drag a rectangle in the image, and press *Image here*."
+_DRAWN = (None, Role.ROI, Role.SOFT, Role.SELECTION)
+"""What an area can be taken from: a person's layers, and what is to be measured."""
+
+
+class ImageHere(QWidget):
+    """A layer whose bounding box is the area, and buttons to image it and go back."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.hint = QLabel(HOW.replace("*", ""))
+        self.hint.setWordWrap(True)
+        self.layer = LayerCombo(session.viewer, _may_hold_area)
+        self.layer.setToolTip(
+            "The area is the rectangle around what is drawn or painted in this layer: "
+            "of shapes those that are selected, or else the newest one."
+        )
+        self.draw = QPushButton("Draw area")
+        self.draw.setToolTip("Make a layer to drag a rectangle in.")
+        self.image = QPushButton("Image here")
+        self.image.setToolTip(
+            "Image the area with as many pixels as the survey image has, which become "
+            "the candidates. The run goes on there in a new record, with what was "
+            "measured inside; its record so far stays as it is. Budgets count each "
+            "record on its own."
+        )
+        self.wider = QPushButton("Back to the wider image")
+        self.wider.setToolTip(
+            "Stop here, and go on with the record that the finer image was made from."
+        )
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(self.hint, 0, 0, 1, 2)
+        grid.addWidget(self.layer, 1, 0, 1, 2)
+        grid.addWidget(self.draw, 2, 0)
+        grid.addWidget(self.image, 2, 1)
+        grid.addWidget(self.wider, 3, 0, 1, 2)
+        self.draw.clicked.connect(self._on_draw)
+        self.image.clicked.connect(self._on_image)
+        self.wider.clicked.connect(session.successors.go_wider)
+        self.layer.changed.connect(self._refresh)
+        for signal in (
+            *(session.instrument_changed, session.survey_changed),
+            *(session.started, session.successors.changed),
+        ):
+            signal.connect(self._refresh)
+        session.closed.connect(self.layer.detach)
+        self._refresh()
+
+    def _refresh(self, _: object = None) -> None:
+        connected = self._session.is_connected
+        self.draw.setEnabled(self._session.layers.frame is not None)
+        self.image.setEnabled(connected and self.layer.layer is not None)
+        self.wider.setVisible(self._session.successors.has_wider)
+        self.wider.setEnabled(connected)
+
+    def _on_draw(self) -> None:
+        frame, viewer = self._session.layers.frame, self._session.viewer
+        if frame is None:
+            return
+        layer = next((x for x in viewer.layers if _is_own(x)), None)
+        if layer is None:
+            layer = Shapes(
+                ndim=2,
+                name=NAME,
+                edge_width=max(frame.shape) / 200,
+                edge_color="white",
+                face_color="transparent",
+                **calibration(frame),
+            )
+            insert_layer(viewer, layer)
+        viewer.layers.selection.active = layer
+        layer.mode = "add_rectangle"
+        self.layer.choose(layer)
+
+    def _on_image(self) -> None:
+        layer, frame = self.layer.layer, self._session.layers.frame
+        if layer is None or frame is None:
+            return
+        try:
+            area = drawn_area(layer, frame)
+        except ValueError as error:
+            self._session.failed.emit("No image here", str(error))
+            return
+        if isinstance(layer, Shapes):
+            # The next drag is to move the view, not to draw another rectangle.
+            layer.mode = "pan_zoom"
+        self._session.successors.image_here(area)
+
+
+def drawn_area(layer: Layer, frame: FieldFrame) -> Area:
+    """The rectangle around what is drawn in a layer, as far as it lies in the field.
+
+    Raises
+    ------
+    ValueError
+        If nothing is drawn, or nothing of it lies in the field of view.
+    """
+    corners = _corners(layer)
+    if not len(corners):
+        raise ValueError(f"nothing is drawn in the layer {layer.name!r}")
+    matrix = pixel_to_nm(layer)
+    places = [
+        frame.position_at(*each) for each in corners @ matrix[:, :2].T + matrix[:, 2]
+    ]
+    x, y = (np.clip([getattr(p, axis) for p in places], 0, 1) for axis in "xy")
+    try:
+        return Area(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+    except ValueError:
+        raise ValueError(
+            f"what is drawn in the layer {layer.name!r} has no extent in the field of "
+            "view"
+        ) from None
+
+
+def _corners(layer: Layer) -> NDArray[np.float64]:
+    """Points of a layer, `(n, 2)`, that lie all around what is drawn."""
+    if isinstance(layer, Labels):
+        data = np.asarray(layer.data)
+        rows, columns = np.nonzero(data.reshape(data.shape[-2:]))
+        if not len(rows):
+            return np.empty((0, 2))
+        low = np.array([rows.min(), columns.min()]) - 0.5
+        high = np.array([rows.max(), columns.max()]) + 0.5
+        return np.array([low, (low[0], high[1]), (high[0], low[1]), high])
+    shapes = [np.asarray(each, dtype=float)[:, -2:] for each in layer.data]
+    selected = [shapes[n] for n in sorted(layer.selected_data)] or shapes[-1:]
+    return np.concatenate([np.empty((0, 2)), *selected])
+
+
+def _may_hold_area(layer: Layer) -> bool:
+    return isinstance(layer, Shapes | Labels) and role_of(layer) in _DRAWN
+
+
+def _is_own(layer: Layer) -> bool:
+    return isinstance(layer, Shapes) and layer.name == NAME

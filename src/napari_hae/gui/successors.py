@@ -1,0 +1,184 @@
+"""Runs that go on from another one: after a step, in a finer image, and back again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_hae.experiment.branch import branch
+from napari_hae.experiment.events import RunState
+from napari_hae.experiment.finer import acquire_finer, begin_finer, finer_frame
+from napari_hae.experiment.record import EACH_STEP, Record
+from napari_hae.experiment.stored import StoredRun, open_run
+from napari_hae.instruments.base import InstrumentError
+from napari_hae.regions.allowed_field import AllowedField
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_hae.coordinates import FieldFrame
+    from napari_hae.gui.session import Session
+    from napari_hae.instruments.gate import GuardedInstrument
+    from napari_hae.types import Area, ScanImage
+
+NO_IMAGE = "No image here"
+
+
+@dataclass(frozen=True)
+class _Successor:
+    """A record that is open for writing, and what is in it."""
+
+    record: Record
+    past: StoredRun
+
+    @classmethod
+    def of(cls, path: Path) -> _Successor:
+        past = open_run(path)
+        record = Record.reopen(past.path, surveys=past.surveys)
+        # The window tells all of the record's story, not only what comes now.
+        record.noted[:0] = [x for x in past.journal if x["event"] not in EACH_STEP]
+        return cls(record, past)
+
+
+class Successors(QObject):
+    """Ends a session's run in its own record, and goes on from it in another one.
+
+    What is painted as regions now holds in all of them.
+    """
+
+    changed = Signal()
+    """It changed whether there is an earlier record to go back to."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = session
+        self._wider: list[Path] = []
+
+    @property
+    def has_wider(self) -> bool:
+        """Whether the run goes in a finer image of an earlier one's field."""
+        return bool(self._wider)
+
+    def forget(self) -> None:
+        """A run that goes on from nothing has begun."""
+        self._wider.clear()
+        self.changed.emit()
+
+    def go_back(self, steps: int) -> None:
+        """Go on from after so many steps, in a new record that shares them.
+
+        A run that goes is stopped; what was changed later is not in the new one.
+        """
+        session, path = self._session, self._session.record_path
+        if path is None or not session.is_connected:
+            return
+        out = session.free_path()
+        said = f"Back after step {steps}, in a record of its own. Press Resume."
+        self._replace("Going back", lambda: branch(path, steps, out), said, paused=True)
+
+    def image_here(self, area: Area) -> None:
+        """Image an area more finely, and go on there.
+
+        A run that goes ends in its own record; a new one takes along what was measured
+        inside. Without a run, the next one begins in the finer image. Nothing happens,
+        and it is told why, where the area cannot be imaged.
+        """
+        session = self._session
+        instrument, survey = session.instrument, session.survey
+        frame = session.layers.frame
+        if instrument is None or survey is None or frame is None:
+            return
+        if (reason := self._refusal(instrument, frame, area)) is not None:
+            session.failed.emit(NO_IMAGE, reason)
+            return
+        dwell_time_s = session.settings.survey.dwell_time_s
+
+        def acquire() -> ScanImage:
+            return acquire_finer(instrument, survey, area, dwell_time_s)
+
+        old, path, settings = (
+            session.runner,
+            session.record_path,
+            session.instrument_settings,
+        )
+        if old is None or path is None or settings is None:
+            instrument.rearm()
+            session.do("Imaging the area", acquire, session.show_survey)
+            return
+        out, regions = session.free_path(), session.watcher.regions
+        why, was_paused = session.take_reason(), session.state is RunState.PAUSED
+
+        def begin() -> Path:
+            image = acquire()
+            return begin_finer(
+                open_run(path),
+                image,
+                out,
+                instrument_settings=settings,
+                regions=regions,
+                why=why,
+            )
+
+        said = "The run goes on in the finer image, in a record of its own."
+
+        def then() -> None:
+            self._wider.append(path)
+            self.changed.emit()
+
+        self._replace("Imaging the area", begin, said, paused=was_paused, then=then)
+
+    def go_wider(self) -> None:
+        """Go on with the record that the finer image was made from."""
+        if not self._wider or not self._session.is_connected:
+            return
+        path = self._wider[-1]
+
+        def then() -> None:
+            self._wider.pop()
+            self.changed.emit()
+
+        said = f"Back in {path.name}, where it was left. Press Resume."
+        self._replace("Going back", lambda: path, said, paused=True, then=then)
+
+    def _refusal(
+        self, instrument: GuardedInstrument, frame: FieldFrame, area: Area
+    ) -> str | None:
+        """Why an area cannot be imaged, in words, before anything is stopped for it."""
+        regions = self._session.watcher.regions
+        try:
+            able = instrument.capabilities()
+            if not able.scans_areas:
+                return "this microscope scans the whole field of view only"
+            finer_frame(frame, area, able)
+        except (InstrumentError, ValueError) as error:
+            return str(error)
+        reason = AllowedField(frame, regions).refusal_of_scan(area)
+        return None if reason is None else f"an image of {area} {reason}"
+
+    def _replace(
+        self,
+        name: str,
+        make: Callable[[], Path],
+        said: str,
+        *,
+        paused: bool,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Stop the run, make the record to go on with, and go on with it."""
+        session, old = self._session, self._session.runner
+
+        def work() -> _Successor:
+            if old is not None:
+                old.stop()
+                old.wait()
+            return _Successor.of(make())
+
+        def done(new: _Successor) -> None:
+            session.go_on_with(new.record, new.past, paused=paused)
+            then()
+            session.said.emit(said)
+
+        session.do(name, work, done)

@@ -1,0 +1,66 @@
+"""What a person does to a run in a real window, step by step."""
+
+from __future__ import annotations
+
+import json
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QScrollArea
+from superqt import QCollapsible
+
+from napari_hae.experiment.events import RunState
+
+TIMEOUT_MS = 30_000
+LEFT = Qt.MouseButton.LeftButton
+
+
+def until(qtbot, condition):
+    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
+
+
+def step(cockpit, qtbot, count=1):
+    session = cockpit.session
+    for _ in range(count):
+        done = len(session.live.measurements)
+        button = cockpit.experiment.controls.step
+        # The window hears of the pause a moment after the run is paused.
+        until(qtbot, button.isEnabled)
+        qtbot.mouseClick(button, LEFT)
+        until(
+            qtbot,
+            lambda done=done: (
+                len(session.live.measurements) == done + 1
+                and session.state is RunState.PAUSED
+            ),
+        )
+
+
+def entries(cockpit, event) -> list[dict]:
+    text = (cockpit.session.record_path / "journal.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    return [entry for entry in lines if entry["event"] == event]
+
+
+def place(cockpit, row, column):
+    """A pixel's centre in the viewer."""
+    frame = cockpit.session.layers.frame
+    return frame.nm(frame.position(row, column))
+
+
+def proposals(cockpit, first):
+    measured = cockpit.session.live.measurements[first:]
+    return [(m.proposal.row, m.proposal.column) for m in measured]
+
+
+def show_section(dock, title, widget, qtbot):
+    """Open a section of the dock, and scroll to a widget in it."""
+    (part,) = (s for s in dock.findChildren(QCollapsible) if s.text() == title)
+    part.expand(animate=False)
+    areas = dock.findChildren(QScrollArea)
+    (scroll,) = (area for area in areas if area.isAncestorOf(part))
+
+    def is_in_view():
+        scroll.ensureWidgetVisible(widget)
+        return widget.visibleRegion().contains(widget.rect().center())
+
+    until(qtbot, is_in_view)

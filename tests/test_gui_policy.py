@@ -1,0 +1,169 @@
+"""A person changes the policy and the model of a run in a real window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from steered import entries, proposals, show_section, step, until
+
+pytestmark = pytest.mark.gui
+LEFT = Qt.MouseButton.LeftButton
+
+
+def enter(control, text, qtbot):
+    """Type a value into a field of text, and leave it."""
+    native = control.native
+    native.setFocus()
+    native.selectAll()
+    qtbot.keyClicks(native, text)
+    qtbot.keyClick(native, Qt.Key.Key_Return)
+
+
+def choose(control, name, qtbot):
+    """Choose an entry with the arrow keys."""
+    native = control.native
+    for _ in range(native.findText(name) - native.currentIndex()):
+        qtbot.keyClick(native, Qt.Key.Key_Down)
+    for _ in range(native.currentIndex() - native.findText(name)):
+        qtbot.keyClick(native, Qt.Key.Key_Up)
+    assert native.currentText() == name
+
+
+def pick(combo, name, qtbot):
+    """Choose an entry of a list with the arrow keys, in its popup."""
+    combo.showPopup()
+    view = combo.view()
+    until(qtbot, view.isVisible)
+    index = combo.model().index(combo.findText(name), 0)
+    assert index.isValid(), [combo.itemText(n) for n in range(combo.count())]
+    view.scrollTo(index)
+    qtbot.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
+    until(qtbot, lambda: combo.currentText() == name)
+
+
+def test_exploration_follows_a_schedule_from_the_step_it_was_set(paused, qtbot):
+    session, form = paused.session, paused.experiment.forms["acquisition"]
+    show_section(paused.experiment, "Policy", form.choice, qtbot)
+    form.choice.setCurrentIndex(form.choice.findData("ucb"))
+    controls = form.form.controls
+    assert not controls["until"].native.isVisible()
+    enter(controls["beta"], "9", qtbot)
+    paused.experiment.reason.setText("first wide, then narrow")
+    choose(controls["schedule"], "linear", qtbot)
+    until(qtbot, controls["until"].native.isVisible)
+    enter(controls["until"], "1", qtbot)
+    controls["over"].value = 4
+    step(paused, qtbot, 6)
+    measured = session.live.measurements[12:]
+    insights = [m.proposal.insight for m in measured]
+    for insight, value in zip(insights, (9, 7, 5, 3, 1, 1), strict=True):
+        # Where a trap is left, no function is asked.
+        assert insight.trapped or insight.parameter == value
+    assert not all(insight.trapped for insight in insights)
+    assert session.settings.acquisition.since == 12
+    new = entries(paused, "settings")[-1]["changes"]["acquisition"]["new"]
+    assert (new["schedule"], new["beta"], new["until"]) == ("linear", 9.0, 1.0)
+    assert (new["over"], new["since"]) == (4, 12)
+    whys = [entry["why"] for entry in entries(paused, "settings")]
+    assert [why for why in whys if why] == ["first wide, then narrow"]
+    monitor = paused.monitor
+    monitor.tabs.setCurrentWidget(monitor.reasons)
+    if not insights[-1].trapped:
+        until(qtbot, lambda: "Exploration parameter 1." in monitor.reasons.text.text())
+    monitor.tabs.setCurrentWidget(monitor.story)
+    told = 'let "Exploration β" go from 9 to 1 over 4 steps from step 13 on'
+    until(qtbot, lambda: told in monitor.story.text.toPlainText())
+
+
+def test_a_schedule_that_cannot_be_is_told_and_hidden_with_its_fields(paused, qtbot):
+    form = paused.experiment.forms["acquisition"]
+    show_section(paused.experiment, "Policy", form.choice, qtbot)
+    controls = form.form.controls
+    choose(controls["schedule"], "geometric", qtbot)
+    assert "needs values above 0" in form.form.problems[""]
+    assert paused.session.settings.acquisition.schedule == "linear"
+    enter(controls["until"], "many", qtbot)
+    choose(controls["schedule"], "constant", qtbot)
+    assert form.form.problems == {}
+    assert not controls["until"].native.isVisible()
+
+
+def test_objects_are_measured_in_the_order_that_was_chosen(paused, qtbot):
+    session, plan = paused.session, paused.experiment.plan
+    frame = session.layers.frame
+    labels = np.zeros(frame.shape, int)
+    places = [(10, 10), (50, 50), (14, 12), (40, 50)]
+    for number, (row, column) in enumerate(places, start=1):
+        labels[row : row + number, column] = number
+    layer = paused.viewer.add_labels(
+        labels,
+        name="particles",
+        scale=frame.pixel_nm,
+        translate=frame.origin_nm,
+        units=("nm", "nm"),
+    )
+    plan.layer.setCurrentText("particles")
+    show_section(paused.experiment, "Policy", plan, qtbot)
+    plan.form.choice.setCurrentIndex(plan.form.choice.findData("objects"))
+    layer.features = {"index": [1, 2, 3, 4], "contrast": [0.1, 0.4, 0.2, 0.3]}
+    pick(plan.order, "area in pixels, largest first", qtbot)
+    step(paused, qtbot)
+    pick(plan.order, "contrast, smallest first", qtbot)
+    step(paused, qtbot)
+    pick(plan.order, "nearest next", qtbot)
+    step(paused, qtbot, 2)
+    rows = [row for row, _ in proposals(paused, 12)]
+    columns = [column for _, column in proposals(paused, 12)]
+    assert columns == [50, 10, 12, 50]
+    assert rows[:2] == [41, 10]
+    assert rows[3] == 50
+    changes = [entry["changes"] for entry in entries(paused, "settings")]
+    plans = [each["plan"]["new"]["order"] for each in changes if "plan" in each]
+    assert plans == [
+        "as listed",
+        "area in pixels, largest first",
+        "contrast, smallest first",
+        "nearest next",
+    ]
+    paused.monitor.tabs.setCurrentWidget(paused.monitor.story)
+    story = paused.monitor.story.text
+    told = "you changed the plan to 4 objects, nearest next."
+    until(qtbot, lambda: told in story.toPlainText())
+
+
+def test_the_learning_rate_is_there_for_fitted_networks_and_rebuilds_them(
+    paused, qtbot
+):
+    session, form = paused.session, paused.experiment.forms["model"]
+    show_section(paused.experiment, "Model", form, qtbot)
+    controls = form.controls
+    rate = controls["learning_rate"]
+    assert not rate.native.isVisible()
+    choose(controls["network"], "classic", qtbot)
+    until(qtbot, rate.native.isVisible)
+    step(paused, qtbot)
+    before = session.live.measurements[-1].proposal
+    session.successors.go_back(12)
+    until(
+        qtbot,
+        lambda: len(session.live.measurements) == 12 and session.runner is not None,
+    )
+    choose(controls["network"], "classic", qtbot)
+    enter(rate, "0.3", qtbot)
+    step(paused, qtbot)
+    after = session.live.measurements[-1].proposal
+    assert (before.known, after.known) == (12, 12)
+    assert (before.mean, before.std) != (after.mean, after.std)
+    change = entries(paused, "settings")[-1]["changes"]["model"]
+    assert (change["old"]["learning_rate"], change["new"]["learning_rate"]) == (
+        None,
+        0.3,
+    )
+    monitor = paused.monitor
+    monitor.tabs.setCurrentWidget(monitor.story)
+    told = 'changed "Learning rate" from none to 0.3'
+    until(qtbot, lambda: told in monitor.story.text.toPlainText())
+    choose(controls["network"], "none", qtbot)
+    assert not rate.native.isVisible()
