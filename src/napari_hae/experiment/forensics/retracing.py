@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_hae.agent.policy import Exhausted, Policy
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.forensics.timeline import is_human, settings_changes
+from napari_hae.experiment.forensics.timeline import UNMOVED, is_human, settings_changes
 from napari_hae.experiment.resume import replay
 from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.types import ChosenBy
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_hae.experiment.forensics.timeline import Decision, Pixel, Timeline
+    from napari_hae.experiment.forensics.timeline import (
+        Decision,
+        Moved,
+        Pixel,
+        Timeline,
+    )
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.regions.regions import Regions
@@ -39,14 +44,18 @@ class Masks:
 
     def __init__(self, run: StoredRun, among: NDArray[np.bool_] | None = None) -> None:
         self._frame, self._among = run.frame, among
-        self._newest: tuple[Regions, NDArray[np.bool_]] | None = None
+        self._newest: tuple[Regions, Moved, NDArray[np.bool_]] | None = None
 
-    def of(self, regions: Regions, vetoed: frozenset[Pixel]) -> NDArray[np.bool_]:
+    def of(
+        self, regions: Regions, vetoed: frozenset[Pixel], moved: Moved = UNMOVED
+    ) -> NDArray[np.bool_]:
         """Shape `(rows, columns)`, True where a measurement is allowed."""
-        if self._newest is None or self._newest[0] is not regions:
-            mask = AllowedField(self._frame, regions).mask()
-            self._newest = regions, mask
-        allowed = self._newest[1].copy()
+        if self._newest is None or self._newest[:2] != (regions, moved):
+            drift_nm, margin_nm = moved
+            grown = regions.with_margin(margin_nm)
+            mask = AllowedField(self._frame, grown, drift_nm).mask()
+            self._newest = regions, moved, mask
+        allowed = self._newest[2].copy()
         for pixel in vetoed:
             allowed[pixel] = False
         return allowed if self._among is None else allowed & self._among
@@ -127,7 +136,7 @@ class Retracing(Advisor):
         if decision.proposal.chosen_by not in (ChosenBy.AGENT, ChosenBy.INITIAL):
             policy = copy.deepcopy(policy)
         pending = [self._pixels[number] for number in decision.pending]
-        allowed = self._masks.of(decision.regions, decision.vetoed)
+        allowed = self._masks.of(decision.regions, decision.vetoed, decision.moved)
         # On the worker: it computes with as many threads as in the run, so that not
         # even rounding differs.
         return self._worker.submit(ask, policy, decision, pending, allowed).result()
@@ -204,7 +213,7 @@ class Shadowed(Retracing):
         _teach(shadow, measured, decision.proposal.known)
         deed = self._timeline.deeds[number]
         pending = [self._pixels[each] for each in decision.pending]
-        allowed = self._masks.of(deed.regions, deed.vetoed)
+        allowed = self._masks.of(deed.regions, deed.vetoed, decision.moved)
         asked = self._worker.submit(ask, shadow, decision, pending, allowed)
         self._on_shadow(number, asked.result()[0])
 
