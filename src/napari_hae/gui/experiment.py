@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 from napari_hae import plugins
 from napari_hae.gui.back import BackRow
 from napari_hae.gui.earlier_run import LearnButton
+from napari_hae.gui.fiducial import FiducialChoice
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.plan_choice import PlanChoice
 from napari_hae.gui.queue import QueuePanel
@@ -52,6 +53,7 @@ class ExperimentDock(Dock):
             "initial",
             "loop",
             "measurement",
+            "drift",
             "budget",
             "model",
         ):
@@ -64,6 +66,7 @@ class ExperimentDock(Dock):
         self.back = BackRow(session)
         self.regions = RegionChoice(session)
         self.plan = PlanChoice(session)
+        self.fiducial = FiducialChoice(session)
         self.queue = QueuePanel(session)
         self.reason = QLineEdit()
         self.reason.setPlaceholderText("Why? Goes into the journal with a change")
@@ -85,6 +88,7 @@ class ExperimentDock(Dock):
             section("Regions", self.regions),
             section("Measure next", self.queue),
             section("Measurement", forms["measurement"]),
+            section("Survey again", forms["drift"], self.fiducial, expanded=False),
             section("Budget", forms["budget"]),
             section("Initial design", forms["initial"], expanded=False),
             section("Loop", forms["loop"], expanded=False),
