@@ -67,6 +67,7 @@ def bench(session: nox.Session) -> None:
     for script in (
         "step_time",
         "beam_share",
+        "drift",
         "trap_sample",
         "operator_study",
         "dose",

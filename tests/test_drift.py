@@ -71,6 +71,19 @@ def test_a_small_frame_is_found_in_the_whole_image(shift):
     assert np.abs(np.subtract(found.shift_px, shift)).max() < 0.25
 
 
+def test_another_dwell_time_and_offset_of_the_detector_do_not_matter():
+    sample = textured(0)
+    before, after = seen(sample, (0, 0), 1), seen(sample, (2.5, 1.2), 2)
+    found = register(before, 0.05 * after + 300, farthest_px=12)
+    assert np.abs(np.subtract(found.shift_px, (2.5, 1.2))).max() < 0.1
+
+
+def test_a_blank_image_is_refused():
+    before = seen(textured(0), (0, 0), 1)
+    with pytest.raises(NotRegistered, match="nothing like it"):
+        register(before, np.full_like(before, 3.0), farthest_px=12)
+
+
 def test_a_large_shift_is_found_where_it_is_expected():
     sample = textured(3, 224)
     before, after = seen(sample, (0, 0), 1), seen(sample, (30.4, -41.3), 2)

@@ -25,7 +25,7 @@ Offset = tuple[float, float]
 
 RECENT = 4
 """The speed is that of a straight line through so many of the last estimates."""
-LAST_MISSES = 2
+LAST_MISSES = 3
 """How fast an estimate ages follows from so many of the last ones."""
 ERROR_PX = 1.0
 """What an estimate may be off by when it is new, jitter and distortion included."""
@@ -50,11 +50,14 @@ class Estimate:
         How far it had moved since the first survey image.
     miss_nm_per_s
         How far from where it was expected, for each second since the estimate before.
+    after_s
+        How long after the estimate before.
     """
 
     at_s: float
     offset_nm: Offset
     miss_nm_per_s: float = 0.0
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Drift:
         before = self.estimates or (Estimate(self.survey_s, (0.0, 0.0)),)
         passed_s = max(at_s - before[-1].at_s, 1e-9)
         miss_nm = math.dist(offset_nm, self.at(at_s))
-        new = Estimate(at_s, offset_nm, miss_nm / passed_s)
+        new = Estimate(at_s, offset_nm, miss_nm / passed_s, passed_s)
         return replace(self, estimates=(*before, new)[-RECENT:])
 
     def at(self, time_s: float) -> Offset:
@@ -134,9 +137,13 @@ class Drift:
         """
         if not self.estimates:
             return 0.0
-        misses = [each.miss_nm_per_s for each in self.estimates[-LAST_MISSES:]]
         passed_s = max(time_s - self.estimates[-1].at_s, 0.0)
-        margin_px = ERROR_PX + max(misses) * passed_s / pixel_nm
+        # A wrong speed leads astray as time goes, a random walk as its square root.
+        misses_nm = [
+            each.miss_nm_per_s * max(passed_s, math.sqrt(passed_s * each.after_s))
+            for each in self.estimates[-LAST_MISSES:]
+        ]
+        margin_px = ERROR_PX + max(misses_nm) / pixel_nm
         return math.ceil(margin_px * FINENESS) / FINENESS * pixel_nm
 
 

@@ -27,8 +27,8 @@ LEAST_CORRELATION = 0.7
 """Of the image with the reference. In whole images of simulated samples, different ones
 reach 0.2, the same one 0.98; in small frames of the same one it is above 0.85."""
 LEAST_CONTRAST = 0.25
-"""Of the image, relative to the reference: where there is no structure, noise and what
-lies beside it decide."""
+"""Of the part of the reference, relative to all of it: where there is no structure,
+noise and what lies beside it decide."""
 RIVAL = 0.8
 """Another place that correlates so well, relative to the best one, makes it doubtful:
 the sample may be periodic."""
@@ -91,12 +91,6 @@ def register(
     reach = max(math.ceil(farthest_px), 1) + 1
     background_px = BACKGROUND * min(image.shape)
     before, after = (_filtered(each, background_px) for each in (reference, image))
-    if after.std() < LEAST_CONTRAST * before.std():
-        raise NotRegistered(
-            f"it has {after.std() / before.std():.1%} of the contrast of the image "
-            f"before, at least {LEAST_CONTRAST:.0%} are needed: choose a part with "
-            "more to see"
-        )
     offset = np.array([round(each) for each in expected_px]) - origin
     inner = [
         _inner(length, whole, int(shift), reach)
@@ -105,11 +99,9 @@ def register(
         )
     ]
     template = after[inner[0], inner[1]]
-    where = tuple(
-        slice(part.start - shift - reach, part.stop - shift + reach)
-        for part, shift in zip(inner, offset, strict=True)
-    )
-    found, correlation = _found(before[where], template, reach)
+    _check_contrast(before, before[_moved(inner, offset, 0)])
+    around = before[_moved(inner, offset, reach)]
+    found, correlation = _found(around, template, reach)
     whole = offset - found
     rest = _refined(before, after, whole)
     if max(abs(each) for each in rest) > 1:
@@ -136,6 +128,27 @@ def _inner(length: int, whole: int, shift: int, reach: int) -> slice:
             "are needed"
         )
     return part
+
+
+def _moved(parts: list[slice], offset: Array, margin: int) -> tuple[slice, ...]:
+    """Parts of an image as parts of the reference, with a margin around them."""
+    return tuple(
+        slice(part.start - shift - margin, part.stop - shift + margin)
+        for part, shift in zip(parts, offset, strict=True)
+    )
+
+
+def _check_contrast(reference: Array, part: Array) -> None:
+    """Refuse a part of the reference in which there is nothing to see.
+
+    The image itself may have been taken with another dwell time, and other counts.
+    """
+    share = float(part.std() / max(reference.std(), 1e-300))
+    if share < LEAST_CONTRAST:
+        raise NotRegistered(
+            f"it lies where the image before has {share:.0%} of its contrast, at least "
+            f"{LEAST_CONTRAST:.0%} are needed: choose a part with more to see"
+        )
 
 
 def _found(around: Array, template: Array, reach: int) -> tuple[Array, float]:
@@ -176,12 +189,7 @@ def _refined(before: Array, after: Array, whole: Array) -> Array:
         for length, full, shift in zip(after.shape, before.shape, whole, strict=True)
     ]
     image = after[parts[0], parts[1]]
-    reference = before[
-        tuple(
-            slice(part.start - shift, part.stop - shift)
-            for part, shift in zip(parts, whole, strict=True)
-        )
-    ]
+    reference = before[_moved(parts, whole, 0)]
     weight = window("hann", image.shape)
     image, reference = (
         weight * (each - np.average(each, weights=weight))
