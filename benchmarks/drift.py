@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_hae.agent.acquisition import RandomChoice
+from napari_hae.experiment.drift import Drift
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import (
@@ -27,7 +28,7 @@ from napari_hae.experiment.settings import (
     ExperimentSettings,
     MeasurementSettings,
 )
-from napari_hae.experiment.stored import open_run
+from napari_hae.experiment.stored import StoredRun, open_run
 from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.instruments.simulated import SimulatedMicroscope
 from napari_hae.instruments.simulated_settings import SimulatedSettings
@@ -87,8 +88,32 @@ class Watched(SimulatedMicroscope):
         return image
 
 
-def errors_px(case: Case, seed: int, steps: int) -> tuple[np.ndarray, int, int]:
-    """The errors of a run, and how many images were taken again and refused."""
+@dataclass(frozen=True)
+class Result:
+    """Of one run: errors and margins of forbidden zones in pixels, and its images."""
+
+    errors_px: np.ndarray
+    margins_px: np.ndarray
+    images: int
+    refused: int
+
+
+def margins_px(run: StoredRun) -> np.ndarray:
+    """By how much forbidden zones were grown at each exposure."""
+    exposed_s, margins = 0.0, []
+    for measurement in run.measurements:
+        drift = Drift.after(run.survey)
+        for image in run.images_again:
+            if image.step <= measurement.step:
+                drift = image.added_to(drift)
+        time_s = exposed_s + drift.scanned_s
+        margins.append(drift.margin_nm(time_s, PIXEL_NM) / PIXEL_NM)
+        exposed_s += measurement.spectrum.exposure_s
+    return np.array(margins)
+
+
+def result(case: Case, seed: int, steps: int) -> Result:
+    """What comes of a run."""
     angle = np.random.default_rng(seed).uniform(0, 2 * math.pi)
     speed = case.px_per_step * PIXEL_NM / EXPOSURE_S
     simulated = SimulatedSettings(
@@ -122,11 +147,16 @@ def errors_px(case: Case, seed: int, steps: int) -> tuple[np.ndarray, int, int]:
         runner = Runner(gate, record, settings)
         runner.start()
         runner.wait()
-        images = open_run(record.path).images_again
+        stored = open_run(record.path)
     gate.disconnect()
     wanted_nm = [(m.y_nm, m.x_nm) for m in runner.measurements]
-    distances = np.hypot(*(np.array(wanted_nm) - bare.places_nm).T) / PIXEL_NM
-    return distances, len(images), sum(bool(each.refusal) for each in images)
+    images = stored.images_again
+    return Result(
+        np.hypot(*(np.array(wanted_nm) - bare.places_nm).T) / PIXEL_NM,
+        margins_px(stored),
+        len(images),
+        sum(bool(each.refusal) for each in images),
+    )
 
 
 def main() -> None:
@@ -137,22 +167,27 @@ def main() -> None:
     given = parser.parse_args()
     rows = []
     for case in CASES:
-        results = [errors_px(case, seed, given.steps) for seed in range(given.seeds)]
-        rms = [float(np.sqrt((errors**2).mean())) for errors, _, _ in results]
+        results = [result(case, seed, given.steps) for seed in range(given.seeds)]
+        rms = [float(np.sqrt((each.errors_px**2).mean())) for each in results]
+        errors = np.concatenate([each.errors_px for each in results])
+        margins = np.concatenate([each.margins_px for each in results])
+        is_followed = case.every > 0
         row = [
             f"{case.px_per_step:g}",
             case.name,
             f"{statistics.mean(rms):.2f}",
             f"{min(rms):.2f}–{max(rms):.2f}",
-            f"{max(errors.max() for errors, _, _ in results):.2f}",
-            f"{statistics.mean(images for _, images, _ in results):.0f}",
-            f"{sum(refused for _, _, refused in results)}",
+            f"{errors.max():.2f}",
+            f"{np.median(margins):.1f}" if is_followed else "–",
+            f"{(errors > margins).mean():.1%}" if is_followed else "–",
+            f"{statistics.mean(each.images for each in results):.0f}",
+            f"{sum(each.refused for each in results)}",
         ]
         rows.append(row)
         print(row, flush=True)
     header = [
         *("drift, px a step", "images again", "rms error, px", "over seeds"),
-        *("largest", "images", "refused in all"),
+        *("largest", "median margin, px", "beyond it", "images", "refused in all"),
     ]
     text = (
         f"{versions()}\n\n{given.steps} steps, {given.seeds} seeds, {SIDE}² pixels of "

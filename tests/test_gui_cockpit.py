@@ -216,7 +216,7 @@ def test_the_survey_image_cannot_be_retaken_over_a_forbidden_zone(connected, qtb
     assert connected.session.watcher.regions.restricts
     with qtbot.waitSignal(connected.session.failed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(connected.microscope.survey_button, LEFT)
-    assert "switch the regions off" in connected.microscope.problem.text()
+    assert "switch those regions off" in connected.microscope.problem.text()
 
 
 def test_dragging_the_band_changes_all_targets(connected, qtbot):

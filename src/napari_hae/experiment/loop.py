@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.choice import Choice
+from napari_hae.experiment.consent import Consent
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.exposures import Exposures, Judge
 from napari_hae.experiment.following import Following
@@ -59,8 +60,7 @@ class Loop:
     field
         Where the beam may go, and where the sample is.
     agree
-        Given a proposal, blocks until a human agrees; False means veto, None that
-        something else was ordered in the meantime.
+        See `Consent`.
     may_go_on
         Whether the next step may begin at once, since nothing is ordered.
     pause
@@ -89,11 +89,19 @@ class Loop:
         self.proposal: Proposal | None = None
         """What is being measured, or was last."""
         self._record, self._events, self._targets = record, events, targets
-        self._field, self._queue = field, queue
-        self._agree, self._may_go_on, self._pause = agree, may_go_on, pause
+        self._field = field
+        self._may_go_on, self._pause = may_go_on, pause
         self._exposures = Exposures(instrument)
         self._agent_s = 0.0
         self._clock, self._watch = StepClock(), Watch()
+        self._consent = Consent(
+            field=field,
+            queue=queue,
+            clock=self._clock,
+            agree=agree,
+            look_again=self.survey_if_due,
+            refuse=self._refuse,
+        )
         self.following = Following(
             instrument=instrument,
             record=record,
@@ -247,7 +255,7 @@ class Loop:
         proposal = self.proposal = self._choice.proposal(step, self.settings)
         self._agent_s = self._advisor.took_s
         emit(self._events.proposed, proposal)
-        if not self._is_agreed(proposal):
+        if not self._consent.is_given(proposal, asks=self.settings.loop.approve):
             return None
         allowed, wanted = self._field.allowed(), self.settings.measurement
         position = allowed.position(proposal.position)
@@ -275,39 +283,6 @@ class Loop:
             return None
         goal = self.settings.goal
         return Judge(self._targets.scalarizer, goal, goal.best(self._targets.values))
-
-    def _is_agreed(self, proposal: Proposal) -> bool:
-        """Whether a proposal may be measured; refuses it if not."""
-        if not self._is_open(proposal):
-            return False
-        if not self.settings.loop.approve or proposal.chosen_by is not ChosenBy.AGENT:
-            return True
-        with self._clock.asking():
-            agreed = self._agree(proposal)
-        if agreed is False:
-            self._refuse(proposal, "vetoed by you", keep_out=True)
-        elif agreed is None:
-            other = "another place was taken" if self._queue.pixels else ""
-            why = other or "something was changed while it waited"
-            self._refuse(proposal, why)
-        return bool(agreed) and self._is_still_there(proposal)
-
-    def _is_open(self, proposal: Proposal) -> bool:
-        """Whether the beam may go where a proposal is now; refuses it if not."""
-        allowed = self._field.allowed()
-        reason = allowed.refusal(allowed.position(proposal.position))
-        if reason is not None:
-            self._refuse(proposal, f"{proposal.position} {reason}")
-        return reason is None
-
-    def _is_still_there(self, proposal: Proposal) -> bool:
-        """Look for the sample again if somebody took long to agree."""
-        if not self.following.is_due(proposal.step, self.settings.drift):
-            return True
-        if not self.survey_if_due():
-            self._refuse(proposal, "the sample was not found")
-            return False
-        return self._is_open(proposal)
 
     def _keep(self, begun: Begun, spectrum: Spectrum, times: StepTimes) -> None:
         """Record a spectrum, and let everybody know."""
@@ -351,8 +326,6 @@ class Loop:
             self.in_force.decide_band(step + 1)
             self._choice.look_ahead(step, self.settings)
 
-    def _refuse(
-        self, proposal: Proposal, reason: str, *, keep_out: bool = False
-    ) -> None:
+    def _refuse(self, proposal: Proposal, reason: str, keep_out: bool = False) -> None:
         self._choice.withdraw(proposal, reason, keep_out=keep_out)
         emit(self._events.refused, proposal, reason)
