@@ -220,7 +220,7 @@ def zone_nm() -> np.ndarray:
 @pytest.mark.parametrize("seed", range(3))
 def test_forbidden_zones_hold_on_the_sample_at_every_exposure(tmp_path, seed, walk_px):
     zone = PolygonRegion("crystal", (zone_nm(),))
-    frame = (0.0, 0.0, 1.0, 0.28)
+    frame = (0.0, 0.0, 1.0, 0.25)
     lab = DriftLab(tmp_path, drifting(seed, 0.3, walk_px=walk_px))
     survey = lab.gate.acquire_survey(("HAADF", "BF"), (128, 128), 1e-5)
     settings = drift_experiment(100, seed, every=10, fiducial=frame)
