@@ -22,7 +22,7 @@ from napari_hae.types import EnergyAxis, ScanImage, Spectrum
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_hae.types import ProbePosition
+    from napari_hae.types import Area, ProbePosition
 
 SIDE = trap_sample.SIDE
 FIELD_NM = (128.0, 128.0)
@@ -159,10 +159,14 @@ class Microscope(InProcessInstrument):
         )
 
     def _scan(
-        self, detectors: Sequence[str], shape: tuple[int, int], dwell_time_s: float
+        self,
+        detectors: Sequence[str],
+        shape: tuple[int, int],
+        dwell_time_s: float,
+        area: Area,
     ) -> ScanImage:
         image = self._sample.image[None].astype(np.float32)
-        return ScanImage(image, tuple(detectors), FIELD_NM, dwell_time_s)
+        return ScanImage(image, tuple(detectors), FIELD_NM, dwell_time_s, area)
 
     def _spectrum_at(
         self, position: ProbePosition, detector: str, exposure_s: float, *, lit: bool
