@@ -68,6 +68,7 @@ def bench(session: nox.Session) -> None:
         "step_time",
         "beam_share",
         "bridge_overhead",
+        "drift",
         "trap_sample",
         "operator_study",
         "dose",

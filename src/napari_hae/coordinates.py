@@ -68,7 +68,7 @@ class FieldFrame:
     def origin_nm(self) -> tuple[float, float]:
         """Where the centre of pixel (0, 0) lies; the `translate` of every layer."""
         height, width = self.pixel_nm
-        field_height, field_width = self._field_nm
+        field_height, field_width = self.field_nm
         top_nm, left_nm = self.area.top * field_height, self.area.left * field_width
         return top_nm + height / 2, left_nm + width / 2
 
@@ -98,7 +98,7 @@ class FieldFrame:
 
     def within(self, area: Area, pixel_nm: float) -> FieldFrame:
         """The frame of an area of the same field, with pixels of at most `pixel_nm`."""
-        height, width = self._field_nm
+        height, width = self.field_nm
         fov_nm = area.height * height, area.width * width
         rows, columns = (max(math.ceil(size / pixel_nm - 1e-9), 1) for size in fov_nm)
         return FieldFrame((rows, columns), fov_nm, area)
@@ -108,30 +108,30 @@ class FieldFrame:
 
         To the last bit `nm(position(row, column))`.
         """
-        (rows, columns), (height, width) = self.shape, self._field_nm
+        (rows, columns), (height, width) = self.shape, self.field_nm
         y = self.area.top + (np.arange(rows) + 0.5) / rows * self.area.height
         x = self.area.left + (np.arange(columns) + 0.5) / columns * self.area.width
         return (y * height)[:, None], (x * width)[None, :]
 
     def nm(self, position: ProbePosition) -> tuple[float, float]:
         """`(y, x)` of a probe position in nm."""
-        height, width = self._field_nm
+        height, width = self.field_nm
         return position.y * height, position.x * width
 
     def position_at(self, y_nm: float, x_nm: float) -> ProbePosition:
         """The probe position at `(y, x)` in nm; may lie outside the field of view."""
-        height, width = self._field_nm
+        height, width = self.field_nm
         return ProbePosition(x=x_nm / width, y=y_nm / height)
 
     @property
     def extent_nm(self) -> tuple[float, float, float, float]:
         """Left, right, bottom and top edge of the image in nm, as matplotlib has it."""
-        height, width = self._field_nm
+        height, width = self.field_nm
         area = self.area
         across = area.left * width, area.right * width
         return *across, area.bottom * height, area.top * height
 
     @property
-    def _field_nm(self) -> tuple[float, float]:
+    def field_nm(self) -> tuple[float, float]:
         """`(height, width)` of the whole field of view in nm."""
         return self.fov_nm[0] / self.area.height, self.fov_nm[1] / self.area.width

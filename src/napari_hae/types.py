@@ -253,9 +253,11 @@ class Proposal:
 class Measurement:
     """One measured spectrum with what is known about it.
 
-    `target` is NaN, and `usable` False, where the scalarizer found no value in the
-    spectrum; such a measurement is kept in the record and left out of training. `error`
-    is the standard deviation that the target is known to have, NaN where nothing is.
+    `x_nm` and `y_nm` lie on the sample, in the coordinates of the survey image,
+    wherever the beam had to be for it. `target` is NaN, and `usable` False, where the
+    scalarizer found no value in the spectrum; such a measurement is kept in the record
+    and left out of training. `error` is the standard deviation that the target is known
+    to have, NaN where nothing is.
     """
 
     proposal: Proposal
@@ -267,6 +269,9 @@ class Measurement:
     outcome: Outcome | None = None
     """What came of the prediction; None where there was none, or no target."""
     times: StepTimes | None = None
+    drift_nm: tuple[float, float] | None = None
+    """How far `(y, x)` the sample was taken to have moved, so that the beam was placed
+    there; None where its drift was not followed."""
 
     @property
     def step(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import EmitLoopError, Signal
 
+from napari_hae.experiment.drift import ImageAgain
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.regions.regions import Regions
 from napari_hae.types import Measurement, Proposal, ScanImage
@@ -52,6 +53,8 @@ class RunEvents:
     """Emits `(state)` when the run does something else."""
     survey_acquired = Signal(ScanImage)
     """Emits `(image)` when the survey image that the run rests on is stored."""
+    surveyed_again = Signal(ScanImage, ImageAgain)
+    """Emits `(image, taken)` when a survey image that was taken again is stored."""
     proposed = Signal(Proposal)
     """Emits `(proposal)` before it is measured or offered for approval."""
     refused = Signal(Proposal, str)

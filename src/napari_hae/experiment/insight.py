@@ -83,6 +83,8 @@ class Curves:
         Mean of the absolute one-step-ahead error over the last `WINDOW` predictions.
     shares
         Of the last `WINDOW` predictions, for each of `SHARES`.
+    drift_x_nm, drift_y_nm
+        How far the sample was taken to have drifted.
     """
 
     target: Array
@@ -96,6 +98,8 @@ class Curves:
     missed: Array
     running_error: Array
     shares: tuple[Array, ...]
+    drift_x_nm: Array
+    drift_y_nm: Array
 
 
 def curves(measurements: Sequence[Measurement], goal: Goal) -> Curves:
@@ -105,6 +109,7 @@ def curves(measurements: Sequence[Measurement], goal: Goal) -> Curves:
     outcomes = [m.outcome or _NO_OUTCOME for m in measurements]
     target = np.array([m.target for m in measurements], dtype=float)
     missed = np.array([o.missed for o in outcomes], dtype=float)
+    drifts = [m.drift_nm or (math.nan, math.nan) for m in measurements]
     deviations = np.abs([o.deviations for o in outcomes])
     return Curves(
         target=target,
@@ -118,6 +123,8 @@ def curves(measurements: Sequence[Measurement], goal: Goal) -> Curves:
         missed=missed,
         running_error=_running_mean(np.abs(missed)),
         shares=tuple(_running_share(deviations, share) for share in SHARES),
+        drift_x_nm=np.array([d[1] for d in drifts], dtype=float),
+        drift_y_nm=np.array([d[0] for d in drifts], dtype=float),
     )
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import time
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_hae.agent.scalarizers import BandScalarizer
-from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.choice import Choice, Dropped
+from napari_hae.experiment.choice import Choice
+from napari_hae.experiment.consent import Consent
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.exposures import Exposures, Judge
+from napari_hae.experiment.following import Following
+from napari_hae.experiment.in_force import InForce
 from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.record import FORMAT
 from napari_hae.experiment.resume import replay
 from napari_hae.experiment.steering import Steering
 from napari_hae.experiment.times import StepClock
 from napari_hae.experiment.watch import Watch
-from napari_hae.instruments.base import DoseExceeded, ForbiddenPosition
+from napari_hae.instruments.base import ForbiddenPosition
 from napari_hae.types import ChosenBy, Measurement
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from napari_hae.diagnostics import StepTimes
     from napari_hae.experiment.events import RunEvents
+    from napari_hae.experiment.field import Field
     from napari_hae.experiment.orders import HumanOrder
     from napari_hae.experiment.place_queue import PlaceQueue
     from napari_hae.experiment.record import Record
@@ -40,18 +43,30 @@ if TYPE_CHECKING:
     from napari_hae.types import PredictionMaps, Proposal, ScanImage, Spectrum
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A proposal that is being measured, and the field as it was when it began."""
+
+    proposal: Proposal
+    allowed: AllowedField
+    is_followed: bool
+
+
 class Loop:
     """Takes the steps of a run on the experiment's thread.
 
     Parameters
     ----------
-    allowed
-        Gives the newest snapshot of where the beam may go.
+    field
+        Where the beam may go, and where the sample is.
     agree
-        Given a proposal, blocks until a human agrees; False means veto, None that
-        something else was ordered in the meantime.
+        See `Consent`.
     may_go_on
         Whether the next step may begin at once, since nothing is ordered.
+    pause
+        Orders a pause.
+    is_fresh
+        Whether the survey image was taken just now.
     """
 
     def __init__(
@@ -63,49 +78,81 @@ class Loop:
         targets: Targets,
         settings: ExperimentSettings,
         survey: ScanImage,
-        allowed: Callable[[], AllowedField],
+        field: Field,
         agree: Callable[[Proposal], bool | None],
         may_go_on: Callable[[], bool],
+        pause: Callable[[], None],
         queue: PlaceQueue,
         past: StoredRun | None,
+        is_fresh: bool,
     ) -> None:
-        self.settings = settings
         self.proposal: Proposal | None = None
         """What is being measured, or was last."""
-        self._started_s = time.monotonic()
-        self._instrument = instrument
-        self._record = record
-        self._events = events
-        self._targets = targets
-        self._allowed = allowed
-        self._queue = queue
-        self._agree = agree
-        self._may_go_on = may_go_on
+        self._record, self._events, self._targets = record, events, targets
+        self._field = field
+        self._may_go_on, self._pause = may_go_on, pause
         self._exposures = Exposures(instrument)
         self._agent_s = 0.0
         self._clock, self._watch = StepClock(), Watch()
-        self._frame = FieldFrame.of(survey)
+        self._consent = Consent(
+            field=field,
+            queue=queue,
+            clock=self._clock,
+            agree=agree,
+            look_again=self.survey_if_due,
+            refuse=self._refuse,
+        )
+        self.following = Following(
+            instrument=instrument,
+            record=record,
+            events=events,
+            survey=survey,
+            field=field,
+            warn=self.warn,
+            is_fresh=is_fresh,
+            past=past,
+        )
         self._advisor = Advisor(survey, past.first_settings if past else settings)
         vetoed = past.vetoed if past else ()
-        self._choice = Choice(self._advisor, record, queue, allowed, vetoed)
-        if past is not None:
-            self._choice.prefer(past.regions.preference(self._frame))
+        self._choice = Choice(self._advisor, record, queue, field.allowed, vetoed)
+        self.in_force = InForce(
+            instrument=instrument,
+            record=record,
+            events=events,
+            targets=targets,
+            advisor=self._advisor,
+            choice=self._choice,
+            settings=settings,
+            completed=lambda new, old: self._steering.completed(new, old),
+            images_dose_e=lambda: self.following.dose_e,
+        )
         self._steering = Steering(
             record=record,
             targets=targets,
             queue=queue,
-            change_settings=lambda new, who: self.change_settings(new, who=who),
-            retarget=self._retarget_at_once,
+            change_settings=lambda new, who: self.in_force.change(new, who=who),
+            retarget=self.in_force.retarget_at_once,
+            survey_again=self._survey_as_asked,
         )
         if past is not None:
-            replay(past, self._advisor)
-            targets.restore(past)
-            self._choice.visit(
-                (m.proposal.row, m.proposal.column) for m in past.measurements
-            )
-            self._watch.catch_up(past.measurements, settings)
-            if past.format < FORMAT:
-                self._retarget()
+            self._take_up(past)
+
+    def _take_up(self, past: StoredRun) -> None:
+        """Go on as the stored run would have."""
+        self._choice.prefer(past.regions.preference(past.frame))
+        replay(past, self._advisor)
+        self._targets.restore(past)
+        self._choice.visit(
+            (m.proposal.row, m.proposal.column) for m in past.measurements
+        )
+        self._watch.catch_up(past.measurements, self.settings)
+        if past.format < FORMAT:
+            self.in_force.retarget()
+
+    @property
+    def settings(self) -> ExperimentSettings:
+        """The settings in force."""
+        return self.in_force.settings
 
     @property
     def maps(self) -> PredictionMaps | None:
@@ -129,27 +176,9 @@ class Loop:
             self._record.maps(self.maps, self.step)
         self._advisor.close()
 
-    def limit_dose(self) -> None:
-        """Give the gate what is left of the dose budget."""
-        budget_e = self.settings.budget.dose_e
-        if budget_e is not None:
-            budget_e -= self._targets.dose_e
-            if budget_e <= 0:
-                raise DoseExceeded("the dose budget is used up")
-        self._instrument.set_dose_budget(budget_e)
-
-    def spent_budget(self) -> str:
-        """Which limit of the budget is reached, in words; empty if none is."""
-        budget = self.settings.budget
-        if self.step >= budget.steps:
-            return f"{self.step} of {budget.steps} steps are done"
-        if self._is_time_over():
-            return f"the time budget of {budget.time_s:g} s is used up"
-        return ""
-
     def change_regions(self, regions: Regions) -> None:
         """Let the agent's mask and preference follow new regions from now on."""
-        self._choice.prefer(regions.preference(self._frame))
+        self._choice.prefer(regions.preference(self._field.allowed().frame))
         self._record.regions(self.step, regions)
         emit(self._events.regions_changed, self.step, regions)
 
@@ -157,36 +186,30 @@ class Loop:
         """Carry out what a person ordered."""
         self._steering.obey(order, self.settings)
 
-    def change_settings(
-        self, new: ExperimentSettings, *, who: str, why: str = ""
-    ) -> None:
-        """Put new settings in force: targets recomputed, the agent told."""
-        old = self.settings
-        scalarizer = self._steering.completed(new.scalarizer, old.scalarizer)
-        acquisition = new.acquisition.begun(old.acquisition, self.step)
-        new = new.replaced(scalarizer=scalarizer, acquisition=acquisition)
-        self.settings = new
-        before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-        changes = {
-            section: (before[section], after[section])
-            for section in before
-            if before[section] != after[section]
-        }
-        if not changes:
-            return
-        of_agent = {"model", "acquisition", "goal", "scalarizer", "moves"}
-        concerns_agent = of_agent & changes.keys()
-        if concerns_agent | ({"loop"} & changes.keys()):
-            self._choice.drop_ahead(Dropped.SETTINGS)
-        self._record.settings(self.step, changes, who=who, why=why)
-        self._advisor.reschedule(new)
-        if concerns_agent:
-            self._advisor.configure(new)
-        if "scalarizer" in changes:
-            self._retarget()
-        if {"budget", "measurement"} & changes.keys():
-            self.limit_dose()
-        emit(self._events.settings_changed, self.step, new)
+    def survey_if_due(self) -> bool:
+        """Take the survey image again if it is time; False if the run is to pause.
+
+        Raises
+        ------
+        InstrumentError
+            If the instrument fails, or the dose does not suffice.
+        """
+        wanted = self.settings.drift
+        if not self.following.is_due(self.step, wanted):
+            return True
+        is_found = self.following.survey_again(self.step, wanted)
+        if is_found or not wanted.pause:
+            return True
+        self._pause()
+        return False
+
+    def _survey_as_asked(self, why: str) -> None:
+        wanted = self.settings.drift
+        is_found = self.following.survey_again(
+            self.step, wanted, is_asked=True, why=why
+        )
+        if not is_found and wanted.pause:
+            self._pause()
 
     def take_steps(self) -> None:
         """Measure what the agent proposes and nobody refuses: one position at least.
@@ -203,17 +226,19 @@ class Loop:
             position.
         """
         with self._clock.going():
-            self._decide_band(self.step)
+            self.in_force.decide_band(self.step)
             self._take_steps(self._begin(self.step))
 
-    def _take_steps(self, proposal: Proposal | None) -> None:
-        while proposal is not None:
+    def _take_steps(self, begun: Begun | None) -> None:
+        while begun is not None:
+            proposal = begun.proposal
             self._look_ahead(proposal.step)
             try:
                 spectrum = self._exposures.wait()
             except ForbiddenPosition as error:
                 self._refuse(proposal, str(error))
                 return
+            self.following.exposed(spectrum.exposure_s)
             times = self._clock.times(
                 self._exposures.interval, self._agent_s, self._record.disk_s
             )
@@ -221,21 +246,23 @@ class Loop:
             try:
                 following = self._begin_next(proposal.step + 1)
             finally:
-                self._keep(proposal, spectrum, times)
-            proposal = following
+                self._keep(begun, spectrum, times)
+            begun = following
 
-    def _begin(self, step: int) -> Proposal | None:
+    def _begin(self, step: int) -> Begun | None:
         """Begin to measure what the agent proposes for a step; None if refused."""
+        self.following.move()
         proposal = self.proposal = self._choice.proposal(step, self.settings)
         self._agent_s = self._advisor.took_s
         emit(self._events.proposed, proposal)
-        if not self._is_agreed(proposal):
+        if not self._consent.is_given(proposal, asks=self.settings.loop.approve):
             return None
-        wanted = self.settings.measurement
-        self._exposures.begin(proposal.position, wanted, self._judge(proposal))
-        return proposal
+        allowed, wanted = self._field.allowed(), self.settings.measurement
+        position = allowed.position(proposal.position)
+        self._exposures.begin(position, wanted, self._judge(proposal))
+        return Begun(proposal, allowed, self.following.drift.is_followed)
 
-    def _begin_next(self, step: int) -> Proposal | None:
+    def _begin_next(self, step: int) -> Begun | None:
         """Begin with a step whose predecessor is not recorded yet, if that may be."""
         if (
             self.settings.loop.approve
@@ -243,7 +270,8 @@ class Loop:
             or step >= self.settings.budget.steps
             or not self._choice.is_known(step, self.settings)
             or not self._may_go_on()
-            or self._is_time_over()
+            or self.following.is_due(step, self.settings.drift)
+            or self.in_force.is_time_over()
         ):
             return None
         return self._begin(step)
@@ -256,36 +284,19 @@ class Loop:
         goal = self.settings.goal
         return Judge(self._targets.scalarizer, goal, goal.best(self._targets.values))
 
-    def _is_time_over(self) -> bool:
-        time_s = self.settings.budget.time_s
-        return time_s is not None and time.monotonic() - self._started_s >= time_s
-
-    def _is_agreed(self, proposal: Proposal) -> bool:
-        """Whether a proposal may be measured; refuses it if not."""
-        if (reason := self._allowed().refusal(proposal.position)) is not None:
-            self._refuse(proposal, f"{proposal.position} {reason}")
-            return False
-        if not self.settings.loop.approve or proposal.chosen_by is not ChosenBy.AGENT:
-            return True
-        with self._clock.asking():
-            agreed = self._agree(proposal)
-        if agreed is False:
-            self._refuse(proposal, "vetoed by you", keep_out=True)
-        elif agreed is None:
-            other = "another place was taken" if self._queue.pixels else ""
-            why = other or "something was changed while it waited"
-            self._refuse(proposal, why)
-        return bool(agreed)
-
-    def _keep(self, proposal: Proposal, spectrum: Spectrum, times: StepTimes) -> None:
+    def _keep(self, begun: Begun, spectrum: Spectrum, times: StepTimes) -> None:
         """Record a spectrum, and let everybody know."""
-        y_nm, x_nm = self._frame.nm(spectrum.position)
-        nan = float("nan")
-        measurement = with_outcome(
-            self._targets.score(
-                Measurement(proposal, spectrum, nan, x_nm=x_nm, y_nm=y_nm, times=times)
-            )
+        y_nm, x_nm = begun.allowed.on_sample_nm(spectrum.position)
+        unscored = Measurement(
+            begun.proposal,
+            spectrum,
+            target=math.nan,
+            x_nm=x_nm,
+            y_nm=y_nm,
+            times=times,
+            drift_nm=begun.allowed.drift_nm if begun.is_followed else None,
         )
+        measurement = with_outcome(self._targets.score(unscored))
         self._record.measurement(measurement)
         self._targets.add(measurement)
         self._advisor.learn(measurement)
@@ -312,42 +323,9 @@ class Loop:
     def _look_ahead(self, step: int) -> None:
         """Begin to compute what comes after a step."""
         if self.settings.loop.lookahead and step + 1 < self.settings.budget.steps:
-            self._decide_band(step + 1)
+            self.in_force.decide_band(step + 1)
             self._choice.look_ahead(step, self.settings)
 
-    def _refuse(
-        self, proposal: Proposal, reason: str, *, keep_out: bool = False
-    ) -> None:
+    def _refuse(self, proposal: Proposal, reason: str, keep_out: bool = False) -> None:
         self._choice.withdraw(proposal, reason, keep_out=keep_out)
         emit(self._events.refused, proposal, reason)
-
-    def _decide_band(self, step: int) -> None:
-        """Choose the band from the initial design's spectra, where none was set."""
-        scalarizer = self._targets.scalarizer
-        undecided = self._targets.is_undecided and step >= self.settings.initial.points
-        if undecided and isinstance(scalarizer, BandScalarizer) and self.step:
-            self.take_band(*self._targets.chosen_band_ev(), who="automatic")
-
-    def take_band(self, low_ev: float, high_ev: float, *, who: str) -> None:
-        """Put a band in force."""
-        scalarizer = self._targets.scalarizer
-        assert isinstance(scalarizer, BandScalarizer)
-        banded = scalarizer.with_band(low_ev, high_ev)
-        new = self.settings.model_copy(update={"scalarizer": banded})
-        self.change_settings(new, who=who)
-
-    def _retarget_at_once(self) -> None:
-        """Score everything again, and let the agent choose anew."""
-        self._choice.drop_ahead(Dropped.DISCARDED)
-        self._retarget()
-
-    def _retarget(self) -> None:
-        self._targets.rescore(self.settings.scalarizer)
-        targets, errors = self._targets.values, self._targets.errors
-        if not targets:
-            return
-        best = self.settings.goal.best(targets)
-        best_step = targets.index(best) if best in targets else None
-        self._record.targets(targets, errors, best_step)
-        self._advisor.retarget(targets, errors)
-        emit(self._events.retargeted, tuple(targets))

@@ -42,4 +42,11 @@ class WentAlone:
     why: str = ""
 
 
-HumanOrder = QueueChanged | Voted | Discarded | WentAlone
+@dataclass(frozen=True)
+class SurveyAgain:
+    """The survey image is to be taken again."""
+
+    why: str = ""
+
+
+HumanOrder = QueueChanged | Voted | Discarded | WentAlone | SurveyAgain

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from napari_hae.experiment.drift import ImageAgain
     from napari_hae.experiment.events import FinishReason
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.regions.regions import Regions
@@ -123,6 +124,21 @@ class Record:
         )
         self._surveys += 1
 
+    @property
+    def surveys(self) -> int:
+        """How many survey images there are, those taken again included."""
+        return self._surveys
+
+    def image(self, image: ScanImage) -> None:
+        """Store a survey image that was taken again, before `survey_again` names it."""
+        with self._timed():
+            self._arrays.write_survey(self._surveys, image.data)
+        self._surveys += 1
+
+    def survey_again(self, taken: ImageAgain, *, why: str = "") -> None:
+        """Note that a survey image was taken again, and what came of it."""
+        self._write("survey_again", why=why, **taken.fields())
+
     def proposal(self, proposal: Proposal) -> None:
         """Note what the agent wants to measure, and why."""
         self._write(
@@ -169,6 +185,7 @@ class Record:
             energy_dispersion_ev=spectrum.energy.dispersion_ev,
             times=measurement.times.to_json() if measurement.times else None,
             **({"source": dict(source)} if source else {}),
+            **_placing(measurement),
         )
 
     def maps(self, maps: PredictionMaps, step: int) -> None:
@@ -277,6 +294,14 @@ class Record:
             yield
         finally:
             self.disk_s += time.perf_counter() - begin_s
+
+
+def _placing(measurement: Measurement) -> dict[str, Any]:
+    """Where the beam was, if that is not where the survey image shows the place."""
+    if measurement.drift_nm is None:
+        return {}
+    at = measurement.spectrum.position
+    return {"drift_nm": list(measurement.drift_nm), "beam": [at.x, at.y]}
 
 
 def named(path: Path) -> Path:

@@ -8,28 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hae.agent.experience import experience_for
 from napari_hae.agent.policy import Exhausted
-from napari_hae.coordinates import FieldFrame
-from napari_hae.experiment.controls import Controls, Order, Verdict
+from napari_hae.experiment.controls import Order, Verdict
 from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
+from napari_hae.experiment.field import Field
 from napari_hae.experiment.loop import Loop
-from napari_hae.experiment.orders import Discarded, QueueChanged, Voted
-from napari_hae.experiment.place_queue import PlaceQueue
+from napari_hae.experiment.steered import Steered
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
-from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
-    from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
@@ -43,12 +38,12 @@ class _Stopped(Exception):
     """Somebody ended the run."""
 
 
-class Runner:
+class Runner(Steered):
     """One run: owns the instrument on a thread of its own, and keeps the record.
 
     Every method may be called from any thread and returns at once, except `wait`. What
     is ordered takes effect at the next step's boundary; `abort` and `set_regions` reach
-    the gate at once.
+    the gate at once. What a person does in mid-run is in `Steered`.
 
     Parameters
     ----------
@@ -80,33 +75,23 @@ class Runner:
         past: StoredRun | None = None,
         attended: bool = False,
     ) -> None:
+        targets = Targets(settings.scalarizer)
+        super().__init__(instrument, targets, past.queue if past else ())
         self.events = RunEvents()
         self.record = record
-        self._instrument = instrument
         self._past = past
         self._attended = attended
         self._first_settings = settings
         self._survey = past.survey if past else survey
-        self._regions = (past.regions if past else regions) or Regions()
-        self._frame: FieldFrame | None = None
+        self._field = Field(
+            instrument, (past.regions if past else regions) or Regions()
+        )
         self._loop: Loop | None = None
-        self._targets = Targets(settings.scalarizer)
-        self._state = RunState.IDLE
-        self._controls = Controls()
-        self.queue = PlaceQueue(past.queue if past else ())
-        """The places that a person wants to be measured next; look, but change it by
-        `measure_next` and `reorder_queue`."""
-        self._regions_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.finish_reason: FinishReason | None = None
         """Why the run ended; None before."""
         self.finish_text = ""
         """More about it in words, or nothing."""
-
-    @property
-    def state(self) -> RunState:
-        """What the run is doing."""
-        return self._state
 
     @property
     def settings(self) -> ExperimentSettings:
@@ -160,76 +145,6 @@ class Runner:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def pause(self) -> None:
-        """Pause at the end of the step, with the beam blanked."""
-        self._controls.pause()
-
-    def resume(self) -> None:
-        """Go on after a pause."""
-        self._controls.resume()
-
-    def step(self) -> None:
-        """Take one step, and pause."""
-        self._controls.step()
-
-    def stop(self) -> None:
-        """End the run when the exposure that is running is done."""
-        self._controls.stop()
-
-    def abort(self) -> None:
-        """Blank at once, discard what is being measured, and end the run."""
-        self._controls.stop()
-        self._instrument.abort()
-
-    def approve(self) -> None:
-        """Say yes to the proposal that waits."""
-        self._controls.answer(Verdict.APPROVED)
-
-    def veto(self) -> None:
-        """Say no to the proposal that waits, and to its place for the whole run."""
-        self._controls.answer(Verdict.VETOED)
-
-    def take_instead(self, row: int, column: int) -> None:
-        """Measure another pixel in place of the proposal that waits."""
-        self.measure_next([(row, column)], first=True)
-
-    def go_alone(self, steps: int) -> None:
-        """Let the agent take so many steps without asking, that which waits too."""
-        waits = self._state is RunState.WAITING
-        self._controls.go_alone(steps - waits)
-        if waits:
-            self._controls.answer(Verdict.APPROVED)
-
-    def measure_next(
-        self, pixels: Iterable[tuple[int, int]], *, first: bool = False, why: str = ""
-    ) -> None:
-        """Have pixels of the survey image measured, before what the agent chooses."""
-        self.queue.add(pixels, first=first)
-        self._controls.do(QueueChanged(why))
-
-    def reorder_queue(self, pixels: Iterable[tuple[int, int]]) -> None:
-        """Keep these of the pixels that wait, in this order; none empties the queue."""
-        self.queue.replace(pixels)
-        self._controls.do(QueueChanged())
-
-    def vote(self, step: int, vote: Vote, *, why: str = "") -> None:
-        """Judge the spectrum of a step; a later vote replaces it."""
-        self._controls.do(Voted(step, vote, why))
-
-    def discard(self, step: int, *, is_discarded: bool = True, why: str = "") -> None:
-        """Leave a measurement out of training, or take it in again."""
-        self._controls.do(Discarded(step, is_discarded, why))
-
-    @property
-    def votes(self) -> Mapping[int, Vote]:
-        """What was voted so far, by step."""
-        return self._targets.votes
-
-    @property
-    def discarded(self) -> frozenset[int]:
-        """Steps whose measurements are left out of training."""
-        return self._targets.discarded
-
     def configure(self, settings: ExperimentSettings, *, why: str = "") -> None:
         """Replace the settings at the next boundary.
 
@@ -249,9 +164,7 @@ class Runner:
 
     def set_regions(self, regions: Regions) -> None:
         """Swap in new regions: at the gate at once, in the agent's mask next."""
-        with self._regions_lock:
-            self._regions = regions
-            self._guard()
+        self._field.set_regions(regions)
         self._controls.change(_REGIONS, regions)
 
     def _run(self) -> None:
@@ -281,29 +194,29 @@ class Runner:
         self._set_state(RunState.INITIALISING)
         self._instrument.rearm()
         wanted = self._first_settings.survey
+        is_fresh = self._survey is None
         survey = self._survey or acquire_survey(self._instrument, wanted)
         if self._past is None:
             self.record.survey(survey)
-        with self._regions_lock:
-            self._survey, self._frame = survey, FieldFrame.of(survey)
-            self._guard()
+        self._survey = survey
+        self._field.begin(survey)
         able = self._instrument.capabilities()
         detector = able.spectrum_detector(self._first_settings.measurement.detector)
         self._targets.energy = detector.energy
         self._targets.check(self._first_settings.scalarizer)
         experience_for(self._first_settings.model, len(survey.data))
-        loop = self._make_loop(survey)
+        loop = self._make_loop(survey, is_fresh=is_fresh)
         emit(self.events.survey_acquired, survey)
         if self._past is not None:
-            loop.change_settings(self._first_settings, who="resume")
-        elif self._regions.restricts or self._regions.soft:
-            loop.change_regions(self._regions)
+            loop.in_force.change(self._first_settings, who="resume")
+        elif self._field.regions.restricts or self._field.regions.soft:
+            loop.change_regions(self._field.regions)
         if self._targets.is_undecided and detector.suggested_band_ev is not None:
-            loop.take_band(*detector.suggested_band_ev, who="instrument")
-        loop.limit_dose()
+            loop.in_force.take_band(*detector.suggested_band_ev, who="instrument")
+        loop.in_force.limit_dose()
         return loop
 
-    def _make_loop(self, survey: ScanImage) -> Loop:
+    def _make_loop(self, survey: ScanImage, *, is_fresh: bool) -> Loop:
         past = self._past
         return Loop(
             instrument=self._instrument,
@@ -312,30 +225,25 @@ class Runner:
             targets=self._targets,
             settings=past.settings if past else self._first_settings,
             survey=survey,
-            allowed=self._allowed_field,
+            field=self._field,
             agree=self._agree,
             may_go_on=self._controls.is_free,
+            pause=self._controls.pause,
             queue=self.queue,
             past=past,
+            is_fresh=is_fresh,
         )
-
-    def _allowed_field(self) -> AllowedField:
-        assert self._frame is not None
-        return AllowedField(self._frame, self._regions)
-
-    def _guard(self) -> None:
-        if self._frame is not None:
-            self._instrument.set_constraint(self._allowed_field())
 
     def _take_steps(self, loop: Loop) -> tuple[FinishReason, str]:
         while True:
             self._boundary()
-            if text := loop.spent_budget():
+            if text := loop.in_force.spent_budget():
                 return FinishReason.COMPLETED, text
             try:
-                loop.take_steps()
+                if loop.survey_if_due():
+                    loop.take_steps()
             except Exhausted:
-                if not (self._attended and self._regions.restricts):
+                if not (self._attended and self._field.regions.restricts):
                     raise
                 # A person who is painting can still open new positions.
                 self._controls.pause()
@@ -366,7 +274,7 @@ class Runner:
             self._loop.change_regions(changes[_REGIONS][0])
         if _SETTINGS in changes:
             settings, why = changes[_SETTINGS]
-            self._loop.change_settings(settings, who="human", why=why)
+            self._loop.in_force.change(settings, who="human", why=why)
 
     def _agree(self, proposal: Proposal) -> bool | None:
         if self._controls.takes_alone():

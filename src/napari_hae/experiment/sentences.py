@@ -97,6 +97,18 @@ def _survey(entry: Entry) -> str:
     return text if area == WHOLE_FIELD else f"{text}, the part {area} of the field"
 
 
+@tells("survey_again")
+def _survey_again(entry: Entry) -> str:
+    what = "the fiducial region" if entry["is_fiducial"] else "the survey image"
+    text = f"{who(entry)} took {what} again"
+    if entry["refusal"]:
+        return f"{text}, but the sample was not found: {entry['refusal']}"
+    if entry["offset_nm"] is None:
+        return text
+    down, to_the_right = entry["offset_nm"]
+    return f"{text}: the sample has drifted to x {to_the_right:+.3g}, y {down:+.3g} nm"
+
+
 @tells("proposal")
 def _proposal(entry: Entry) -> str:
     text = f"{entry['chosen_by']} chose row {entry['row']}, column {entry['column']}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from napari_hae import plugins
 from napari_hae.agent.acquisition import AcquisitionFunction, LogExpectedImprovement
@@ -17,6 +17,7 @@ from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.agent.scalarizers import BandIntegral, Scalarizer
 from napari_hae.experiment.plans import AgentPlan, Plan
 from napari_hae.settings_base import Settings
+from napari_hae.types import Area
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,65 @@ class SurveySettings(Settings):
     more dose. Default 10 µs."""
 
 
+class DriftSettings(Settings):
+    """When the survey image is taken again, and what follows from it."""
+
+    every: int = Field(default=0, ge=0, title="Survey again every … steps")
+    """Take the survey image again every so many steps, at first more often: after 1, 2,
+    4, 8 … steps, and after half a minute in which nothing was measured. Costs the dose
+    of an image each time. Default 0: only when you ask for it."""
+    follow: bool = Field(default=True, title="Follow the drift")
+    """Find the sample in the images taken again, and place the beam where it is now;
+    positions, regions and maps stay those of the first image. Off: the images are kept
+    and shown, and nothing follows. Default on."""
+    fiducial: tuple[float, float, float, float] | None = Field(
+        default=None,
+        title="Fiducial region",
+        json_schema_extra={"empty": "the whole image"},
+    )
+    """Take a small frame of this part of the sample in place of the whole image: its
+    left, top, right and bottom edge in the first survey image, as fractions of the
+    field of view. It spares dose, and may be scanned where regions close the rest.
+    Default: the whole image."""
+    dwell_time_s: float | None = Field(
+        default=None,
+        gt=0,
+        title="Dwell time (s)",
+        json_schema_extra={"empty": "as the survey image"},
+    )
+    """Time the beam spends on each pixel of an image taken again, in s. Default: that
+    of the first survey image."""
+    largest_jump_nm: float | None = Field(
+        default=None,
+        gt=0,
+        title="Largest jump (nm)",
+        json_schema_extra={"empty": "a tenth of the field"},
+    )
+    """The sample is looked for so far from where it is expected, along each axis; what
+    is found at the edge of that, or not found, is not believed. Default: a tenth of the
+    smaller side of the field of view."""
+    warn_nm: float | None = Field(
+        default=None,
+        gt=0,
+        title="Warn above (nm)",
+        json_schema_extra={"empty": "a tenth of the field"},
+    )
+    """Warn when the sample has drifted farther than this. Default: a tenth of the
+    smaller side of the field of view."""
+    pause: bool = Field(default=False, title="Pause when it is lost")
+    """Pause the run when the sample is not found in an image taken again. Off: warn,
+    and go on from what was known. Default off."""
+
+    @field_validator("fiducial")
+    @classmethod
+    def _is_an_area(
+        cls, edges: tuple[float, float, float, float] | None
+    ) -> tuple[float, float, float, float] | None:
+        if edges is not None:
+            Area(*edges)
+        return edges
+
+
 class MeasurementSettings(Settings):
     """How a spectrum is acquired."""
 
@@ -93,8 +153,8 @@ class Budget(Settings):
     dose_e: float | None = Field(
         default=None, gt=0, title="Dose (e⁻)", json_schema_extra={"empty": "no limit"}
     )
-    """Electrons that the spectra may use together. The dose is booked before the beam
-    is on. Default: no limit."""
+    """Electrons that the spectra, and survey images taken again, may use together. The
+    dose is booked before the beam is on. Default: no limit."""
     time_s: float | None = Field(
         default=None, gt=0, title="Time (s)", json_schema_extra={"empty": "no limit"}
     )
@@ -132,6 +192,7 @@ class ExperimentSettings(Settings):
     plan: Plan = AgentPlan()
     loop: LoopSettings = LoopSettings()
     survey: SurveySettings = SurveySettings()
+    drift: DriftSettings = DriftSettings()
     measurement: MeasurementSettings = MeasurementSettings()
     budget: Budget = Budget()
     seed: int = Field(default=0, ge=0, title="Seed")

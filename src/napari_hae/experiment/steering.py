@@ -11,6 +11,7 @@ from napari_hae.experiment.orders import (
     Discarded,
     HumanOrder,
     QueueChanged,
+    SurveyAgain,
     Voted,
     WentAlone,
 )
@@ -35,6 +36,8 @@ class Steering:
         Puts settings in force; given them and who did it.
     retarget
         Scores all measurements again.
+    survey_again
+        Takes the survey image again; given why.
     """
 
     def __init__(
@@ -45,9 +48,11 @@ class Steering:
         queue: PlaceQueue,
         change_settings: Callable[[ExperimentSettings, str], None],
         retarget: Callable[[], None],
+        survey_again: Callable[[str], None],
     ) -> None:
         self._record, self._targets, self._queue = record, targets, queue
         self._change_settings, self._retarget = change_settings, retarget
+        self._survey_again = survey_again
 
     def obey(self, order: HumanOrder, settings: ExperimentSettings) -> None:
         """Carry out one order; what concerns a step not measured is ignored."""
@@ -57,6 +62,8 @@ class Steering:
                 self._record.queue(step, self._queue.pixels, why=why)
             case WentAlone(steps, why):
                 self._record.alone(step, steps, why=why)
+            case SurveyAgain(why):
+                self._survey_again(why)
             case Voted(of, vote, why) if of < step:
                 self._record.vote(step, of, vote, why=why)
                 self._targets.votes = {**self._targets.votes, of: vote}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hae.coordinates import FieldFrame
 from napari_hae.diagnostics import Insight, StepTimes
 from napari_hae.experiment.arrays import RunArrays
+from napari_hae.experiment.drift import ImageAgain
 from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.journal import Entry, read_journal
@@ -87,6 +88,8 @@ class StoredRun:
         Pixels `(row, column)` that a human kept out.
     queue
         Pixels that a human wants to be measured next, in order.
+    images_again
+        Survey images that were taken again, in order; see `image`.
     discarded
         Steps whose measurements are left out of training.
     votes
@@ -113,6 +116,7 @@ class StoredRun:
     regions: Regions
     vetoed: frozenset[tuple[int, int]]
     queue: tuple[tuple[int, int], ...]
+    images_again: tuple[ImageAgain, ...]
     discarded: frozenset[int]
     votes: Mapping[int, Vote]
     history: tuple[HistoryEvent, ...]
@@ -128,6 +132,10 @@ class StoredRun:
         if self.survey is None:
             raise NotARecord(f"{self.path} ended before it had a survey image")
         return FieldFrame.of(self.survey)
+
+    def image(self, index: int) -> NDArray[np.float32]:
+        """A survey image by its number, `(detectors, rows, columns)`."""
+        return RunArrays(self.path / ARRAYS, writable=False).survey(index)
 
     def latest_maps(self) -> PredictionMaps | None:
         """The last predicted maps that were stored."""
@@ -183,6 +191,7 @@ class _Reader:
         self._regions = Regions()
         self._vetoed: set[tuple[int, int]] = set()
         self._queue: list[tuple[int, int]] = []
+        self._images_again: list[ImageAgain] = []
         self._discarded: set[int] = set()
         self._votes: dict[int, Vote] = {}
         self._history: list[HistoryEvent] = []
@@ -211,6 +220,7 @@ class _Reader:
             regions=self._regions,
             vetoed=frozenset(self._vetoed),
             queue=tuple(self._queue),
+            images_again=tuple(self._images_again),
             discarded=frozenset(self._discarded),
             votes=self._votes,
             history=tuple(self._history),
@@ -248,6 +258,10 @@ class _Reader:
         )
         self._surveys += 1
 
+    def _on_survey_again(self, entry: Entry) -> None:
+        self._images_again.append(ImageAgain.from_entry(entry))
+        self._surveys = entry["index"] + 1
+
     def _on_proposal(self, entry: Entry) -> None:
         proposal = Proposal(
             step=entry["step"],
@@ -280,12 +294,13 @@ class _Reader:
         if proposal is None:
             raise NotARecord(f"{self._path}: a measurement without its proposal")
         counts: NDArray[np.float32] = self._arrays.spectrum(entry["step"])
+        beam, drift = entry.get("beam"), entry.get("drift_nm")
         offset_ev, step_ev = entry["energy_offset_ev"], entry["energy_dispersion_ev"]
         spectrum = Spectrum(
             counts=counts,
             energy=EnergyAxis(offset_ev, step_ev, len(counts)),
             detector=entry["detector"],
-            position=proposal.position,
+            position=ProbePosition(*beam) if beam else proposal.position,
             exposure_s=entry["exposure_s"],
             dose_e=_number(entry["dose_e"]),
         )
@@ -297,6 +312,7 @@ class _Reader:
             x_nm=entry["x_nm"],
             y_nm=entry["y_nm"],
             times=StepTimes(**entry["times"]) if entry.get("times") else None,
+            drift_nm=(drift[0], drift[1]) if drift else None,
         )
         measurement = with_outcome(measurement)
         self._measured.append(measurement)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _CARRIED = (
     "state_changed",
     "survey_acquired",
+    "surveyed_again",
     "refused",
     "retargeted",
     "settings_changed",
@@ -31,6 +32,8 @@ class RunBridge(QObject):
     """Emits a `RunState`."""
     survey_acquired = Signal(object)
     """Emits the `ScanImage` that the run rests on."""
+    surveyed_again = Signal(object, object)
+    """Emits the `ScanImage` that was taken again, and the `ImageAgain`."""
     refused = Signal(object, str)
     """Emits a `Proposal` and why it was not measured."""
     retargeted = Signal(object)

@@ -128,6 +128,28 @@ class LikelihoodPlot(StepPlot):
         self.line.setData(steps, values)
 
 
+class DriftPlot(StepPlot):
+    """How far the sample was taken to have drifted when each place was measured."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(
+            "No drift is followed. Survey again, now or every few steps.", parent
+        )
+        self._set_title(
+            f"{_mark('━', TARGET_COLOR)} to the right (x) &nbsp; "
+            f"{_mark('━', LARGEST_COLOR)} downwards (y)"
+        )
+        self.right, self.down = _line(self, TARGET_COLOR), _line(self, LARGEST_COLOR)
+        self.plot.setLabel("left", "Drift (nm)")
+
+    def show_curves(self, curves: Curves, unit: str) -> None:
+        """Show the drift, in nm whatever the target's unit."""
+        steps, (right, down) = _known(curves.drift_x_nm, curves.drift_y_nm)
+        self._show(something=bool(len(steps)))
+        self.right.setData(steps, right)
+        self.down.setData(steps, down)
+
+
 class TimesPlot(StepPlot):
     """Where the time of each step went: the beam's stacked, others' as lines."""
 

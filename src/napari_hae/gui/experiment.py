@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 from napari_hae import plugins
 from napari_hae.gui.back import BackRow
 from napari_hae.gui.earlier_run import LearnButton
+from napari_hae.gui.fiducial import FiducialChoice
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.image_here import ImageHere
 from napari_hae.gui.plan_choice import PlanChoice
@@ -53,6 +54,7 @@ class ExperimentDock(Dock):
             "initial",
             "loop",
             "measurement",
+            "drift",
             "budget",
             "model",
         ):
@@ -65,6 +67,7 @@ class ExperimentDock(Dock):
         self.back = BackRow(session)
         self.regions = RegionChoice(session)
         self.plan = PlanChoice(session)
+        self.fiducial = FiducialChoice(session)
         self.queue = QueuePanel(session)
         self.image_here = ImageHere(session)
         self.reason = QLineEdit()
@@ -88,6 +91,7 @@ class ExperimentDock(Dock):
             section("Measure next", self.queue),
             section("Finer image", self.image_here, expanded=False),
             section("Measurement", forms["measurement"]),
+            section("Survey again", forms["drift"], self.fiducial, expanded=False),
             section("Budget", forms["budget"]),
             section("Initial design", forms["initial"], expanded=False),
             section("Loop", forms["loop"], expanded=False),

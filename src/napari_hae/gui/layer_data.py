@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_hae.experiment.drift import ImageAgain
     from napari_hae.types import (
         Measurement,
         PredictionMaps,
@@ -52,6 +53,7 @@ class Role(StrEnum):
 
     OVERVIEW = "overview"
     SURVEY = "survey"
+    SURVEY_AGAIN = "survey again"
     DOSE = "dose"
     STD = "standard deviation"
     ACQUISITION = "acquisition function"
@@ -126,6 +128,26 @@ def overview_metadata(area: Area) -> dict[str, Any]:
 def overview_area(metadata: Mapping[str, Any]) -> Area:
     """Where in the field such a layer lies."""
     return Area(*metadata[METADATA_KEY]["area"])
+
+
+def survey_again_data(image: ScanImage, taken: ImageAgain) -> LayerData:
+    """An Image layer of the first detector, moved to where the sample was before.
+
+    Where it was not found, the image lies where it was scanned.
+    """
+    frame = FieldFrame.of(image)
+    keywords = common(frame, Role.SURVEY_AGAIN, step=str(taken.step))
+    keywords["translate"] = tuple(np.subtract(frame.origin_nm, taken.offset_nm or 0))
+    return (
+        image.data[0],
+        {
+            **keywords,
+            "name": "Survey again",
+            "colormap": "gray",
+            "contrast_limits": limits_of(image.data[0]) or (0.0, 1.0),
+        },
+        "image",
+    )
 
 
 def map_data(

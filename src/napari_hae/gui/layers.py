@@ -28,6 +28,7 @@ from napari_hae.gui.layer_data import (
     pixels,
     runner_up_data,
     selection_data,
+    survey_again_data,
     survey_data,
     trajectory_data,
 )
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_hae.experiment.drift import ImageAgain
     from napari_hae.types import (
         Area,
         Measurement,
@@ -53,6 +55,7 @@ __all__ = ["FieldLayers", "Role", "find_layer", "insert_layer", "role_of"]
 Update = Callable[[], object]
 
 RUN_ROLES = (
+    Role.SURVEY_AGAIN,
     Role.DOSE,
     *MAP_STYLES,
     Role.TRAJECTORY,
@@ -157,6 +160,14 @@ class FieldLayers:
         for layer in [x for x in self._viewer.layers if role_of(x) is Role.OVERVIEW]:
             if not overview_area(layer.metadata).covers(area):
                 self._viewer.layers.remove(layer)
+
+    def show_survey_again(self, image: ScanImage, taken: ImageAgain) -> None:
+        """Show an image that was taken again, above the first one, which stays."""
+        new = survey_again_data(image, taken)
+        layer = find_layer(self._viewer, Role.SURVEY_AGAIN, "image")
+        if layer is not None and layer.data.shape != new[0].shape:
+            self._viewer.layers.remove(layer)
+        self._put_image(new, limits_of(new[0]))
 
     def show_maps(self, maps: PredictionMaps) -> None:
         """Show new maps; limits of mean and standard deviation only ever widen."""

@@ -10,6 +10,7 @@ from napari_hae.experiment.insight import curves
 from napari_hae.experiment.sentences import is_intervention, sentence
 from napari_hae.gui.curves import (
     CalibrationPlot,
+    DriftPlot,
     ErrorPlot,
     LikelihoodPlot,
     UncertaintyPlot,
@@ -37,6 +38,7 @@ class LearningPanel(LazyPanel):
             "One-step-ahead error": ErrorPlot(),
             "Calibration": CalibrationPlot(),
             "Marginal likelihood": LikelihoodPlot(),
+            "Drift": DriftPlot(),
         }
         self.choice = QComboBox()
         self.choice.addItems(list(self.plots))
@@ -45,7 +47,8 @@ class LearningPanel(LazyPanel):
             "Which curve to show.\n"
             "Uncertainty: of all that may still be measured.\n"
             "Error and calibration: each place as predicted just before it was "
-            "measured, against what was measured."
+            "measured, against what was measured.\n"
+            "Drift: where the beam followed the sample to."
         )
         self._stack = QStackedWidget()
         for plot in self.plots.values():

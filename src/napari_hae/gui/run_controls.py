@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.gui.beam import BeamLine
+from napari_hae.gui.drift import DriftLine
 from napari_hae.gui.sentences import Problem, Sentence
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ class RunControls(QWidget):
             "ABORT",
             f"Blank the beam at once and end the run. Key: {ABORT_KEY}.",
         )
+        self.drift = DriftLine(session)
+        self.survey_again = _button(
+            "Survey again",
+            "Take the survey image again after the step, or now while paused. How, and "
+            "what follows, is set in the section of this name.",
+        )
         self.approve = _button("Approve", "Measure at the ring.")
         self.veto = _button("Veto", "Do not measure there, in the whole run.")
         self.alone = _button("Go on for", "Let the agent take steps without asking.")
@@ -75,6 +82,10 @@ class RunControls(QWidget):
         row = (self.start, self.pause, self.step, self.stop, self.abort)
         for column, button in enumerate(row):
             buttons.addWidget(button, 0, column)
+        surveys = QHBoxLayout()
+        surveys.addWidget(self.survey_again)
+        surveys.addWidget(self.drift, 1)
+        surveys.addStretch()
         self.abort.setStyleSheet("font-weight: bold; color: #ff6b61;")
         self._question = QWidget()
         answers = QHBoxLayout(self._question)
@@ -92,6 +103,7 @@ class RunControls(QWidget):
         layout.addWidget(self.beam)
         layout.addWidget(self.progress)
         layout.addLayout(buttons)
+        layout.addLayout(surveys)
         layout.addWidget(self._question)
         layout.addWidget(self.message)
         layout.addWidget(self.problem)
@@ -103,6 +115,7 @@ class RunControls(QWidget):
         self.step.clicked.connect(session.step)
         self.stop.clicked.connect(session.stop)
         self.abort.clicked.connect(session.abort)
+        self.survey_again.clicked.connect(session.survey_again)
         self.approve.clicked.connect(session.approve)
         self.veto.clicked.connect(session.veto)
         self.alone.clicked.connect(self._on_alone)
@@ -138,6 +151,8 @@ class RunControls(QWidget):
         self.pause.setEnabled(running and state is not RunState.FINISHING)
         self.step.setEnabled(session.is_connected and (paused or not running))
         self.stop.setEnabled(running)
+        goes = state in (RunState.RUNNING, RunState.PAUSED, RunState.WAITING)
+        self.survey_again.setEnabled(running and goes)
         self._question.setVisible(state is RunState.WAITING)
         # The ring that is seen is the one that is asked about, or nobody can answer.
         is_seen = session.live.shown_step is None

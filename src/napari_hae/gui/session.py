@@ -101,6 +101,7 @@ class Session(QObject):
         self.watcher.refused.connect(self.said)
         self._bridge.state_changed.connect(self._on_state)
         self._bridge.survey_acquired.connect(self.show_survey)
+        self._bridge.surveyed_again.connect(self.layers.show_survey_again)
         self._bridge.refused.connect(self._on_refused)
         self._bridge.retargeted.connect(self.live.show_targets)
         self._bridge.settings_changed.connect(self._on_settings_in_force)
@@ -288,6 +289,11 @@ class Session(QObject):
         if self.runner is not None:
             why = self.take_reason()
             self.runner.discard(step, is_discarded=is_discarded, why=why)
+
+    def survey_again(self) -> None:
+        """Take the survey image again while a run goes, and find the sample in it."""
+        if self.runner is not None:
+            self.runner.survey_again(why=self.take_reason())
 
     def go_alone(self, steps: int) -> None:
         """Let the agent take so many steps without asking."""

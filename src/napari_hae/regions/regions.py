@@ -9,7 +9,7 @@ makes of a region: grown, shrunk, or its edges only.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -287,15 +287,33 @@ class Regions:
     def _preferences(self) -> dict[FieldFrame, NDArray[np.float64]]:
         return {}
 
+    @cached_property
+    def _grown(self) -> dict[float, Regions]:
+        return {}
+
     def _mask(self, frame: FieldFrame) -> NDArray[np.bool_]:
-        y, x = frame.centres_nm()
+        return self.are_open(*frame.centres_nm())
+
+    def are_open(self, y_nm: ArrayLike, x_nm: ArrayLike) -> NDArray[np.bool_]:
+        """Where `allows` gives None; broadcasts `y_nm` and `x_nm`, all finite."""
+        y, x = np.asarray(y_nm, dtype=float), np.asarray(x_nm, dtype=float)
         drawn = _in_force(self.interest)
-        allowed = np.full(frame.shape, not drawn, dtype=np.bool_)
+        shape = np.broadcast_shapes(y.shape, x.shape)
+        allowed = np.full(shape, not drawn, dtype=np.bool_)
         for region in drawn:
             allowed |= region.contains(y, x, edge=False)
         for region in _in_force(self.forbidden):
             allowed &= ~region.contains(y, x)
         return allowed
+
+    def with_margin(self, margin_nm: float) -> Regions:
+        """The same with every forbidden zone grown, where a place is not sure."""
+        if not (margin_nm and _in_force(self.forbidden)):
+            return self
+        if margin_nm not in self._grown:
+            grown = tuple(_grown(each, margin_nm) for each in self.forbidden)
+            self._grown[margin_nm] = replace(self, forbidden=grown)
+        return self._grown[margin_nm]
 
     def to_json(self) -> dict[str, Any]:
         """All regions as JSON values, without loss."""
@@ -326,6 +344,12 @@ def _check_not_smaller(zone: AdjustedRegion) -> None:
         raise ValueError(
             f"the forbidden zone {zone.name!r} cannot be its edges only: {instead}"
         )
+
+
+def _grown(zone: Region, margin_nm: float) -> Region:
+    if isinstance(zone, AdjustedRegion):
+        return replace(zone, grow_nm=zone.grow_nm + margin_nm)
+    return AdjustedRegion(zone, margin_nm)
 
 
 def _in_force(regions: tuple[Region, ...]) -> list[Region]:

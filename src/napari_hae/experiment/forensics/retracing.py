@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_hae.agent.policy import Exhausted, Policy
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.forensics.timeline import is_human, settings_changes
+from napari_hae.experiment.forensics.timeline import UNMOVED, is_human, settings_changes
 from napari_hae.experiment.resume import replay
 from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.types import ChosenBy
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_hae.experiment.forensics.timeline import Decision, Pixel, Timeline
+    from napari_hae.experiment.forensics.timeline import (
+        Decision,
+        Moved,
+        Pixel,
+        Timeline,
+    )
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.regions.regions import Regions
@@ -56,15 +61,19 @@ class Grounds:
 
     def __init__(self, run: StoredRun, among: NDArray[np.bool_] | None = None) -> None:
         self._frame, self._among = run.frame, among
-        self._newest: tuple[Regions, Ground] | None = None
+        self._newest: tuple[Regions, Moved, Ground] | None = None
 
-    def of(self, regions: Regions, vetoed: frozenset[Pixel]) -> Ground:
-        """The ground under regions and vetoes."""
-        if self._newest is None or self._newest[0] is not regions:
-            mask = AllowedField(self._frame, regions).mask()
+    def of(
+        self, regions: Regions, vetoed: frozenset[Pixel], moved: Moved = UNMOVED
+    ) -> Ground:
+        """The ground under regions and vetoes, on a sample that has moved."""
+        if self._newest is None or self._newest[:2] != (regions, moved):
+            drift_nm, margin_nm = moved
+            grown = regions.with_margin(margin_nm)
+            mask = AllowedField(self._frame, grown, drift_nm).mask()
             ground = Ground(mask, regions.preference(self._frame))
-            self._newest = regions, ground
-        newest = self._newest[1]
+            self._newest = regions, moved, ground
+        newest = self._newest[2]
         allowed = newest.allowed.copy()
         for pixel in vetoed:
             allowed[pixel] = False
@@ -150,7 +159,7 @@ class Retracing(Advisor):
         if decision.proposal.chosen_by not in (ChosenBy.AGENT, ChosenBy.INITIAL):
             policy = copy.deepcopy(policy)
         pending = [self._pixels[number] for number in decision.pending]
-        ground = self._grounds.of(decision.regions, decision.vetoed)
+        ground = self._grounds.of(decision.regions, decision.vetoed, decision.moved)
         # On the worker: it computes with as many threads as in the run, so that not
         # even rounding differs.
         return self._worker.submit(ask, policy, decision, pending, ground).result()
@@ -227,7 +236,7 @@ class Shadowed(Retracing):
         _teach(shadow, measured, decision.proposal.known)
         deed = self._timeline.deeds[number]
         pending = [self._pixels[each] for each in decision.pending]
-        ground = self._grounds.of(deed.regions, deed.vetoed)
+        ground = self._grounds.of(deed.regions, deed.vetoed, decision.moved)
         asked = self._worker.submit(ask, shadow, decision, pending, ground)
         self._on_shadow(number, asked.result()[0])
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_hae.experiment.choice import Dropped
+from napari_hae.experiment.drift import Drift, ImageAgain
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import JOURNAL
 from napari_hae.experiment.stored import SettingsChange
@@ -13,15 +14,21 @@ from napari_hae.regions.regions import Regions
 from napari_hae.types import ChosenBy, Proposal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_hae.experiment.stored import StoredRun
 
 Pixel = tuple[int, int]
 
+Moved = tuple[tuple[float, float], float]
+"""How far the sample has drifted, `(y, x)` in nm, and to within what margin in nm."""
+UNMOVED: Moved = ((0.0, 0.0), 0.0)
+
 _DROPPED = tuple(Dropped)
 """Why the loop drops what was computed ahead and never begun: that was no attempt."""
 _OF_THE_RUN = {
-    *("start", "survey", "proposal", "measurement", "maps", "targets", "warning"),
-    *("refusal", "resume", "end"),
+    *("start", "survey", "survey_again", "proposal", "measurement", "maps"),
+    *("targets", "warning", "refusal", "resume", "end"),
 }
 """What a run writes into its journal by itself."""
 _NOT_HUMAN = {"automatic", "instrument", "resume", "agent"}
@@ -38,6 +45,8 @@ class Decision:
     regions, vetoed
         In force when it was made, which is earlier than when it was journalled if it
         was computed ahead.
+    moved
+        How far the sample was taken to have drifted then.
     pending
         The numbers of earlier decisions that were under way then.
     is_refused
@@ -49,6 +58,7 @@ class Decision:
     attempt: int
     regions: Regions
     vetoed: frozenset[Pixel]
+    moved: Moved
     pending: tuple[int, ...]
     is_refused: bool
 
@@ -117,6 +127,7 @@ def timeline_of(run: StoredRun) -> Timeline:
     entries = read_journal(run.path / JOURNAL)
     raw, states = _decisions(run, entries)
     made_at = [_made_at(each, raw[:number]) for number, each in enumerate(raw)]
+    moved = _moves(run, entries)
     decisions = []
     for number, (each, source) in enumerate(zip(raw, made_at, strict=True)):
         pending = tuple(
@@ -131,6 +142,7 @@ def timeline_of(run: StoredRun) -> Timeline:
                 each.proposal,
                 each.attempt,
                 *states[source.place],
+                moved(each, source),
                 pending,
                 each.refused_at is not None,
             )
@@ -196,6 +208,31 @@ def _made_at(decision: _Raw, earlier: list[_Raw]) -> _Raw:
             if other.proposal.step == known:
                 return other
     return decision
+
+
+def _moves(run: StoredRun, entries: list[Entry]) -> Callable[[_Raw, _Raw], Moved]:
+    """Tells where the sample was taken to be when a decision was made at another's."""
+    images = [
+        (place, ImageAgain.from_entry(entry))
+        for place, entry in enumerate(entries)
+        if entry["event"] == "survey_again"
+    ]
+    if run.survey is None or not images:
+        return lambda decision, source: UNMOVED
+    exposed_s = [0.0]
+    for measurement in run.measurements:
+        exposed_s.append(exposed_s[-1] + measurement.spectrum.exposure_s)
+    first, pixel_nm = Drift.after(run.survey), max(run.frame.pixel_nm)
+
+    def moved(decision: _Raw, source: _Raw) -> Moved:
+        step, drift = source.proposal.step, first
+        for place, taken in images:
+            if taken.step <= step and place < decision.place:
+                drift = taken.added_to(drift)
+        time_s = exposed_s[step] + drift.scanned_s
+        return drift.at(time_s), drift.margin_nm(time_s, pixel_nm)
+
+    return moved
 
 
 def _deeds(

@@ -1,0 +1,231 @@
+"""Where the sample has drifted to, from the images in which it was found again.
+
+Sample coordinates are those of the first survey image. All else in the experiment stays
+in them; only the beam is placed where the sample is now.
+
+Time is counted in seconds of exposing and scanning, as far as the record knows of them:
+then the same run gives the same positions whenever it is repeated. Pauses are not
+counted, and end what was known of the drift's speed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_hae.experiment.journal import Entry
+    from napari_hae.types import ScanImage
+
+Offset = tuple[float, float]
+"""`(y, x)` in nm."""
+
+RECENT = 4
+"""The speed is that of a straight line through so many of the last estimates."""
+LAST_MISSES = 3
+"""How fast an estimate ages follows from so many of the last ones."""
+ERROR_PX = 1.0
+"""What an estimate may be off by when it is new, jitter and distortion included."""
+FINENESS = 2
+"""Margins are whole parts of a pixel, so many to one, so that few are computed."""
+
+
+def scan_s(image: ScanImage) -> float:
+    """How long an image took to scan."""
+    return image.dwell_time_s * image.shape[0] * image.shape[1]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Where the sample was found.
+
+    Attributes
+    ----------
+    at_s
+        When, in seconds of exposing and scanning.
+    offset_nm
+        How far it had moved since the first survey image.
+    miss_nm_per_s
+        How far from where it was expected, for each second since the estimate before.
+    after_s
+        How long after the estimate before.
+    """
+
+    at_s: float
+    offset_nm: Offset
+    miss_nm_per_s: float = 0.0
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What is known of the drift; an immutable snapshot.
+
+    Attributes
+    ----------
+    survey_s
+        When the first survey image was taken, on the clock that began at its end.
+    estimates
+        Those that the speed follows from, in order; none before one was made.
+    scanned_s
+        How long images have been scanned again, in all.
+    """
+
+    survey_s: float = 0.0
+    estimates: tuple[Estimate, ...] = ()
+    scanned_s: float = 0.0
+
+    @classmethod
+    def after(cls, survey: ScanImage) -> Drift:
+        """What is known when the first survey image was taken just now."""
+        return cls(-scan_s(survey) / 2)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether the sample was found again at least once."""
+        return bool(self.estimates)
+
+    @property
+    def offset_nm(self) -> Offset:
+        """Where the sample was found last."""
+        return self.estimates[-1].offset_nm if self.estimates else (0.0, 0.0)
+
+    def scanned(self, scan_s: float) -> Drift:
+        """The same after an image was taken again."""
+        return replace(self, scanned_s=self.scanned_s + scan_s)
+
+    def found(self, at_s: float, offset_nm: Offset, *, is_anew: bool) -> Drift:
+        """What is known after the sample was found at a time."""
+        if is_anew:
+            # It may go on as fast as it was before.
+            first = Estimate(at_s, offset_nm, math.hypot(*self.speed_nm_per_s))
+            return replace(self, estimates=(first,))
+        before = self.estimates or (Estimate(self.survey_s, (0.0, 0.0)),)
+        passed_s = max(at_s - before[-1].at_s, 1e-9)
+        miss_nm = math.dist(offset_nm, self.at(at_s))
+        new = Estimate(at_s, offset_nm, miss_nm / passed_s, passed_s)
+        return replace(self, estimates=(*before, new)[-RECENT:])
+
+    def at(self, time_s: float) -> Offset:
+        """Where the sample is expected at a time: straight on from the last."""
+        if not self.estimates:
+            return 0.0, 0.0
+        last, (down, right) = self.estimates[-1], self.speed_nm_per_s
+        passed_s = time_s - last.at_s
+        y_nm, x_nm = last.offset_nm
+        return y_nm + down * passed_s, x_nm + right * passed_s
+
+    @property
+    def speed_nm_per_s(self) -> Offset:
+        """`(y, x)`: the slope of the least-squares line through the last estimates."""
+        if len(self.estimates) < 2:
+            return 0.0, 0.0
+        times = np.array([each.at_s for each in self.estimates])
+        offsets = np.array([each.offset_nm for each in self.estimates])
+        times -= times.mean()
+        slope = times @ (offsets - offsets.mean(axis=0)) / (times @ times)
+        return float(slope[0]), float(slope[1])
+
+    def margin_nm(self, time_s: float, pixel_nm: float) -> float:
+        """How far the sample may be from where it is expected, in steps of a size.
+
+        What an estimate may be off by, and what the last ones were found to miss, for
+        the time that has passed since.
+        """
+        if not self.estimates:
+            return 0.0
+        passed_s = max(time_s - self.estimates[-1].at_s, 0.0)
+        # A wrong speed leads astray as time goes, a random walk as its square root.
+        misses_nm = [
+            each.miss_nm_per_s * max(passed_s, math.sqrt(passed_s * each.after_s))
+            for each in self.estimates[-LAST_MISSES:]
+        ]
+        margin_px = ERROR_PX + max(misses_nm) / pixel_nm
+        return math.ceil(margin_px * FINENESS) / FINENESS * pixel_nm
+
+
+@dataclass(frozen=True)
+class ImageAgain:
+    """A survey image that was taken again, as the journal has it.
+
+    Attributes
+    ----------
+    step
+        The next step when it was taken.
+    index
+        Its number among the run's survey images.
+    scan_s
+        How long it took.
+    dose_e
+        The electrons that it took; NaN where the current is unknown.
+    area
+        Where it was scanned: left, top, right and bottom, as fractions of the field.
+    is_fiducial
+        Whether it shows the fiducial region only.
+    is_asked
+        Whether a person asked for it.
+    at_s
+        When, in seconds of exposing and scanning.
+    is_anew
+        Whether the drift's speed was forgotten before.
+    offset_nm
+        Where the sample was found; None if it was not, or not looked for.
+    correlation
+        How like the image it was registered to; NaN where it was not.
+    against
+        The number of that image.
+    refusal
+        Why the sample was not found, or empty.
+    """
+
+    step: int
+    index: int
+    scan_s: float
+    dose_e: float
+    area: tuple[float, float, float, float]
+    at_s: float
+    is_fiducial: bool = False
+    is_asked: bool = False
+    is_anew: bool = False
+    offset_nm: Offset | None = None
+    correlation: float = math.nan
+    against: int = 0
+    refusal: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """What the journal keeps of it."""
+        who = {"who": "human"} if self.is_asked else {}
+        own = {name: value for name, value in vars(self).items() if name != "is_asked"}
+        return own | who
+
+    @classmethod
+    def from_entry(cls, entry: Entry) -> ImageAgain:
+        """The one that a line of the journal describes."""
+        offset, dose_e = entry["offset_nm"], entry["dose_e"]
+        correlation = entry["correlation"]
+        left, top, right, bottom = entry["area"]
+        return cls(
+            step=entry["step"],
+            index=entry["index"],
+            scan_s=entry["scan_s"],
+            dose_e=math.nan if dose_e is None else dose_e,
+            area=(left, top, right, bottom),
+            at_s=entry["at_s"],
+            is_fiducial=entry["is_fiducial"],
+            is_asked=entry.get("who") == "human",
+            is_anew=entry["is_anew"],
+            offset_nm=None if offset is None else (offset[0], offset[1]),
+            correlation=math.nan if correlation is None else correlation,
+            against=entry["against"],
+            refusal=entry["refusal"],
+        )
+
+    def added_to(self, drift: Drift) -> Drift:
+        """What is known of the drift with this image."""
+        drift = drift.scanned(self.scan_s)
+        if self.offset_nm is None:
+            return drift
+        return drift.found(self.at_s, self.offset_nm, is_anew=self.is_anew)

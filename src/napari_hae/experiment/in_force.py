@@ -1,0 +1,139 @@
+"""The settings in force: what a change of them brings with it, and their limits."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.experiment.choice import Dropped
+from napari_hae.experiment.events import emit
+from napari_hae.instruments.base import DoseExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hae.agent.scalarizers import Scalarizer
+    from napari_hae.experiment.advisor import Advisor
+    from napari_hae.experiment.choice import Choice
+    from napari_hae.experiment.events import RunEvents
+    from napari_hae.experiment.record import Record
+    from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.experiment.targets import Targets
+    from napari_hae.instruments.gate import GuardedInstrument
+
+
+class InForce:
+    """The settings of a run; used by the experiment's thread.
+
+    Parameters
+    ----------
+    completed
+        Given a new scalarizer and the one in force, the new one with all that it takes
+        from the run so far.
+    images_dose_e
+        Gives the electrons of all survey images that were taken again.
+    """
+
+    def __init__(
+        self,
+        *,
+        instrument: GuardedInstrument,
+        record: Record,
+        events: RunEvents,
+        targets: Targets,
+        advisor: Advisor,
+        choice: Choice,
+        settings: ExperimentSettings,
+        completed: Callable[[Scalarizer, Scalarizer], Scalarizer],
+        images_dose_e: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self._instrument, self._record, self._events = instrument, record, events
+        self._targets, self._advisor, self._choice = targets, advisor, choice
+        self._completed, self._images_dose_e = completed, images_dose_e
+        self._started_s = time.monotonic()
+
+    def change(self, new: ExperimentSettings, *, who: str, why: str = "") -> None:
+        """Put new settings in force: targets recomputed, the agent told."""
+        old = self.settings
+        scalarizer = self._completed(new.scalarizer, old.scalarizer)
+        acquisition = new.acquisition.begun(old.acquisition, len(self._targets))
+        new = new.replaced(scalarizer=scalarizer, acquisition=acquisition)
+        self.settings = new
+        before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+        changes = {
+            section: (before[section], after[section])
+            for section in before
+            if before[section] != after[section]
+        }
+        if not changes:
+            return
+        of_agent = {"model", "acquisition", "goal", "scalarizer", "moves"}
+        concerns_agent = of_agent & changes.keys()
+        if concerns_agent | ({"loop"} & changes.keys()):
+            self._choice.drop_ahead(Dropped.SETTINGS)
+        self._record.settings(len(self._targets), changes, who=who, why=why)
+        self._advisor.reschedule(new)
+        if concerns_agent:
+            self._advisor.configure(new)
+        if "scalarizer" in changes:
+            self.retarget()
+        if {"budget", "measurement"} & changes.keys():
+            self.limit_dose()
+        emit(self._events.settings_changed, len(self._targets), new)
+
+    def decide_band(self, step: int) -> None:
+        """Choose the band from the initial design's spectra, where none was set."""
+        scalarizer = self._targets.scalarizer
+        undecided = self._targets.is_undecided and step >= self.settings.initial.points
+        if undecided and isinstance(scalarizer, BandScalarizer) and len(self._targets):
+            self.take_band(*self._targets.chosen_band_ev(), who="automatic")
+
+    def take_band(self, low_ev: float, high_ev: float, *, who: str) -> None:
+        """Put a band in force."""
+        scalarizer = self._targets.scalarizer
+        assert isinstance(scalarizer, BandScalarizer)
+        banded = scalarizer.with_band(low_ev, high_ev)
+        new = self.settings.model_copy(update={"scalarizer": banded})
+        self.change(new, who=who)
+
+    def retarget_at_once(self) -> None:
+        """Score everything again, and let the agent choose anew."""
+        self._choice.drop_ahead(Dropped.DISCARDED)
+        self.retarget()
+
+    def retarget(self) -> None:
+        """Score everything again."""
+        self._targets.rescore(self.settings.scalarizer)
+        targets, errors = self._targets.values, self._targets.errors
+        if not targets:
+            return
+        best = self.settings.goal.best(targets)
+        best_step = targets.index(best) if best in targets else None
+        self._record.targets(targets, errors, best_step)
+        self._advisor.retarget(targets, errors)
+        emit(self._events.retargeted, tuple(targets))
+
+    def limit_dose(self) -> None:
+        """Give the gate what is left of the dose budget."""
+        budget_e = self.settings.budget.dose_e
+        if budget_e is not None:
+            budget_e -= self._targets.dose_e + self._images_dose_e()
+            if budget_e <= 0:
+                raise DoseExceeded("the dose budget is used up")
+        self._instrument.set_dose_budget(budget_e)
+
+    def spent_budget(self) -> str:
+        """Which limit of the budget is reached, in words; empty if none is."""
+        budget, step = self.settings.budget, len(self._targets)
+        if step >= budget.steps:
+            return f"{step} of {budget.steps} steps are done"
+        if self.is_time_over():
+            return f"the time budget of {budget.time_s:g} s is used up"
+        return ""
+
+    def is_time_over(self) -> bool:
+        """Whether the time budget is used up."""
+        time_s = self.settings.budget.time_s
+        return time_s is not None and time.monotonic() - self._started_s >= time_s

@@ -1,0 +1,116 @@
+"""A run as a person steers it: what is ordered, from any thread, at any time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_hae.experiment.controls import Controls, Verdict
+from napari_hae.experiment.events import RunState
+from napari_hae.experiment.orders import Discarded, QueueChanged, SurveyAgain, Voted
+from napari_hae.experiment.place_queue import PlaceQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from napari_hae.experiment.targets import Targets
+    from napari_hae.experiment.votes import Vote
+    from napari_hae.instruments.gate import GuardedInstrument
+
+
+class Steered:
+    """Takes the orders of a person; every method returns at once.
+
+    What is ordered takes effect at the next step's boundary; `abort` at once.
+    """
+
+    def __init__(
+        self,
+        instrument: GuardedInstrument,
+        targets: Targets,
+        queue: Iterable[tuple[int, int]],
+    ) -> None:
+        self._instrument, self._targets = instrument, targets
+        self._controls = Controls()
+        self._state = RunState.IDLE
+        self.queue = PlaceQueue(queue)
+        """The places that a person wants to be measured next; look, but change it by
+        `measure_next` and `reorder_queue`."""
+
+    @property
+    def state(self) -> RunState:
+        """What the run is doing."""
+        return self._state
+
+    def pause(self) -> None:
+        """Pause at the end of the step, with the beam blanked."""
+        self._controls.pause()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._controls.resume()
+
+    def step(self) -> None:
+        """Take one step, and pause."""
+        self._controls.step()
+
+    def stop(self) -> None:
+        """End the run when the exposure that is running is done."""
+        self._controls.stop()
+
+    def abort(self) -> None:
+        """Blank at once, discard what is being measured, and end the run."""
+        self._controls.stop()
+        self._instrument.abort()
+
+    def approve(self) -> None:
+        """Say yes to the proposal that waits."""
+        self._controls.answer(Verdict.APPROVED)
+
+    def veto(self) -> None:
+        """Say no to the proposal that waits, and to its place for the whole run."""
+        self._controls.answer(Verdict.VETOED)
+
+    def take_instead(self, row: int, column: int) -> None:
+        """Measure another pixel in place of the proposal that waits."""
+        self.measure_next([(row, column)], first=True)
+
+    def go_alone(self, steps: int) -> None:
+        """Let the agent take so many steps without asking, that which waits too."""
+        waits = self._state is RunState.WAITING
+        self._controls.go_alone(steps - waits)
+        if waits:
+            self._controls.answer(Verdict.APPROVED)
+
+    def measure_next(
+        self, pixels: Iterable[tuple[int, int]], *, first: bool = False, why: str = ""
+    ) -> None:
+        """Have pixels of the survey image measured, before what the agent chooses."""
+        self.queue.add(pixels, first=first)
+        self._controls.do(QueueChanged(why))
+
+    def reorder_queue(self, pixels: Iterable[tuple[int, int]]) -> None:
+        """Keep these of the pixels that wait, in this order; none empties the queue."""
+        self.queue.replace(pixels)
+        self._controls.do(QueueChanged())
+
+    def vote(self, step: int, vote: Vote, *, why: str = "") -> None:
+        """Judge the spectrum of a step; a later vote replaces it."""
+        self._controls.do(Voted(step, vote, why))
+
+    def discard(self, step: int, *, is_discarded: bool = True, why: str = "") -> None:
+        """Leave a measurement out of training, or take it in again."""
+        self._controls.do(Discarded(step, is_discarded, why))
+
+    def survey_again(self, *, why: str = "") -> None:
+        """Take the survey image again, and find the sample in it."""
+        self._controls.do(SurveyAgain(why))
+
+    @property
+    def votes(self) -> Mapping[int, Vote]:
+        """What was voted so far, by step."""
+        return self._targets.votes
+
+    @property
+    def discarded(self) -> frozenset[int]:
+        """Steps whose measurements are left out of training."""
+        return self._targets.discarded

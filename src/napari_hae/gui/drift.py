@@ -1,0 +1,50 @@
+"""How far the sample has drifted, in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_hae.gui.sentences import Sentence
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+    from napari_hae.experiment.journal import Entry
+    from napari_hae.gui.session import Session
+
+
+class DriftLine(Sentence):
+    """Where the sample was found in the newest image that was taken again."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.setAccessibleName("Drift")
+        self.setToolTip(
+            "How far the sample has moved since the first survey image, to the right "
+            "and downwards, and before which step it was found there. Regions, maps "
+            "and points stay those of the first image; the beam follows."
+        )
+        session.started.connect(self._on_started)
+        session.live.noted.connect(self._on_noted)
+
+    def _on_started(self) -> None:
+        self.say("")
+
+    def _on_noted(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if entry["event"] == "survey_again":
+                self.say(self._words(entry))
+
+    def _words(self, entry: Entry) -> str:
+        at = f"at step {entry['step'] + 1}"
+        if entry["refusal"]:
+            return f"Drift unknown {at}: the sample was not found"
+        frame = self._session.layers.frame
+        if entry["offset_nm"] is None or frame is None:
+            return f"Surveyed again {at}"
+        (down_nm, right_nm), (height_nm, width_nm) = entry["offset_nm"], frame.pixel_nm
+        return (
+            f"Drift x {right_nm:+.2f}, y {down_nm:+.2f} nm "
+            f"({right_nm / width_nm:+.1f}, {down_nm / height_nm:+.1f} px) {at}"
+        )

@@ -1,0 +1,475 @@
+"""The survey image is taken again, and the beam follows the sample."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from scipy import ndimage
+
+from drifting import (
+    EXPOSURE_S,
+    FOV_NM,
+    DriftLab,
+    drift_experiment,
+    drifting,
+    placing_errors_px,
+    rms,
+)
+from lab import TIMEOUT_S, Lab, column_region, experiment, path_of, run
+from napari_hae.agent.acquisition import UpperConfidenceBound
+from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.drift import Drift, ImageAgain
+from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.forensics.analysis import analyse
+from napari_hae.experiment.record import Record
+from napari_hae.experiment.registration import NotRegistered, register
+from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.sentences import sentence
+from napari_hae.experiment.settings import Budget, DriftSettings
+from napari_hae.experiment.stored import open_run
+from napari_hae.experiment.survey import fiducial_scan
+from napari_hae.instruments.gate import GuardedInstrument
+from napari_hae.regions.allowed_field import AllowedField
+from napari_hae.regions.regions import PolygonRegion, Regions
+from napari_hae.types import Area, BeamState, ProbePosition
+
+SHIFTS = [(0.0, 0.0), (3.3, -5.7), (-8.45, 2.2)]
+
+
+def textured(seed: int, size: int = 160) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return 100 * ndimage.gaussian_filter(rng.normal(size=(size, size)), 3)
+
+
+def seen(sample: np.ndarray, shift, seed: int, noise: float = 2.0) -> np.ndarray:
+    """What a detector sees of a sample that has moved."""
+    moved = ndimage.shift(sample, shift, order=5)[16:-16, 16:-16]
+    rng = np.random.default_rng(seed)
+    return (moved + noise * rng.normal(size=moved.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_noisy_images_are_registered_to_a_tenth_of_a_pixel(shift):
+    sample = textured(0)
+    before, after = seen(sample, (0, 0), 1), seen(sample, shift, 2)
+    found = register(before, after, farthest_px=12)
+    assert np.abs(np.subtract(found.shift_px, shift)).max() < 0.1
+    assert 0.7 < found.correlation <= 1
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_small_frame_is_found_in_the_whole_image(shift):
+    sample = textured(0)
+    before, after = seen(sample, (0, 0), 1), seen(sample, shift, 2)
+    part = after[40:80, 30:78]
+    found = register(before, part, origin=(40, 30), farthest_px=12)
+    assert np.abs(np.subtract(found.shift_px, shift)).max() < 0.25
+
+
+def test_another_dwell_time_and_offset_of_the_detector_do_not_matter():
+    sample = textured(0)
+    before, after = seen(sample, (0, 0), 1), seen(sample, (2.5, 1.2), 2)
+    found = register(before, 0.05 * after + 300, farthest_px=12)
+    assert np.abs(np.subtract(found.shift_px, (2.5, 1.2))).max() < 0.1
+
+
+def test_a_blank_image_is_refused():
+    before = seen(textured(0), (0, 0), 1)
+    with pytest.raises(NotRegistered, match="nothing like it"):
+        register(before, np.full_like(before, 3.0), farthest_px=12)
+
+
+def test_a_large_shift_is_found_where_it_is_expected():
+    sample = textured(3, 224)
+    before, after = seen(sample, (0, 0), 1), seen(sample, (30.4, -41.3), 2)
+    found = register(before, after, expected_px=(28.0, -40.0), farthest_px=6)
+    assert np.abs(np.subtract(found.shift_px, (30.4, -41.3))).max() < 0.1
+    with pytest.raises(NotRegistered):
+        register(before, after, farthest_px=6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_image_of_something_else_is_refused(seed):
+    before = seen(textured(0), (0, 0), 1)
+    other = seen(textured(10 + seed), (0, 0), 2)
+    with pytest.raises(NotRegistered, match="nothing like it"):
+        register(before, other, farthest_px=12)
+
+
+def test_a_jump_beyond_what_is_believable_is_refused():
+    sample = textured(0)
+    before, after = seen(sample, (0, 0), 1), seen(sample, (11.0, 0.0), 2)
+    with pytest.raises(NotRegistered):
+        register(before, after, farthest_px=6)
+
+
+def test_a_periodic_sample_is_refused_unless_only_one_period_is_believable():
+    rows, columns = np.indices((160, 160))
+    lattice = 50 * np.cos(2 * np.pi * rows / 12) * np.cos(2 * np.pi * columns / 12)
+    before, after = seen(lattice, (0, 0), 1), seen(lattice, (1.3, -0.8), 2)
+    with pytest.raises(NotRegistered, match="periodic"):
+        register(before, after, farthest_px=12)
+    found = register(before, after, farthest_px=2)
+    assert np.abs(np.subtract(found.shift_px, (1.3, -0.8))).max() < 0.1
+
+
+def test_a_part_without_structure_is_refused():
+    sample = textured(0)
+    sample[40:110, 40:110] = 0
+    before, after = seen(sample, (0, 0), 1, 0.1), seen(sample, (1, 1), 2, 0.1)
+    with pytest.raises(NotRegistered, match="contrast"):
+        register(before, after[40:72, 40:72], origin=(40, 40), farthest_px=4)
+
+
+def test_the_drift_goes_on_as_fast_as_it_was_and_grows_less_sure():
+    drift = Drift(survey_s=-0.1)
+    assert drift.at(3.0) == (0.0, 0.0)
+    assert drift.margin_nm(3.0, 1.0) == 0.0
+    for at_s in (0.1, 1.1, 2.1):
+        drift = drift.found(at_s, (2 * at_s + 0.2, -at_s - 0.1), is_anew=False)
+    assert drift.at(4.0) == pytest.approx((8.2, -4.1))
+    assert drift.speed_nm_per_s == pytest.approx((2.0, -1.0))
+    assert drift.margin_nm(2.1, 1.0) == 1.0
+    late = drift.found(3.1, (7.4, -3.2), is_anew=False)
+    assert late.margin_nm(7.1, 1.0) > late.margin_nm(3.1, 1.0) == 1.0
+    anew = drift.found(9.0, (50.0, 0.0), is_anew=True)
+    assert anew.at(10.0) == (50.0, 0.0)
+
+
+def test_what_the_mask_allows_the_gate_never_refuses_wherever_the_sample_is():
+    frame = FieldFrame((40, 30), (80.0, 60.0))
+    # Its edges run through centres of pixels.
+    zone = PolygonRegion(
+        "zone", (np.array([[11.0, 11.0], [11.0, 41.0], [51.0, 41.0], [51.0, 11.0]]),)
+    )
+    rng = np.random.default_rng(0)
+    for kind in ("forbidden", "interest"):
+        regions = Regions(**{kind: (zone,)})
+        for _ in range(20):
+            moved = tuple(rng.uniform(-30, 30, 2))
+            field = AllowedField(frame, regions, moved)
+            mask = field.mask()
+            for row, column in np.ndindex(frame.shape):
+                position = field.position(frame.position(row, column))
+                refused = field.refusal(position)
+                assert (refused is None) == mask[row, column]
+                if not position.is_inside:
+                    assert "drifted out" in refused
+
+
+def test_a_fiducial_region_is_scanned_where_the_sample_is():
+    frame = FieldFrame((100, 100), (200.0, 200.0))
+    scan = fiducial_scan(frame, (0.2, 0.3, 0.5, 0.6), (4.4, -3.3), (32, 32))
+    assert scan.origin == (34, 17)
+    assert (scan.size, scan.fineness) == ((30, 30), 2)
+    assert scan.shape == (60, 60)
+    assert scan.area == Area(0.17, 0.34, 0.47, 0.64)
+    assert scan.on_grid(np.ones((60, 60), np.float32)).shape == (30, 30)
+    cut = fiducial_scan(frame, (0.6, 0.6, 0.9, 0.9), (20.0, 0.0), (1, 1))
+    assert (cut.area.top, cut.area.bottom) == (0.8, 1.0)
+    with pytest.raises(NotRegistered, match="fiducial"):
+        fiducial_scan(frame, (0.6, 0.6, 0.9, 0.9), (30.0, 0.0), (1, 1))
+
+
+def test_a_fiducial_region_that_is_none_is_refused_in_words():
+    with pytest.raises(ValidationError, match="not inside the field"):
+        DriftSettings(fiducial=(0.5, 0.0, 0.4, 1.0))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_beam_stays_on_its_places_while_the_sample_drifts(tmp_path, seed):
+    lab = DriftLab(tmp_path, drifting(seed, 0.5))
+    runner = run(lab.runner(drift_experiment(100, seed, every=10)))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    errors = placing_errors_px(runner, lab.bare)
+    assert len(errors) == 100
+    assert rms(errors) < 0.5
+    assert np.abs(errors).max() < 1
+    # What it would have been: half a pixel more with every step.
+    moved_px = np.array([m.drift_nm for m in runner.measurements]) / (FOV_NM / 128)
+    assert rms(moved_px) > 20
+    images = open_run(runner.record.path).images_again
+    assert [each.step for each in images][:8] == [0, 1, 2, 4, 8, 16, 26, 36]
+    assert all(each.offset_nm is not None for each in images)
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_without_following_nothing_follows(tmp_path, follow):
+    lab = DriftLab(tmp_path, drifting(1, 0.5))
+    runner = run(lab.runner(drift_experiment(30, every=10, follow=follow)))
+    errors = placing_errors_px(runner, lab.bare)
+    assert (rms(errors) < 1) is follow
+    assert lab.bare.scans > 4
+    images = open_run(runner.record.path).images_again
+    assert all((each.offset_nm is not None) is follow for each in images)
+    assert runner.measurements[-1].spectrum.position.is_inside
+    if not follow:
+        assert {m.drift_nm for m in runner.measurements} == {None}
+
+
+def zone_nm() -> np.ndarray:
+    return np.array([[60.0, 60.0], [60.0, 140.0], [140.0, 140.0], [140.0, 60.0]])
+
+
+@pytest.mark.parametrize("walk_px", [0.0, 0.1])
+@pytest.mark.parametrize("seed", range(3))
+def test_forbidden_zones_hold_on_the_sample_at_every_exposure(tmp_path, seed, walk_px):
+    zone = PolygonRegion("crystal", (zone_nm(),))
+    frame = (0.0, 0.0, 1.0, 0.25)
+    lab = DriftLab(tmp_path, drifting(seed, 0.3, walk_px=walk_px))
+    survey = lab.gate.acquire_survey(("HAADF", "BF"), (128, 128), 1e-5)
+    settings = drift_experiment(100, seed, every=10, fiducial=frame)
+    runner = lab.runner(settings, survey=survey, regions=Regions(forbidden=(zone,)))
+    run(runner)
+    assert len(lab.bare.exposed_nm) == 100
+    inside = [zone.contains(*place).any() for place in lab.bare.exposed_nm]
+    assert not any(inside)
+    # It is the sample's zone: the beam was in the zone as it was drawn.
+    beams = [m.spectrum.position for m in runner.measurements]
+    drawn = [zone.contains(p.y * FOV_NM, p.x * FOV_NM).any() for p in beams]
+    assert any(drawn)
+    images = open_run(runner.record.path).images_again
+    found = [each for each in images if each.offset_nm is not None]
+    assert all(each.is_fiducial for each in images)
+    assert len(found) > 0.6 * len(images)
+
+
+def test_where_regions_close_the_image_a_warning_says_what_to_do(tmp_path):
+    lab = DriftLab(tmp_path, drifting(0, 0.2))
+    survey = lab.gate.acquire_survey(("HAADF",), (128, 128), 1e-5)
+    zone = Regions(forbidden=(PolygonRegion("crystal", (zone_nm(),)),))
+    settings = drift_experiment(10, every=5)
+    runner = run(lab.runner(settings, survey=survey, regions=zone))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert lab.bare.scans == 1
+    assert any("fiducial region" in text for text in lab.warnings)
+
+
+def test_an_instrument_that_scans_no_areas_goes_on_without(tmp_path):
+    lab = Lab(tmp_path)
+    settings = experiment(drift=DriftSettings(every=2, fiducial=(0, 0, 0.5, 0.5)))
+    runner = lab.runner(settings)
+    warnings = []
+    runner.events.warned.connect(warnings.append)
+    run(runner)
+    assert len(runner.measurements) == 12
+    assert any("not taken again" in text for text in warnings)
+
+
+def test_what_drifts_out_of_the_field_is_not_chosen(tmp_path):
+    lab = DriftLab(tmp_path, drifting(2, 1.0, side=64))
+    runner = run(lab.runner(drift_experiment(14, every=4)))
+    allowed = runner._field.allowed()
+    mask = allowed.mask()
+    down, right = (moved / (FOV_NM / 64) for moved in allowed.drift_nm)
+    assert 0.5 < mask.mean() < 1
+    assert mask.sum() == (64 - math.floor(abs(down) + 0.5)) * (
+        64 - math.floor(abs(right) + 0.5)
+    )
+    for measurement in runner.measurements:
+        assert measurement.spectrum.position.is_inside
+
+
+def resumed(path, settings_steps: int, bare) -> Runner:
+    past = open_run(path)
+    settings = past.settings.replaced(budget=Budget(steps=settings_steps))
+    gate = GuardedInstrument(bare)
+    gate.connect()
+    record = Record.reopen(past.path, surveys=past.surveys)
+    return run(Runner(gate, record, settings, past=past))
+
+
+class Replaying:
+    """Brings a fresh microscope to where another one was when it was left."""
+
+    @staticmethod
+    def of(bare, seed):
+        fresh = drifting(seed, 0.4)
+        fresh._drift, fresh._surveys = bare._drift, bare._surveys
+        fresh._exposures = bare._exposures
+        fresh._in_survey_nm = bare._in_survey_nm
+        return fresh
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_a_resumed_run_follows_as_the_uninterrupted_one(tmp_path, lookahead):
+    (tmp_path / "whole").mkdir()
+    settings = drift_experiment(30, 3, every=5).replaced(
+        acquisition=UpperConfidenceBound()
+    )
+    settings = settings.replaced(
+        loop=settings.loop.model_copy(update={"lookahead": lookahead})
+    )
+    zone = Regions(forbidden=(PolygonRegion("zone", (zone_nm() / 4 + 10,)),))
+    settings = settings.replaced(
+        drift=settings.drift.model_copy(update={"fiducial": (0.3, 0.3, 1.0, 1.0)})
+    )
+
+    def begun(folder, steps):
+        lab = DriftLab(tmp_path / folder, drifting(3, 0.4))
+        survey = lab.gate.acquire_survey(("HAADF",), (128, 128), 1e-5)
+        new = settings.replaced(budget=Budget(steps=steps))
+        return lab, run(lab.runner(new, survey=survey, regions=zone))
+
+    _, whole = begun("whole", 30)
+    (tmp_path / "cut").mkdir()
+    lab, cut = begun("cut", 17)
+    rest = resumed(cut.record.path, 30, Replaying.of(lab.bare, 3))
+    assert path_of(rest.measurements) == path_of(whole.measurements)
+    for one, other in zip(rest.measurements, whole.measurements, strict=True):
+        assert one.drift_nm == other.drift_nm
+        assert one.spectrum.position == other.spectrum.position
+        assert (one.x_nm, one.y_nm) == (other.x_nm, other.y_nm)
+        np.testing.assert_array_equal(one.spectrum.counts, other.spectrum.counts)
+    stored = [open_run(each.record.path) for each in (rest, whole)]
+    again = [each.images_again for each in stored]
+    assert repr(again[0]) == repr(again[1])
+    assert stored[0].measurements[-1].drift_nm == whole.measurements[-1].drift_nm
+    same, asked = analyse(stored[0]).retraced
+    assert same == asked > 20
+
+
+def test_the_journal_has_the_image_and_the_estimate(tmp_path):
+    lab = DriftLab(tmp_path, drifting(0, 0.5))
+    runner = run(lab.runner(drift_experiment(5, every=2)))
+    stored = open_run(runner.record.path)
+    lines = (runner.record.path / "journal.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    again = [each for each in entries if each["event"] == "survey_again"]
+    assert [ImageAgain.from_entry(each) for each in again] == list(stored.images_again)
+    taken = stored.images_again[-1]
+    assert stored.image(taken.index).shape == (2, 128, 128)
+    assert stored.surveys == 1 + len(again)
+    assert taken.dose_e == pytest.approx(stored.images_again[0].dose_e)
+    assert "the program took the survey image again: the sample has drifted to x" in (
+        sentence(again[-1])
+    )
+    # The survey image that the agent rests on stays the first one.
+    np.testing.assert_array_equal(stored.survey.data, runner.survey.data)
+
+
+def test_a_jump_is_refused_warned_of_and_pauses_the_run_if_asked_to(tmp_path):
+    lab = DriftLab(tmp_path, drifting(0, 0.1))
+    runner = lab.runner(drift_experiment(30, every=5, pause=True, largest_jump_nm=8))
+    paused = threading.Event()
+
+    def on_state(state: RunState) -> None:
+        if state is RunState.PAUSED:
+            paused.set()
+
+    def jump(measurement) -> None:
+        if measurement.step == 14:
+            lab.bare.jump(30.0, -25.0)
+
+    runner.events.state_changed.connect(on_state)
+    runner.events.measured.connect(jump)
+    runner.start()
+    assert paused.wait(TIMEOUT_S)
+    assert lab.gate.status().beam is BeamState.BLANKED
+    assert len(runner.measurements) < 30
+    lost = open_run(runner.record.path).images_again[-1]
+    assert lost.offset_nm is None
+    assert lost.refusal
+    assert any("was not found" in text for text in lab.warnings)
+    runner.stop()
+    assert runner.wait(TIMEOUT_S)
+    told = [sentence(x) for x in open_run(runner.record.path).journal]
+    assert any("but the sample was not found" in text for text in told)
+
+
+def test_without_a_pause_the_run_goes_on_from_what_was_known(tmp_path):
+    lab = DriftLab(tmp_path, drifting(0, 0.1))
+    runner = lab.runner(drift_experiment(30, every=5, largest_jump_nm=8))
+
+    def jump(measurement) -> None:
+        if measurement.step == 14:
+            lab.bare.jump(30.0, -25.0)
+
+    runner.events.measured.connect(jump)
+    run(runner)
+    assert len(runner.measurements) == 30
+    before, after = (runner.measurements[step].drift_nm for step in (13, 29))
+    assert math.dist(before, after) < 8
+
+
+def test_a_person_may_have_it_taken_again_also_while_paused(tmp_path):
+    lab = DriftLab(tmp_path, drifting(0, 0.5))
+    runner = lab.runner(drift_experiment(12))
+    seen_again = []
+    taken_again = threading.Event()
+
+    def look(image, taken) -> None:
+        seen_again.append((image, taken))
+        taken_again.set()
+
+    runner.events.surveyed_again.connect(look)
+    runner.events.measured.connect(lambda m: m.step == 5 and runner.pause())
+    runner.start()
+    paused = threading.Event()
+    runner.events.state_changed.connect(
+        lambda state: paused.set() if state is RunState.PAUSED else None
+    )
+    assert runner.state is RunState.PAUSED or paused.wait(TIMEOUT_S)
+    runner.survey_again(why="it looks blurred")
+    assert taken_again.wait(TIMEOUT_S)
+    runner.resume()
+    assert runner.wait(TIMEOUT_S)
+    ((image, taken),) = seen_again
+    assert image.shape == (128, 128)
+    assert taken.is_asked
+    stored = open_run(runner.record.path)
+    (entry,) = [x for x in stored.journal if x["event"] == "survey_again"]
+    assert (entry["who"], entry["why"]) == ("human", "it looks blurred")
+    assert "you took the survey image again" in sentence(entry)
+    drifts = [m.drift_nm for m in stored.measurements]
+    assert drifts[: taken.step] == [None] * taken.step
+    assert None not in drifts[taken.step :]
+
+
+def test_images_taken_again_count_for_the_dose_budget(tmp_path):
+    lab = DriftLab(tmp_path, drifting(0, 0.1))
+    image_e = 20e-12 * 128 * 128 * 1e-5 / 1.602176634e-19
+    spectrum_e = 20e-12 * EXPOSURE_S / 1.602176634e-19
+    settings = drift_experiment(30, every=100)
+    # One image at the begin, then after 1, 2 and 4 steps.
+    budget = Budget(steps=30, dose_e=4 * image_e + 6.5 * spectrum_e)
+    runner = run(lab.runner(settings.replaced(budget=budget)))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert "dose" in runner.finish_text
+    assert len(runner.measurements) == 6
+    assert len(open_run(runner.record.path).images_again) == 4
+
+
+def test_much_drift_is_warned_of_once(tmp_path):
+    lab = DriftLab(tmp_path, drifting(0, 0.5))
+    run(lab.runner(drift_experiment(60, every=5, warn_nm=10)))
+    about = [text for text in lab.warnings if "has drifted by" in text]
+    assert len(about) == 1
+
+
+def test_a_survey_image_of_before_is_taken_again_at_the_start(tmp_path):
+    lab = DriftLab(tmp_path, drifting(0, 0.0))
+    survey = lab.gate.acquire_survey(("HAADF", "BF"), (128, 128), 1e-5)
+    lab.bare.jump(20.0, -15.0)
+    runner = run(lab.runner(drift_experiment(6, every=10), survey=survey))
+    (first, *_) = open_run(runner.record.path).images_again
+    assert first.is_anew
+    assert first.offset_nm == pytest.approx((20.0, -15.0), abs=1.0)
+    assert rms(placing_errors_px(runner, lab.bare)) < 0.5
+
+
+def test_a_position_off_the_field_is_no_place_for_the_beam():
+    frame = FieldFrame((8, 8), (80.0, 80.0))
+    field = AllowedField(frame, Regions(), (30.0, 0.0))
+    assert field.refusal(ProbePosition(math.nan, 0.5)) is not None
+    regions = Regions(forbidden=(column_region("zone", 2),))
+    held = AllowedField(frame, regions, (0.0, 20.0))
+    assert held.refusal(frame.position(0, 4)) is not None
+    assert held.refusal(frame.position(0, 2)) is None
+    assert held.refusal_of_scan(Area(0.5, 0.0, 0.6, 1.0)) is not None
+    assert held.refusal_of_scan(Area(0.25, 0.0, 0.375, 1.0)) is None
