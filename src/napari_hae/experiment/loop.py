@@ -17,7 +17,7 @@ from napari_hae.experiment.resume import replay
 from napari_hae.experiment.steering import Steering
 from napari_hae.experiment.times import StepClock
 from napari_hae.experiment.watch import Watch
-from napari_hae.instruments.base import DoseExceeded, ForbiddenPosition
+from napari_hae.instruments.base import ForbiddenPosition, LocalDoseExceeded
 from napari_hae.types import ChosenBy, Measurement
 
 if TYPE_CHECKING:
@@ -130,13 +130,8 @@ class Loop:
         self._advisor.close()
 
     def limit_dose(self) -> None:
-        """Give the gate what is left of the dose budget."""
-        budget_e = self.settings.budget.dose_e
-        if budget_e is not None:
-            budget_e -= self._targets.dose_e
-            if budget_e <= 0:
-                raise DoseExceeded("the dose budget is used up")
-        self._instrument.set_dose_budget(budget_e)
+        """Give the gate the dose limits in force."""
+        self._instrument.limit_dose(self.settings.budget.dose_limits)
 
     def spent_budget(self) -> str:
         """Which limit of the budget is reached, in words; empty if none is."""
@@ -211,6 +206,9 @@ class Loop:
                 spectrum = self._exposures.wait()
             except ForbiddenPosition as error:
                 self._refuse(proposal, str(error))
+                return
+            except LocalDoseExceeded as error:
+                self._refuse(proposal, str(error), keep_out=True)
                 return
             times = self._clock.times(
                 self._exposures.interval, self._agent_s, self._record.disk_s

@@ -17,11 +17,12 @@ from napari_hae.experiment.place_queue import PlaceQueue
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
+from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -150,6 +151,8 @@ class Runner:
             raise RuntimeError("a runner starts once; make another for the next run")
         if paused:
             self._controls.pause()
+        # Here, not on the thread: what is aborted from now on stays so.
+        self._instrument.rearm()
         self._thread = threading.Thread(target=self._run, name="napari-hae-experiment")
         self._thread.start()
 
@@ -239,10 +242,14 @@ class Runner:
         Raises
         ------
         ValueError
-            If the scalarizer's band does not lie on the spectra's energy axis, or the
-            earlier run that the model names cannot be learned from.
+            If the scalarizer's band does not lie on the spectra's energy axis, the
+            earlier run that the model names cannot be learned from, or the dose is to
+            be limited and the beam current is unknown.
         """
         self._targets.check(settings.scalarizer)
+        limits = settings.budget.dose_limits
+        if (refusal := self._instrument.refusal_of_limits(limits)) is not None:
+            raise ValueError(refusal)
         if self._survey is not None and settings.model != self.settings.model:
             experience_for(settings.model, len(self._survey.data))
         self._controls.change(_SETTINGS, (settings, why))
@@ -266,7 +273,9 @@ class Runner:
         except Exhausted as error:
             reason, text = FinishReason.EXHAUSTED, str(error)
         except DoseExceeded as error:
-            reason, text = FinishReason.COMPLETED, str(error)
+            text = str(error)
+            if self.measurements:
+                reason = FinishReason.COMPLETED
         except (InstrumentError, ValueError, OSError) as error:
             text = str(error)
             logger.info("the run failed", exc_info=True)
@@ -279,7 +288,8 @@ class Runner:
 
     def _prepare(self) -> Loop:
         self._set_state(RunState.INITIALISING)
-        self._instrument.rearm()
+        self._instrument.begin_run(self._taken())
+        self._instrument.limit_dose(self._first_settings.budget.dose_limits)
         wanted = self._first_settings.survey
         survey = self._survey or acquire_survey(self._instrument, wanted)
         if self._past is None:
@@ -300,8 +310,14 @@ class Runner:
             loop.change_regions(self._regions)
         if self._targets.is_undecided and detector.suggested_band_ev is not None:
             loop.take_band(*detector.suggested_band_ev, who="instrument")
-        loop.limit_dose()
         return loop
+
+    def _taken(self) -> Iterator[Exposure]:
+        """What the run has taken before it begins."""
+        if self._survey is not None:
+            yield Exposure.of_scan(self._survey)
+        for measurement in self._past.measurements if self._past else ():
+            yield Exposure.of_spectrum(measurement.spectrum)
 
     def _make_loop(self, survey: ScanImage) -> Loop:
         past = self._past
@@ -396,12 +412,13 @@ class Runner:
             except Exception as error:
                 logger.exception("the end of the run failed in part")
                 self.finish_reason = FinishReason.FAILED
-                self.finish_text = f"{self.finish_text} {error}".strip()
+                if str(error) not in self.finish_text:
+                    self.finish_text = f"{self.finish_text} {error}".strip()
         self._set_state(RunState.IDLE)
         emit(self.events.finished, self.finish_reason, self.finish_text)
 
     def _lift_dose_limit(self) -> None:
-        self._instrument.set_dose_budget(None)
+        self._instrument.limit_dose(DoseLimits())
 
     def _close_loop(self) -> None:
         if self._loop is not None:

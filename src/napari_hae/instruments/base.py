@@ -58,6 +58,14 @@ class DoseExceeded(InstrumentError):
     """The exposure would exceed the dose budget."""
 
 
+class LocalDoseExceeded(DoseExceeded):
+    """The exposure would exceed what this place may take; others may be open."""
+
+
+class BlankingFailed(InstrumentError):
+    """The beam may be on although it was to be blanked: somebody has to look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """Allowed values, both ends included."""
@@ -110,6 +118,8 @@ class Capabilities:
         Whether `status().beam` was read back from the instrument.
     scans_areas
         Whether it can scan an area of the field of view and expose nothing else.
+    allowed_current_pa
+        The beam currents that may be used; None where the instrument sets no limit.
     """
 
     survey_detectors: tuple[str, ...]
@@ -123,6 +133,7 @@ class Capabilities:
     current_pa: float | None
     blanker_can_be_read: bool
     scans_areas: bool = False
+    allowed_current_pa: Interval | None = None
 
     def spectrum_detector(self, name: str = "") -> SpectrumDetector:
         """The spectroscopy detector of that name, or the usual one.
@@ -260,4 +271,15 @@ def check_area(area: Area, able: Capabilities) -> None:
     if area != WHOLE_FIELD and not able.scans_areas:
         raise Unsupported(
             "this instrument scans the whole field of view only, no area of it"
+        )
+
+
+def check_shape(shape: tuple[int, int], able: Capabilities) -> None:
+    """Raise `Unsupported` unless survey images of this shape are possible."""
+    smallest, largest = able.smallest_survey_shape, able.largest_survey_shape
+    limits = list(zip(shape, smallest, largest, strict=False))
+    if len(shape) != 2 or not all(low <= size <= high for size, low, high in limits):
+        raise Unsupported(
+            f"a survey image of {' × '.join(map(str, shape))} pixels is not possible: "
+            f"from {smallest[0]} × {smallest[1]} to {largest[0]} × {largest[1]}"
         )

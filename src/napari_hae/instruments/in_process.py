@@ -17,6 +17,7 @@ from napari_hae.instruments.base import (
     check_area,
     check_interval,
     check_position,
+    check_shape,
 )
 from napari_hae.types import WHOLE_FIELD, BeamState
 
@@ -111,7 +112,7 @@ class InProcessInstrument(ABC):
         """
         able = self.capabilities()
         _check_detectors(detectors, able)
-        _check_shape(shape, able)
+        check_shape(shape, able)
         check_area(area, able)
         check_interval("a dwell time", dwell_time_s, able.dwell_time_s, "s")
         with self._in_use():
@@ -248,14 +249,4 @@ def _check_detectors(detectors: Sequence[str], able: Capabilities) -> None:
         raise Unsupported(
             f"survey detectors {list(detectors)} are not all known; "
             f"this instrument has: {', '.join(known)}"
-        )
-
-
-def _check_shape(shape: tuple[int, int], able: Capabilities) -> None:
-    smallest, largest = able.smallest_survey_shape, able.largest_survey_shape
-    limits = list(zip(shape, smallest, largest, strict=False))
-    if len(shape) != 2 or not all(low <= size <= high for size, low, high in limits):
-        raise Unsupported(
-            f"a survey image of {' × '.join(map(str, shape))} pixels is not possible: "
-            f"from {smallest[0]} × {smallest[1]} to {largest[0]} × {largest[1]}"
         )
