@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.choice import Choice, Dropped
+from napari_hae.experiment.choice import VETOED, Choice, Dropped
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.exposures import Exposures, Judge
 from napari_hae.experiment.insight import with_outcome
@@ -266,7 +266,7 @@ class Loop:
         with self._clock.asking():
             agreed = self._agree(proposal)
         if agreed is False:
-            self._refuse(proposal, "vetoed by you", keep_out=True)
+            self._refuse(proposal, VETOED, keep_out=True)
         elif agreed is None:
             other = "another place was taken" if self._queue.pixels else ""
             why = other or "something was changed while it waited"

@@ -36,6 +36,7 @@ class _Going:
     """An exposure that is under way, and what is to end it."""
 
     refusal: Callable[[], str | None]
+    is_scan: bool
     over: threading.Event = field(default_factory=threading.Event)
     ended_by: InstrumentError | None = None
     enders: list[threading.Thread] = field(default_factory=list)
@@ -119,8 +120,16 @@ class Shutter:
         """End an exposure where the beam may no longer be; does not wait for it."""
         with self._state:
             going = self._going
-        if going is not None and (reason := going.refusal()) is not None:
-            self._end(ForbiddenPosition(reason), going)
+        if going is None:
+            return
+        if going.is_scan:
+            # To look at a whole area takes time, which the caller may not have.
+            looking = threading.Thread(
+                target=self._look_at, args=(going,), name="napari-hae-look", daemon=True
+            )
+            looking.start()
+        else:
+            self._look_at(going)
 
     def check_not_aborted(self) -> None:
         """Raise `Aborted` while an abort holds."""
@@ -164,7 +173,7 @@ class Shutter:
         opens
             Whether to unblank; a scan does so by itself.
         """
-        going = _Going(refusal)
+        going = _Going(refusal, is_scan=not opens)
         with self._state:
             self._going = going
         overrun = threading.Timer(
@@ -191,6 +200,10 @@ class Shutter:
         if going.ended_by is not None:
             raise going.ended_by
 
+    def _look_at(self, going: _Going) -> None:
+        if (reason := going.refusal()) is not None:
+            self._end(ForbiddenPosition(reason), going)
+
     def _check(self, going: _Going) -> None:
         self.check_not_aborted()
         if going.ended_by is not None:
@@ -201,21 +214,22 @@ class Shutter:
     def _close(
         self, going: _Going, overrun: threading.Timer, error: BaseException | None
     ) -> None:
-        with self._state:
-            self._going = None
-            enders = list(going.enders)
-        going.over.set()
         overrun.cancel()
         try:
-            if self._is_held:
-                self.blank()
+            with self._beam:
+                if self._is_held:
+                    self.blank()
         except BlankingFailed as failure:
             if error is None:
                 raise
             raise BlankingFailed(f"{error}; and {failure}") from error
         finally:
+            # Only now: a place that is closed while the beam blanks is closed too early.
+            with self._state:
+                self._going = None
+            going.over.set()
             # What ends this exposure must not reach the next one.
-            for ender in enders:
+            for ender in going.enders:
                 ender.join(self._patience_s)
 
     def _end(
