@@ -19,6 +19,7 @@ from napari_hae.instruments.base import (
     Capabilities,
     ForbiddenPosition,
     Instrument,
+    NotConnected,
     OutOfRange,
     Status,
     Unsupported,
@@ -110,8 +111,8 @@ class GuardedInstrument:
         """
         # Before, so that an abort holds that comes while it connects.
         self.rearm()
-        self._bare.connect()
         try:
+            self._bare.connect()
             self._shutter.take_over()
         except Exception:
             with suppress(Exception):
@@ -323,6 +324,8 @@ class GuardedInstrument:
         if not self._using.acquire(blocking=False):
             raise Busy("the instrument is acquiring; wait until it is done, or abort")
         try:
+            if not self._shutter.is_held:
+                raise NotConnected(f"{self.title} is not connected")
             self._shutter.check_not_aborted()
             yield
         finally:

@@ -61,8 +61,9 @@ class Shutter:
         self._state = threading.Lock()
         self._beam = threading.RLock()
         self._going: _Going | None = None
-        self._is_held = False
         self._failed = False
+        self.is_held = False
+        """Whether the instrument was connected, and not let go of."""
         self.can_be_read = True
         """Whether the instrument tells the state of its beam."""
         self.is_aborted = False
@@ -82,17 +83,17 @@ class Shutter:
             If it cannot be blanked.
         """
         self.can_be_read = self._bare.capabilities().blanker_can_be_read
-        self._is_held = True
+        self.is_held = True
         self.blank()
 
     def release(self) -> None:
         """End what is going, blank the beam, and let go of the instrument."""
         try:
-            if self._is_held:
+            if self.is_held:
                 self.abort()
         finally:
             with self._beam:
-                self._is_held = self._failed = False
+                self.is_held = self._failed = False
                 self._bare.disconnect()
             self.rearm()
 
@@ -149,7 +150,7 @@ class Shutter:
         BlankingFailed
             If it cannot be done, or the beam reads as on.
         """
-        if not self._is_held:
+        if not self.is_held:
             self._bare.blank()
             return
         problem = self._blanking_problem()
@@ -217,7 +218,7 @@ class Shutter:
         overrun.cancel()
         try:
             with self._beam:
-                if self._is_held:
+                if self.is_held:
                     self.blank()
         except BlankingFailed as failure:
             if error is None:
@@ -274,7 +275,7 @@ class Shutter:
             # An unblanking that was already on its way would win over the abort: wait
             # for it, and blank once more.
             with self._beam:
-                if self._is_held:
+                if self.is_held:
                     self.blank()
 
     def _blanking_problem(self) -> str | None:
