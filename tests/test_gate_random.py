@@ -61,8 +61,8 @@ LIMITS = [
     DoseLimits(),
     DoseLimits(run_e=2.3 * ONE_E),
     DoseLimits(run_e=4 * ONE_E, current_pa=TRUE_PA),
-    DoseLimits(point_e=1.2 * ONE_E, current_pa=TRUE_PA),
-    DoseLimits(local_e_per_nm2=0.2 * ONE_E, current_pa=TRUE_PA),
+    DoseLimits(point_e=1.05 * ONE_E, current_pa=TRUE_PA),
+    DoseLimits(local_e_per_nm2=0.1 * ONE_E, current_pa=TRUE_PA),
     DoseLimits(
         run_e=9 * ONE_E,
         point_e=3 * ONE_E,

@@ -91,6 +91,11 @@ class Shutter:
         try:
             if self.is_held:
                 self.abort()
+        except BlankingFailed:
+            raise
+        except Exception:
+            # It blanked all the same.
+            logger.exception("the instrument does not abort")
         finally:
             with self._beam:
                 self.is_held = self._failed = False
@@ -225,7 +230,7 @@ class Shutter:
                 raise
             raise BlankingFailed(f"{error}; and {failure}") from error
         finally:
-            # Only now: a place that is closed while the beam blanks is closed too early.
+            # Not before: while the beam blanks, a place may still be closed.
             with self._state:
                 self._going = None
             going.over.set()
