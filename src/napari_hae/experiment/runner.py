@@ -290,8 +290,7 @@ class Runner:
         self._set_state(RunState.INITIALISING)
         self._instrument.begin_run(self._taken())
         self._instrument.limit_dose(self._first_settings.budget.dose_limits)
-        wanted = self._first_settings.survey
-        survey = self._survey or acquire_survey(self._instrument, wanted)
+        survey = self._survey or self._acquire_survey()
         if self._past is None:
             self.record.survey(survey)
         with self._regions_lock:
@@ -311,6 +310,14 @@ class Runner:
         if self._targets.is_undecided and detector.suggested_band_ev is not None:
             loop.take_band(*detector.suggested_band_ev, who="instrument")
         return loop
+
+    def _acquire_survey(self) -> ScanImage:
+        """The first survey image, for which the regions hold already."""
+        able = self._instrument.capabilities()
+        frame = FieldFrame(able.survey_shape, able.fov_nm)
+        with self._regions_lock:
+            self._instrument.set_constraint(AllowedField(frame, self._regions))
+        return acquire_survey(self._instrument, self._first_settings.survey)
 
     def _taken(self) -> Iterator[Exposure]:
         """What the run has taken before it begins."""
