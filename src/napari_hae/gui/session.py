@@ -446,8 +446,12 @@ class Session(QObject):
 
     def _free_path(self) -> Path:
         self.record_folder.mkdir(parents=True, exist_ok=True)
-        name = f"{datetime.now():%Y-%m-%d_%H%M%S}_{self.instrument_name}.hae"
-        return self.record_folder / name
+        name = f"{datetime.now():%Y-%m-%d_%H%M%S}_{self.instrument_name}"
+        path, number = self.record_folder / f"{name}.hae", 2
+        # A run that was aborted at once may be followed by another one as quickly.
+        while path.exists():
+            path, number = self.record_folder / f"{name}-{number}.hae", number + 1
+        return path
 
     def _show_survey(self, survey: ScanImage) -> None:
         if survey is self.survey or self._is_closed:
