@@ -13,6 +13,7 @@ from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import Budget, ExperimentSettings
 from napari_hae.experiment.stored import open_run
+from napari_hae.experiment.survey import acquire_survey
 from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.regions.regions import MaskRegion
 
@@ -44,6 +45,9 @@ class Lab:
 
     def runner(self, settings: ExperimentSettings, **more) -> Runner:
         self.runs += 1
+        if "regions" in more and "survey" not in more:
+            # What regions close is not scanned again.
+            more["survey"] = acquire_survey(self.gate, settings.survey)
         record = Record.create(
             self.folder / f"run{self.runs}",
             instrument="fake",

@@ -43,6 +43,7 @@ from napari_hae.instruments.bridge.wire import (
     unpacked_error,
 )
 from napari_hae.instruments.conformance import check_instrument
+from napari_hae.instruments.dose import DoseLimits
 from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.instruments.remote import RemoteMicroscope, RemoteSettings
 from napari_hae.instruments.replay import ReplayedSpectrumImage, ReplaySettings
@@ -228,7 +229,7 @@ def test_a_zone_over_a_running_exposure_ends_it_at_the_server(slow_server, slow)
 
 def test_a_dose_budget_holds_at_the_server_without_a_gate_here(remote):
     exposure_e = dose_electrons(remote.capabilities().current_pa, 0.01)
-    remote.hand_on_dose_budget(1.5 * exposure_e)
+    remote.hand_on_dose_limits(DoseLimits(run_e=1.5 * exposure_e))
     exposed(remote)
     with pytest.raises(DoseExceeded, match="dose budget"):
         exposed(remote)
@@ -305,6 +306,7 @@ def test_values_that_are_not_allowed_are_refused_as_in_process(remote):
 
 def test_an_abort_reaches_the_server_while_it_acquires(slow_server, slow):
     gate = GuardedInstrument(slow)
+    gate.connect()
     gate.place_beam(LEFT)
     thread, came = in_thread(gate.acquire_spectrum, "EELS", 100.0)
     slow_server.wait_for("BEAM on")

@@ -13,6 +13,7 @@ from napari_hae.agent.goal import Goal
 from napari_hae.agent.scalarizers import BandIntegral
 from napari_hae.experiment.exposures import Exposures, Judge
 from napari_hae.experiment.settings import MeasurementSettings
+from napari_hae.instruments.dose import DoseLimits
 from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.types import ProbePosition, Spectrum, dose_electrons
 
@@ -46,7 +47,7 @@ def expose():
         bare = Counting(counts)
         gate = GuardedInstrument(bare)
         gate.connect()
-        gate.set_dose_budget(budget_e)
+        gate.limit_dose(DoseLimits(run_e=budget_e))
         exposures = Exposures(gate)
         made.append(exposures)
         exposures.begin(PLACE, wanted, judge)

@@ -201,6 +201,7 @@ def test_a_goal_of_votes_keeps_its_spectrum_where_no_vote_goes_along(lab):
         queue=runner.queue,
         change_settings=lambda *_: None,
         retarget=lambda: None,
+        survey_again=lambda _: None,
     )
     completed = steering.completed(scalarizer, scalarizer)
     assert completed.target_counts == scalarizer.target_counts
@@ -209,8 +210,7 @@ def test_a_goal_of_votes_keeps_its_spectrum_where_no_vote_goes_along(lab):
 
 def test_a_part_that_is_closed_is_not_imaged(lab):
     runner = run(model_run(lab))
-    runner._regions = Regions(forbidden=(column_region("no", 6),))
-    runner._guard()
+    runner.set_regions(Regions(forbidden=(column_region("no", 6),)))
     with pytest.raises(ForbiddenPosition, match="switch those regions off"):
         finer(lab, runner)
 

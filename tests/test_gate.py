@@ -2,23 +2,29 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from fakes import FakeInstrument, FakeSettings
 from napari_hae.instruments.base import (
     Aborted,
+    AcquisitionTimeout,
+    BlankingFailed,
     Busy,
     DoseExceeded,
     ForbiddenPosition,
     InstrumentError,
+    Interval,
+    NotConnected,
     OutOfRange,
     Unsupported,
 )
+from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.instruments.simulated import SimulatedMicroscope, SimulatedSettings
 from napari_hae.types import Area, BeamState, ProbePosition, dose_electrons
+from recording import RecordingInstrument
 
 CENTRE = ProbePosition(0.5, 0.5)
 RIGHT = ProbePosition(0.9, 0.5)
@@ -36,6 +42,17 @@ class LeftHalf:
 @pytest.fixture
 def bare() -> FakeInstrument:
     return FakeInstrument()
+
+
+@pytest.fixture
+def recording() -> RecordingInstrument:
+    return RecordingInstrument()
+
+
+def connected(bare: FakeInstrument, **patience: float) -> GuardedInstrument:
+    gate = GuardedInstrument(bare, **patience)
+    gate.connect()
+    return gate
 
 
 @pytest.fixture
@@ -194,7 +211,7 @@ def test_a_blanker_that_does_nothing_is_noticed(gate, bare, monkeypatch):
 
 def test_the_dose_is_booked_before_the_beam_is_on(gate, bare):
     exposure_e = dose_electrons(10.0, 0.1)
-    gate.set_dose_budget(2.5 * exposure_e)
+    gate.limit_dose(DoseLimits(run_e=2.5 * exposure_e))
     for _ in range(2):
         gate.place_beam(CENTRE)
         gate.acquire_spectrum("EELS", 0.1)
@@ -203,7 +220,7 @@ def test_the_dose_is_booked_before_the_beam_is_on(gate, bare):
         gate.acquire_spectrum("EELS", 0.1)
     assert len(bare.beam.exposed) == 2
     assert gate.dose_e == pytest.approx(2 * exposure_e)
-    gate.set_dose_budget(None)
+    gate.limit_dose(DoseLimits())
     gate.acquire_spectrum("EELS", 0.1)
 
 
@@ -211,16 +228,16 @@ def test_a_dose_budget_needs_a_known_current():
     gate = GuardedInstrument(FakeInstrument(FakeSettings(current_pa=None)))
     gate.connect()
     with pytest.raises(Unsupported, match="beam current"):
-        gate.set_dose_budget(1e6)
+        gate.limit_dose(DoseLimits(run_e=1e6))
     gate.place_beam(CENTRE)
     gate.acquire_spectrum("EELS", 0.1)
     assert math.isnan(gate.dose_e)
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, math.nan, math.inf])
-def test_a_budget_that_is_no_budget_is_refused(gate, budget):
+def test_a_budget_that_is_no_budget_is_refused(budget):
     with pytest.raises(OutOfRange):
-        gate.set_dose_budget(budget)
+        DoseLimits(run_e=budget)
 
 
 @pytest.mark.parametrize("exposure_s", [0.0, 100.0, math.nan])
@@ -254,15 +271,277 @@ def test_an_instrument_with_a_gate_of_its_own_is_told_what_this_one_is_told():
         def hand_on_constraint(self, constraint):
             self.told.append(constraint)
 
-        def hand_on_dose_budget(self, budget_e):
-            self.told.append(budget_e)
+        def hand_on_run(self, taken):
+            self.told.append(taken)
 
-    bare = FarAway()
+        def hand_on_dose_limits(self, limits):
+            self.told.append(limits)
+
+    bare, taken = FarAway(), (Exposure(CENTRE, 0.1),)
     gate = GuardedInstrument(bare)
     gate.connect()
     gate.set_constraint(LeftHalf())
-    gate.set_dose_budget(1e9)
-    gate.set_dose_budget(None)
-    with pytest.raises(OutOfRange):
-        gate.set_dose_budget(-1)
-    assert bare.told == [LeftHalf(), 1e9, None]
+    gate.begin_run(iter(taken))
+    gate.limit_dose(DoseLimits(run_e=1e9))
+    assert bare.told == [LeftHalf(), taken, DoseLimits(run_e=1e9)]
+    assert gate.dose_e == 0
+
+
+def meanwhile(work) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("moment", ["acquire_spectrum", "acquire_survey"])
+def test_an_abort_reaches_the_instrument_while_an_acquisition_runs(recording, moment):
+    """The acquisition does not come back before the instrument heard of the abort."""
+    gate = connected(recording)
+    heard, aborting = threading.Event(), []
+    hear = recording.abort
+
+    def abort() -> None:
+        hear()
+        heard.set()
+
+    def hang(which: str) -> None:
+        if which == moment:
+            aborting.append(meanwhile(gate.abort))
+            assert heard.wait(60)
+            recording.log.append("the acquisition comes back")
+
+    recording.abort, recording.at = abort, hang
+    gate.place_beam(CENTRE)
+    with pytest.raises(Aborted):
+        if moment == "acquire_spectrum":
+            gate.acquire_spectrum("EELS", 0.1)
+        else:
+            gate.acquire_survey(["HAADF"], (8, 8), 1e-5)
+    aborting[0].join()
+    assert recording.log.index("abort") < recording.log.index(
+        "the acquisition comes back"
+    )
+    assert not recording.beam.on
+
+
+def test_an_abort_just_before_a_scan_begins_is_told_again(recording):
+    """A scan lifts what the instrument itself knows of an abort: it hears it again."""
+    gate = connected(recording)
+
+    def abort_too_early(moment: str) -> None:
+        if moment == "acquire_survey":
+            recording.at = lambda moment: None
+            gate.abort()
+            recording._aborted.clear()
+            recording.beam.on = True
+            assert recording._aborted.wait(60)
+
+    recording.at = abort_too_early
+    with pytest.raises(Aborted):
+        gate.acquire_survey(["HAADF"], (8, 8), 1e-5)
+    assert not recording.beam.on
+
+
+def test_an_abort_that_fails_still_blanks(gate, bare, monkeypatch):
+    def abort() -> None:
+        raise InstrumentError("no such command")
+
+    monkeypatch.setattr(bare, "abort", abort)
+    gate.place_beam(CENTRE)
+    bare.beam.on = True
+    with pytest.raises(InstrumentError, match="no such command"):
+        gate.abort()
+    assert gate.is_aborted
+    assert not bare.beam.on
+
+
+def test_an_instrument_that_does_not_come_back_is_ended(recording):
+    gate = connected(recording, patience_s=0.0)
+    recording.hold = threading.Event()
+    gate.place_beam(CENTRE)
+    with pytest.raises(AcquisitionTimeout, match="did not come back"):
+        gate.acquire_spectrum("EELS", 0.001)
+    assert not recording.beam.on
+
+
+def test_a_time_out_of_the_instrument_leaves_the_beam_blanked(recording):
+    gate = connected(recording)
+
+    def too_late(moment: str) -> None:
+        if moment == "acquire_spectrum":
+            raise AcquisitionTimeout("no answer within 3 s")
+
+    recording.after = too_late
+    gate.place_beam(CENTRE)
+    with pytest.raises(AcquisitionTimeout, match="no answer"):
+        gate.acquire_spectrum("EELS", 0.1)
+    assert not recording.beam.on
+
+
+def test_after_a_move_that_failed_the_beam_has_to_be_placed_again(recording):
+    """It may be where it was, or where it was to go."""
+    gate = connected(recording)
+    gate.place_beam(CENTRE)
+
+    def too_late(moment: str) -> None:
+        if moment == "place_beam":
+            raise AcquisitionTimeout("no answer within 3 s")
+
+    recording.after = too_late
+    with pytest.raises(AcquisitionTimeout):
+        gate.place_beam(RIGHT)
+    with pytest.raises(OutOfRange, match="place the beam first"):
+        gate.acquire_spectrum("EELS", 0.1)
+    assert recording.delivered == []
+
+
+def test_after_a_scan_the_beam_has_to_be_placed_again(recording):
+    gate = connected(recording)
+    gate.place_beam(CENTRE)
+    gate.acquire_survey(["HAADF"], (8, 8), 1e-5)
+    with pytest.raises(OutOfRange, match="place the beam first"):
+        gate.acquire_spectrum("EELS", 0.1)
+
+
+def test_a_place_closed_while_the_beam_unblanks_is_not_exposed(recording):
+    gate = connected(recording)
+    recording.before_unblank = lambda: gate.set_constraint(LeftHalf())
+    gate.place_beam(RIGHT)
+    with pytest.raises(ForbiddenPosition, match="right half"):
+        gate.acquire_spectrum("EELS", 0.1)
+    assert recording.delivered == []
+    assert not recording.beam.on
+
+
+def test_a_survey_image_of_what_is_closed_meanwhile_is_ended_and_discarded(recording):
+    gate = connected(recording)
+
+    def paint(moment: str) -> None:
+        if moment == "acquire_survey":
+            gate.set_constraint(LeftHalf())
+            assert recording._aborted.wait(60)
+
+    recording.at = paint
+    with pytest.raises(ForbiddenPosition, match="reaches into the right half"):
+        gate.acquire_survey(["HAADF"], (8, 8), 1e-5)
+    assert not recording.beam.on
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (-8, -8), (8, 8, 8), (10**6, 10**6)])
+def test_a_survey_image_of_an_impossible_shape_never_begins(recording, shape):
+    gate = connected(recording)
+    with pytest.raises(Unsupported, match="is not possible"):
+        gate.acquire_survey(["HAADF"], shape, 1e-5)
+    assert recording.delivered == []
+    assert gate.dose_e == 0
+
+
+def test_a_refused_blanking_says_to_blank_by_hand_and_what_came_before(recording):
+    gate = connected(recording)
+    gate.place_beam(CENTRE)
+
+    def fail(moment: str) -> None:
+        if moment in ("acquire_spectrum", "blank"):
+            raise InstrumentError(f"{moment} says no")
+
+    recording.at = fail
+    with pytest.raises(BlankingFailed, match=r"acquire_spectrum.*blank says.*by hand"):
+        gate.acquire_spectrum("EELS", 0.1)
+    assert gate.status().beam is BeamState.UNVERIFIED
+
+
+def test_nothing_moves_or_begins_until_a_failed_blanking_is_mended(recording):
+    gate = connected(recording, settle_s=0.0)
+    gate.place_beam(CENTRE)
+    recording.ignores = {"blank", "abort"}
+    with pytest.raises(BlankingFailed, match="still reads as on: blank it by hand"):
+        gate.acquire_spectrum("EELS", 0.1)
+    for use in (
+        lambda: gate.acquire_spectrum("EELS", 0.1),
+        lambda: gate.acquire_survey(["HAADF"], (8, 8), 1e-5),
+        lambda: gate.place_beam(CENTRE),
+    ):
+        with pytest.raises(BlankingFailed):
+            use()
+    assert recording.moments["place_beam"] == 1
+    assert len(recording.delivered) == 1
+    recording.ignores = set()
+    gate.place_beam(CENTRE)
+    assert not recording.beam.on
+
+
+def test_a_beam_that_somebody_unblanked_is_blanked_before_it_moves(recording):
+    gate = connected(recording)
+    recording.beam.on = True
+    gate.place_beam(CENTRE)
+    assert recording.violations == []
+
+
+def test_a_blanker_that_cannot_be_read_is_never_said_to_be_blanked():
+    """What it ignores silently nobody can notice; so nobody claims that it obeyed."""
+    recording = RecordingInstrument(readable=False)
+    gate = connected(recording)
+    recording.ignores = {"blank"}
+    gate.place_beam(CENTRE)
+    gate.acquire_spectrum("EELS", 0.1)
+    assert recording.beam.on
+    assert gate.status().beam is not BeamState.BLANKED
+    recording.ignores = set()
+    gate.blank()
+    assert gate.status().beam is BeamState.UNVERIFIED
+
+
+def test_an_instrument_whose_blanker_fails_is_not_left_connected(recording):
+    recording.connect()
+    recording.beam.on = True
+    recording.ignores = {"blank", "abort"}
+    gate = GuardedInstrument(recording, settle_s=0.0)
+    with pytest.raises(BlankingFailed):
+        gate.connect()
+    assert not gate.status().connected
+    with pytest.raises(NotConnected):
+        gate.place_beam(CENTRE)
+
+
+def test_disconnecting_tells_of_a_beam_that_stays_on(recording):
+    gate = connected(recording, settle_s=0.0)
+    recording.ignores = {"blank", "abort"}
+    recording.beam.on = True
+    with pytest.raises(BlankingFailed, match="by hand"):
+        gate.disconnect()
+    assert not gate.status().connected
+
+
+def test_disconnecting_ends_an_exposure(recording):
+    gate = connected(recording)
+    recording.hold = threading.Event()
+    leaving = []
+    recording.during_exposure = lambda _: leaving.append(meanwhile(gate.disconnect))
+    gate.place_beam(CENTRE)
+    with pytest.raises(InstrumentError):
+        gate.acquire_spectrum("EELS", 0.1)
+    leaving[0].join()
+    assert not recording.beam.on
+    assert not recording.connected
+
+
+def test_an_abort_while_it_connects_holds(recording):
+    gate = GuardedInstrument(recording)
+    recording.at = lambda moment: gate.abort() if moment == "connect" else None
+    gate.connect()
+    with pytest.raises(Aborted):
+        gate.acquire_survey(["HAADF"], (8, 8), 1e-5)
+    assert recording.delivered == []
+
+
+def test_a_current_beyond_what_the_instrument_allows_is_refused(bare, monkeypatch):
+    able = bare.capabilities
+    allowed = Interval(0.0, 5.0)
+    monkeypatch.setattr(
+        bare, "capabilities", lambda: replace(able(), allowed_current_pa=allowed)
+    )
+    gate = connected(bare)
+    gate.place_beam(CENTRE)
+    with pytest.raises(OutOfRange, match="a beam current of 10 pA is not allowed"):
+        gate.acquire_spectrum("EELS", 0.1)
+    assert bare.beam.exposed == []

@@ -64,14 +64,14 @@ def test_the_plots_take_the_height_of_their_dock(cockpit):
     assert dock.spectra.plot.height() > dock.height() - taken - 50
 
 
-def test_connect_shows_the_survey_image_calibrated(connected):
+def test_connect_shows_the_survey_image_calibrated(connected, qtbot):
     layers = connected.session.layers.survey_layers
     assert [layer.name for layer in layers] == ["Survey HAADF", "Survey BF"]
     survey = connected.session.survey
     assert layers[0].scale == pytest.approx(connected.session.layers.frame.pixel_nm)
     assert [str(unit) for unit in layers[0].units] == ["nanometer", "nanometer"]
     assert np.array_equal(layers[0].data, survey.data[0])
-    assert "Beam blanked" in connected.microscope.beam.text()
+    wait_for(qtbot, lambda: "Beam blanked" in connected.microscope.beam.text())
     assert connected.microscope.connect_button.text() == "Disconnect"
 
 
@@ -90,7 +90,7 @@ def test_a_file_is_chosen_and_replayed(cockpit, qtbot, tmp_path):
     choice.form.controls["file"].value = save_cube(tmp_path / "cube.hspy")
     with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
-    assert "dose unknown" in cockpit.microscope.beam.text()
+    wait_for(qtbot, lambda: "dose unknown" in cockpit.microscope.beam.text())
     start(cockpit, qtbot, steps=12)
     wait_for(qtbot, lambda: not cockpit.session.is_running)
     run = open_run(cockpit.session.record_path)

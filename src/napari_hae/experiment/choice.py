@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Pixel = tuple[int, int]
 
+VETOED = "vetoed by you"
+"""Why a proposal is refused that a person said no to."""
+
 
 class Dropped(StrEnum):
     """Why what the agent chose ahead is taken back; the journal says so."""

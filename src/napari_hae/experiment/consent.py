@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_hae.experiment.choice import VETOED
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Consent:
         with self._clock.asking():
             agreed = self._agree(proposal)
         if agreed is False:
-            self._refuse(proposal, "vetoed by you", True)
+            self._refuse(proposal, VETOED, True)
         elif agreed is None:
             other = "another place was taken" if self._queue.pixels else ""
             why = other or "something was changed while it waited"

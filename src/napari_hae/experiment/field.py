@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from napari_hae.coordinates import FieldFrame
 from napari_hae.regions.allowed_field import AllowedField
 
 if TYPE_CHECKING:
+    from napari_hae.coordinates import FieldFrame
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.regions.regions import Regions
-    from napari_hae.types import ScanImage
 
 
 class Field:
@@ -33,10 +32,10 @@ class Field:
         """Where the beam may go, as a person wants it."""
         return self._regions
 
-    def begin(self, survey: ScanImage) -> None:
-        """Guard the field that a survey image shows."""
+    def begin(self, frame: FieldFrame) -> None:
+        """Guard the field that a survey image shows, or is to show."""
         with self._lock:
-            self._frame = FieldFrame.of(survey)
+            self._frame = frame
             self._guard()
 
     def set_regions(self, regions: Regions) -> None:

@@ -85,7 +85,6 @@ class Following:
         self._last_step: int | None = None
         self._begin_step = 0
         self._reference = _Reference(survey.data[0], np.zeros(2), 0)
-        self.dose_e = 0.0
         """Electrons of all images that were taken again; NaN if unknown."""
         self.drift = Drift.after(survey)
         if past is not None:
@@ -247,7 +246,6 @@ class Following:
     ) -> None:
         """Follow what an image says, now or when the run is taken up again."""
         self.drift = taken.added_to(self.drift)
-        self.dose_e += taken.dose_e
         if taken.offset_nm is None or taken.is_fiducial:
             return
         offset_px = np.divide(taken.offset_nm, self._frame.pixel_nm)

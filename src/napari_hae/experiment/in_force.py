@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.events import emit
-from napari_hae.instruments.base import DoseExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +30,6 @@ class InForce:
     completed
         Given a new scalarizer and the one in force, the new one with all that it takes
         from the run so far.
-    images_dose_e
-        Gives the electrons of all survey images that were taken again.
     """
 
     def __init__(
@@ -46,12 +43,11 @@ class InForce:
         choice: Choice,
         settings: ExperimentSettings,
         completed: Callable[[Scalarizer, Scalarizer], Scalarizer],
-        images_dose_e: Callable[[], float],
     ) -> None:
         self.settings = settings
         self._instrument, self._record, self._events = instrument, record, events
         self._targets, self._advisor, self._choice = targets, advisor, choice
-        self._completed, self._images_dose_e = completed, images_dose_e
+        self._completed = completed
         self._started_s = time.monotonic()
 
     def change(self, new: ExperimentSettings, *, who: str, why: str = "") -> None:
@@ -116,13 +112,8 @@ class InForce:
         emit(self._events.retargeted, tuple(targets))
 
     def limit_dose(self) -> None:
-        """Give the gate what is left of the dose budget."""
-        budget_e = self.settings.budget.dose_e
-        if budget_e is not None:
-            budget_e -= self._targets.dose_e + self._images_dose_e()
-            if budget_e <= 0:
-                raise DoseExceeded("the dose budget is used up")
-        self._instrument.set_dose_budget(budget_e)
+        """Give the gate the dose limits in force."""
+        self._instrument.limit_dose(self.settings.budget.dose_limits)
 
     def spent_budget(self) -> str:
         """Which limit of the budget is reached, in words; empty if none is."""

@@ -19,7 +19,7 @@ from napari_hae.experiment.resume import replay
 from napari_hae.experiment.steering import Steering
 from napari_hae.experiment.times import StepClock
 from napari_hae.experiment.watch import Watch
-from napari_hae.instruments.base import ForbiddenPosition
+from napari_hae.instruments.base import ForbiddenPosition, LocalDoseExceeded
 from napari_hae.types import ChosenBy, Measurement
 
 if TYPE_CHECKING:
@@ -124,7 +124,6 @@ class Loop:
             choice=self._choice,
             settings=settings,
             completed=lambda new, old: self._steering.completed(new, old),
-            images_dose_e=lambda: self.following.dose_e,
         )
         self._steering = Steering(
             record=record,
@@ -237,6 +236,9 @@ class Loop:
                 spectrum = self._exposures.wait()
             except ForbiddenPosition as error:
                 self._refuse(proposal, str(error))
+                return
+            except LocalDoseExceeded as error:
+                self._refuse(proposal, str(error), keep_out=True)
                 return
             self.following.exposed(spectrum.exposure_s)
             times = self._clock.times(

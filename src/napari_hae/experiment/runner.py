@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hae.agent.experience import experience_for
 from napari_hae.agent.policy import Exhausted
+from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.controls import Order, Verdict
 from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
 from napari_hae.experiment.field import Field
@@ -16,9 +17,13 @@ from napari_hae.experiment.steered import Steered
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
+from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.regions.regions import Regions
+from napari_hae.types import Area
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -135,6 +140,8 @@ class Runner(Steered):
             raise RuntimeError("a runner starts once; make another for the next run")
         if paused:
             self._controls.pause()
+        # Here, not on the thread: what is aborted from now on stays so.
+        self._instrument.rearm()
         self._thread = threading.Thread(target=self._run, name="napari-hae-experiment")
         self._thread.start()
 
@@ -154,10 +161,14 @@ class Runner(Steered):
         Raises
         ------
         ValueError
-            If the scalarizer's band does not lie on the spectra's energy axis, or the
-            earlier run that the model names cannot be learned from.
+            If the scalarizer's band does not lie on the spectra's energy axis, the
+            earlier run that the model names cannot be learned from, or the dose is to
+            be limited and the beam current is unknown.
         """
         self._targets.check(settings.scalarizer)
+        limits = settings.budget.dose_limits
+        if (refusal := self._instrument.refusal_of_limits(limits)) is not None:
+            raise ValueError(refusal)
         if self._survey is not None and settings.model != self.settings.model:
             experience_for(settings.model, len(self._survey.data))
         self._controls.change(_SETTINGS, settings, why)
@@ -179,7 +190,9 @@ class Runner(Steered):
         except Exhausted as error:
             reason, text = FinishReason.EXHAUSTED, str(error)
         except DoseExceeded as error:
-            reason, text = FinishReason.COMPLETED, str(error)
+            text = str(error)
+            if self.measurements:
+                reason = FinishReason.COMPLETED
         except (InstrumentError, ValueError, OSError) as error:
             text = str(error)
             logger.info("the run failed", exc_info=True)
@@ -192,14 +205,14 @@ class Runner(Steered):
 
     def _prepare(self) -> Loop:
         self._set_state(RunState.INITIALISING)
-        self._instrument.rearm()
-        wanted = self._first_settings.survey
+        self._instrument.begin_run(self._taken())
+        self._instrument.limit_dose(self._first_settings.budget.dose_limits)
         is_fresh = self._survey is None
-        survey = self._survey or acquire_survey(self._instrument, wanted)
+        survey = self._survey or self._acquire_survey()
         if self._past is None:
             self.record.survey(survey)
         self._survey = survey
-        self._field.begin(survey)
+        self._field.begin(FieldFrame.of(survey))
         able = self._instrument.capabilities()
         detector = able.spectrum_detector(self._first_settings.measurement.detector)
         self._targets.energy = detector.energy
@@ -213,8 +226,26 @@ class Runner(Steered):
             loop.change_regions(self._field.regions)
         if self._targets.is_undecided and detector.suggested_band_ev is not None:
             loop.in_force.take_band(*detector.suggested_band_ev, who="instrument")
-        loop.in_force.limit_dose()
         return loop
+
+    def _acquire_survey(self) -> ScanImage:
+        """The first survey image, for which the regions hold already."""
+        able = self._instrument.capabilities()
+        self._field.begin(FieldFrame(able.survey_shape, able.fov_nm))
+        return acquire_survey(self._instrument, self._first_settings.survey)
+
+    def _taken(self) -> Iterator[Exposure]:
+        """What the run has taken before it begins."""
+        if self._survey is not None:
+            yield Exposure.of_scan(self._survey)
+        if (past := self._past) is None:
+            return
+        for again in past.images_again:
+            _, rows, columns = past.image(again.index).shape
+            where = Area(*again.area)
+            yield Exposure(where, again.scan_s, rows * columns, again.dose_e)
+        for measurement in past.measurements:
+            yield Exposure.of_spectrum(measurement.spectrum)
 
     def _make_loop(self, survey: ScanImage, *, is_fresh: bool) -> Loop:
         past = self._past
@@ -304,12 +335,13 @@ class Runner(Steered):
             except Exception as error:
                 logger.exception("the end of the run failed in part")
                 self.finish_reason = FinishReason.FAILED
-                self.finish_text = f"{self.finish_text} {error}".strip()
+                if str(error) not in self.finish_text:
+                    self.finish_text = f"{self.finish_text} {error}".strip()
         self._set_state(RunState.IDLE)
         emit(self.events.finished, self.finish_reason, self.finish_text)
 
     def _lift_dose_limit(self) -> None:
-        self._instrument.set_dose_budget(None)
+        self._instrument.limit_dose(DoseLimits())
 
     def _close_loop(self) -> None:
         if self._loop is not None:

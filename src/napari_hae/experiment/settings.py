@@ -16,6 +16,7 @@ from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.agent.scalarizers import BandIntegral, Scalarizer
 from napari_hae.experiment.plans import AgentPlan, Plan
+from napari_hae.instruments.dose import DoseLimits
 from napari_hae.settings_base import Settings
 from napari_hae.types import Area
 
@@ -153,13 +154,54 @@ class Budget(Settings):
     dose_e: float | None = Field(
         default=None, gt=0, title="Dose (e⁻)", json_schema_extra={"empty": "no limit"}
     )
-    """Electrons that the spectra, and survey images taken again, may use together. The
-    dose is booked before the beam is on. Default: no limit."""
+    """Electrons that the survey images and the spectra may use together. The dose is
+    booked before the beam is on. Default: no limit."""
+    point_dose_e: float | None = Field(
+        default=None,
+        gt=0,
+        title="Dose at one point (e⁻)",
+        json_schema_extra={"empty": "no limit"},
+    )
+    """Electrons that any one point may take, survey images included. Where it would be
+    exceeded is not measured. Default: no limit."""
+    local_dose_e_per_nm2: float | None = Field(
+        default=None,
+        gt=0,
+        title="Local dose (e⁻/nm²)",
+        json_schema_extra={"empty": "no limit"},
+    )
+    """Electrons per nm² that the disc around any measured place may take, survey images
+    included. Where it would be exceeded is not measured. Default: no limit."""
+    dose_radius_nm: float = Field(
+        default=2.0, gt=0, le=1e4, title="… counted within (nm)"
+    )
+    """Radius of that disc in nm: all that is measured within it counts together.
+    Default 2 nm."""
+    current_pa: float | None = Field(
+        default=None,
+        gt=0,
+        title="Beam current (pA)",
+        json_schema_extra={"empty": "as the instrument says"},
+    )
+    """Beam current in pA, as you read it, for instruments that do not know it: dose
+    limits need it. Where the instrument knows its own, that one counts. Default: as the
+    instrument says."""
     time_s: float | None = Field(
         default=None, gt=0, title="Time (s)", json_schema_extra={"empty": "no limit"}
     )
     """Wall time in s, pauses included; the step that is running is finished. Default:
     no limit."""
+
+    @property
+    def dose_limits(self) -> DoseLimits:
+        """What the gate is to keep."""
+        return DoseLimits(
+            run_e=self.dose_e,
+            point_e=self.point_dose_e,
+            local_e_per_nm2=self.local_dose_e_per_nm2,
+            radius_nm=self.dose_radius_nm,
+            current_pa=self.current_pa,
+        )
 
 
 class LoopSettings(Settings):

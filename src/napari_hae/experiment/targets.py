@@ -55,11 +55,6 @@ class Targets:
         return [measurement.error for measurement in self._measurements]
 
     @property
-    def dose_e(self) -> float:
-        """Electrons of all exposures together; NaN where the current is unknown."""
-        return sum(m.spectrum.dose_e for m in self._measurements)
-
-    @property
     def is_undecided(self) -> bool:
         """Whether the scalarizer lacks what the run has still to decide: its band."""
         return self.scalarizer.is_automatic

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import FileEdit, SpinBox
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 
 from napari_hae import plugins
@@ -18,7 +16,7 @@ from napari_hae.gui.image_here import ImageHere
 from napari_hae.gui.plan_choice import PlanChoice
 from napari_hae.gui.queue import QueuePanel
 from napari_hae.gui.region_choice import RegionChoice
-from napari_hae.gui.run_controls import ABORT_KEY, RunControls
+from napari_hae.gui.run_controls import RunControls
 from napari_hae.gui.sections import pinned, section
 from napari_hae.gui.sentences import Sentence
 from napari_hae.gui.sessions import Dock
@@ -107,9 +105,6 @@ class ExperimentDock(Dock):
         session.settings_changed.connect(self._show)
         session.settings_in_force.connect(self._on_in_force)
         session.finished.connect(self._on_finished)
-        self._abort_key = QShortcut(QKeySequence(ABORT_KEY), self)
-        self._abort_key.setContext(Qt.ShortcutContext.ApplicationShortcut)
-        self._abort_key.activated.connect(session.abort)
         self.seed.changed.connect(self._on_seed)
         self.folder.changed.connect(self._on_folder)
 

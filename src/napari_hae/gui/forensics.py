@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_hae import plugins
 from napari_hae.experiment.record import JOURNAL
+from napari_hae.gui.abort import AbortButton
 from napari_hae.gui.forensics_results import ForensicsResults
 from napari_hae.gui.forms import ChoiceForm
 from napari_hae.gui.sections import pinned, section
@@ -93,7 +94,9 @@ class ForensicsDock(Dock):
         layout = QVBoxLayout(self._header)
         layout.setContentsMargins(0, 0, 0, 0)
         buttons = QHBoxLayout()
-        for button in (self.open, self.analyse, self.save):
+        # Also here, as this dock may lie before those that measure.
+        abort = AbortButton(self.session)
+        for button in (self.open, self.analyse, self.save, abort):
             buttons.addWidget(button)
         layout.addWidget(self.state)
         layout.addLayout(buttons)

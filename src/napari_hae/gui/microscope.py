@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 
 from napari_hae import plugins
 from napari_hae.experiment.settings import SurveySettings
+from napari_hae.gui.abort import AbortButton
 from napari_hae.gui.beam import BeamLine
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.sections import pinned, section
@@ -80,6 +81,7 @@ class MicroscopeDock(Dock):
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(6)
         self.problem = Problem()
+        self.abort = AbortButton(self.session)
         self.connect_button = QPushButton("Connect")
         self.survey_button = QPushButton("Acquire survey image")
         self.survey_button.setToolTip(
@@ -93,6 +95,7 @@ class MicroscopeDock(Dock):
         row.addWidget(self.beam, 1)
         row.addStretch()
         row.addWidget(self.connect_button)
+        row.addWidget(self.abort)
         layout.addWidget(self.state)
         layout.addLayout(row)
         layout.addWidget(self.progress)

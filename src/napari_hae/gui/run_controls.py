@@ -18,14 +18,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.gui.abort import AbortButton
 from napari_hae.gui.beam import BeamLine
 from napari_hae.gui.drift import DriftLine
 from napari_hae.gui.sentences import Problem, Sentence
 
 if TYPE_CHECKING:
     from napari_hae.gui.session import Session
-
-ABORT_KEY = "Ctrl+Shift+Backspace"
 
 HELD_BACK = "A proposal waits. Press Live to see it."
 
@@ -54,16 +53,14 @@ class RunControls(QWidget):
         self.pause = _button("Pause", "Pause at the end of the step; beam blanked.")
         self.step = _button("Step", "Measure one spectrum, and pause.")
         self.stop = _button("Stop", "End the run at the end of the step.")
-        self.abort = _button(
-            "ABORT",
-            f"Blank the beam at once and end the run. Key: {ABORT_KEY}.",
-        )
+        self.abort = AbortButton(session)
         self.drift = DriftLine(session)
         self.survey_again = _button(
             "Survey again",
             "Take the survey image again after the step, or now while paused. How, and "
             "what follows, is set in the section of this name.",
         )
+        self.abort = AbortButton(session)
         self.approve = _button("Approve", "Measure at the ring.")
         self.veto = _button("Veto", "Do not measure there, in the whole run.")
         self.alone = _button("Go on for", "Let the agent take steps without asking.")
@@ -86,7 +83,6 @@ class RunControls(QWidget):
         surveys.addWidget(self.survey_again)
         surveys.addWidget(self.drift, 1)
         surveys.addStretch()
-        self.abort.setStyleSheet("font-weight: bold; color: #ff6b61;")
         self._question = QWidget()
         answers = QHBoxLayout(self._question)
         answers.setContentsMargins(0, 0, 0, 0)
@@ -114,7 +110,6 @@ class RunControls(QWidget):
         self.pause.clicked.connect(self._on_pause)
         self.step.clicked.connect(session.step)
         self.stop.clicked.connect(session.stop)
-        self.abort.clicked.connect(session.abort)
         self.survey_again.clicked.connect(session.survey_again)
         self.approve.clicked.connect(session.approve)
         self.veto.clicked.connect(session.veto)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import logging
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,9 @@ from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.survey import acquire_survey
+from napari_hae.gui.abort import Aborting
 from napari_hae.gui.background import Background
+from napari_hae.gui.beam import BeamPoll
 from napari_hae.gui.bridge import RunBridge
 from napari_hae.gui.layers import FieldLayers
 from napari_hae.gui.live import LiveView
@@ -37,9 +41,12 @@ if TYPE_CHECKING:
     from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.experiment.votes import Vote
+    from napari_hae.instruments.dose import DoseLimits
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.regions.regions import Regions
     from napari_hae.types import ScanImage
+
+logger = logging.getLogger(__name__)
 
 
 class Session(QObject):
@@ -80,12 +87,16 @@ class Session(QObject):
         self.watcher = RegionWatcher(viewer, self)
         self.in_effect = RegionsInEffect(viewer, self.layers, self)
         self.background = Background(self)
+        self.beam = BeamPoll(self)
+        self.aborting = Aborting(self)
         self._pointing = Pointing(self)
         self.successors = Successors(self)
         self.settings = ExperimentSettings()
         self.record_folder = Path.home() / "napari-hae"
         self.survey: ScanImage | None = None
         self.instrument: GuardedInstrument | None = None
+        self._connecting: GuardedInstrument | None = None
+        """The instrument while it connects and takes its first survey image."""
         self.instrument_name = ""
         self.instrument_settings: BaseModel | None = None
         self.reason = ""
@@ -95,6 +106,8 @@ class Session(QObject):
         self.runner: Runner | None = None
         self._bridge = RunBridge(self)
         self._is_closed = False
+        self._is_idle_abort = False
+        """Whether nothing but the beam was aborted last: the end of a run is told."""
         self._chosen_by_run: Scalarizer | None = None
         self.watcher.changed.connect(self._on_regions)
         self.watcher.changed.connect(self.in_effect.show)
@@ -107,6 +120,7 @@ class Session(QObject):
         self._bridge.settings_changed.connect(self._on_settings_in_force)
         self._bridge.warned.connect(self.said)
         self._bridge.finished.connect(self._on_finished)
+        self.aborting.ended.connect(self._on_abort_ended)
 
     @property
     def is_connected(self) -> bool:
@@ -129,17 +143,22 @@ class Session(QObject):
             return
         wanted = self.settings.survey
 
+        limits = self._limits_without_run()
+
         def work() -> tuple[GuardedInstrument, ScanImage]:
-            instrument = guarded(name, settings)
-            instrument.connect()
+            instrument = self._connecting = guarded(name, settings)
             try:
+                instrument.connect()
+                instrument.limit_dose(limits)
                 return instrument, acquire_survey(instrument, wanted)
             except Exception:
+                self._connecting = None
                 instrument.disconnect()
                 raise
 
         def done(result: tuple[GuardedInstrument, ScanImage]) -> None:
             self.instrument, survey = result
+            self._connecting = None
             self.instrument_name, self.instrument_settings = name, settings
             self._forget_chosen_band()
             self.show_survey(survey)
@@ -191,9 +210,10 @@ class Session(QObject):
         if instrument is None or self.is_running:
             return
         instrument.rearm()
-        wanted = self.settings.survey
+        wanted, limits = self.settings.survey, self._limits_without_run()
 
         def work() -> ScanImage:
+            instrument.limit_dose(limits)
             return acquire_survey(instrument, wanted)
 
         self.do("Acquiring a survey image", work, self.show_survey)
@@ -217,7 +237,7 @@ class Session(QObject):
         instrument, settings = self.instrument, self.instrument_settings
         if instrument is None or settings is None or self.is_running:
             return
-        where = path or self.free_path()
+        where, presses = path or self.free_path(), self.aborting.presses
         # A schedule that began in mid-run begins anew.
         self.configure(acquisition=self.settings.acquisition.begun(None, 0))
 
@@ -230,26 +250,29 @@ class Session(QObject):
             )
 
         def done(record: Record) -> None:
-            self._begin(instrument, record, paused)
+            self._begin(instrument, record, presses, paused=paused)
 
         self.do("Beginning the record", work, done)
 
-    def go_on_with(self, record: Record, past: StoredRun, *, paused: bool) -> None:
+    def go_on_with(
+        self, record: Record, past: StoredRun, presses: int, *, paused: bool
+    ) -> bool:
         """Go on with what is in an open record, in place of the run so far.
 
-        Its settings hold, but the regions are those of the layers now.
+        Its settings hold, but the regions are those of the layers now. False if it was
+        aborted since so many presses.
         """
         instrument = self.instrument
         if instrument is None or past.survey is None:
             record.close()
-            return
+            return False
         # The end of the old run may be still on its way here.
         if self.runner is not None:
             self._on_finished(FinishReason.STOPPED, "")
         self.show_survey(past.survey)
         self.settings = past.settings
         self.settings_changed.emit(past.settings)
-        self._begin(instrument, record, paused, past=past)
+        return self._begin(instrument, record, presses, paused=paused, past=past)
 
     def pause(self) -> None:
         """Pause at the end of the step."""
@@ -317,11 +340,13 @@ class Session(QObject):
 
     def abort(self) -> None:
         """Blank the beam at once, end what is running, and end the run."""
-        if self.runner is not None:
-            self.runner.abort()
-        elif self.instrument is not None:
-            self.instrument.abort()
-        self.said.emit("Aborted: the beam is blanked.")
+        what = self.runner or self.instrument or self._connecting
+        if what is None:
+            self.said.emit("There is nothing to abort: no microscope is connected.")
+            return
+        self.said.emit("Aborting …")
+        self._is_idle_abort = self.runner is None
+        self.aborting.press(what.abort)
 
     def close(self) -> None:
         """End the run, blank the beam, release the instrument; no thread is left."""
@@ -335,23 +360,48 @@ class Session(QObject):
         self.watcher.detach()
         self._pointing.detach()
         self.in_effect.close()
-        if self.runner is not None:
-            self.runner.abort()
-            self.runner.wait()
-        self.background.close()
-        if self.instrument is not None:
-            self.instrument.disconnect()
+        self._let_go()
         self.blockSignals(False)
         self.closed.emit(self)
         self.blockSignals(True)
+
+    def _let_go(self) -> None:
+        """End everything, whatever of it fails."""
+        what = self.runner or self.instrument or self._connecting
+        if what is not None:
+            self.aborting.press(what.abort)
+            self.aborting.close()
+        if self.runner is not None:
+            self.runner.wait()
+        self.beam.close()
+        self.background.close()
+        # One that was connected just now is not known here yet.
+        instrument = self.instrument or self._connecting
+        if instrument is not None:
+            try:
+                instrument.disconnect()
+            except Exception:
+                logger.exception("the microscope was not let go of as it should be")
+
+    def _limits_without_run(self) -> DoseLimits:
+        """What holds for survey images outside a run."""
+        return replace(self.settings.budget.dose_limits, run_e=None)
 
     def _begin(
         self,
         instrument: GuardedInstrument,
         record: Record,
+        presses: int,
+        *,
         paused: bool,
         past: StoredRun | None = None,
-    ) -> None:
+    ) -> bool:
+        """Begin a run, unless it was aborted since so many presses; False then."""
+        if self.aborting.presses != presses:
+            record.end(FinishReason.STOPPED, "aborted before it began")
+            record.close()
+            self.said.emit("Aborted before the run began.")
+            return False
         self.runner = Runner(
             instrument,
             record,
@@ -371,6 +421,7 @@ class Session(QObject):
         if past is not None:
             # What is painted now holds, not what was then.
             self.runner.set_regions(self.watcher.regions)
+        return True
 
     def take_reason(self) -> str:
         """What the person wrote about the intervention that is made now."""
@@ -423,6 +474,15 @@ class Session(QObject):
         frame = self.layers.frame
         if self.instrument is not None and frame is not None:
             self.instrument.set_constraint(AllowedField(frame, regions))
+
+    def _on_abort_ended(self, problem: str) -> None:
+        instrument = self.instrument
+        if problem:
+            self.failed.emit("Abort", problem)
+        elif instrument is not None and self._is_idle_abort:
+            certain = instrument.blanker_can_be_read
+            told = "the beam is blanked" if certain else "the beam was told to blank"
+            self.said.emit(f"Aborted: {told}.")
 
     def _on_state(self, state: RunState) -> None:
         self.live.refresh()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_hae.gui.abort import abort_key
 from napari_hae.gui.session import Session
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ def session_of(viewer: Viewer) -> Session:
     return _sessions[key]
 
 
+def abort_everywhere() -> None:
+    """Abort in every window of the program: whose beam was meant cannot be asked."""
+    for session in list(_sessions.values()):
+        session.abort()
+
+
 class Dock(QWidget):
     """The base of all docks: knows its session, and ends it with the window."""
 
@@ -38,6 +45,7 @@ class Dock(QWidget):
         window = self.window()
         if window is not self and window.findChild(_CloseWatcher) is None:
             _CloseWatcher(window, self.session)
+            abort_key(window, abort_everywhere)
 
 
 class _CloseWatcher(QObject):

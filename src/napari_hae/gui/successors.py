@@ -169,6 +169,7 @@ class Successors(QObject):
     ) -> None:
         """Stop the run, make the record to go on with, and go on with it."""
         session, old = self._session, self._session.runner
+        presses = session.aborting.presses
 
         def work() -> _Successor:
             if old is not None:
@@ -177,8 +178,8 @@ class Successors(QObject):
             return _Successor.of(make())
 
         def done(new: _Successor) -> None:
-            session.go_on_with(new.record, new.past, paused=paused)
-            then()
-            session.said.emit(said)
+            if session.go_on_with(new.record, new.past, presses, paused=paused):
+                then()
+                session.said.emit(said)
 
         session.do(name, work, done)

@@ -58,6 +58,14 @@ class DoseExceeded(InstrumentError):
     """The exposure would exceed the dose budget."""
 
 
+class LocalDoseExceeded(DoseExceeded):
+    """The exposure would exceed what this place may take; others may be open."""
+
+
+class BlankingFailed(InstrumentError):
+    """The beam may be on although it was to be blanked: somebody has to look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """Allowed values, both ends included."""
@@ -112,6 +120,8 @@ class Capabilities:
         Whether it can scan an area of the field of view and expose nothing else.
     square_surveys_only
         Whether a survey image has as many rows as columns.
+    allowed_current_pa
+        The beam currents that may be used; None where the instrument sets no limit.
     """
 
     survey_detectors: tuple[str, ...]
@@ -126,6 +136,7 @@ class Capabilities:
     blanker_can_be_read: bool
     scans_areas: bool = False
     square_surveys_only: bool = False
+    allowed_current_pa: Interval | None = None
 
     def spectrum_detector(self, name: str = "") -> SpectrumDetector:
         """The spectroscopy detector of that name, or the usual one.

@@ -2,39 +2,36 @@
 
 It wraps an instrument and enforces what must hold whatever the agent, the window or the
 network do: the beam goes only where it may, it is blanked whenever no one measures,
-the dose stays within its budget, and an abort holds until someone lifts it.
+the dose stays within its budget, and an abort holds until someone lifts it. What it
+promises, and what it cannot, is in `docs/safety.md`.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from napari_hae.instruments.base import (
-    Aborted,
     Busy,
     Capabilities,
-    DoseExceeded,
     ForbiddenPosition,
     Instrument,
-    InstrumentError,
+    NotConnected,
     OutOfRange,
     Status,
     Unsupported,
     check_area,
     check_interval,
     check_position,
+    check_shape,
 )
-from napari_hae.types import (
-    WHOLE_FIELD,
-    BeamState,
-    ProbePosition,
-    ScanImage,
-    dose_electrons,
-)
+from napari_hae.instruments.dose import DoseLimits, Exposure
+from napari_hae.instruments.dose_book import DoseBook
+from napari_hae.instruments.shutter import Shutter
+from napari_hae.types import WHOLE_FIELD, BeamState, ProbePosition, ScanImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,6 +39,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from napari_hae.types import Area, Spectrum
+
+PATIENCE_S = 120.0
+"""An acquisition that takes so much longer than its exposure is ended."""
+SETTLE_S = 1.0
+"""A blanker that can be read has so long to read as blanked."""
 
 
 class Constraint(Protocol):
@@ -71,7 +73,7 @@ class Unconstrained:
 class HasOwnGate(Protocol):
     """An instrument that keeps a gate of its own, as one on another PC does.
 
-    It is told what the gate here is told. Both methods are called on the window's
+    It is told what the gate here is told. The methods may be called on the window's
     thread and must not wait; before the next move or exposure the other gate has to
     know.
     """
@@ -79,8 +81,11 @@ class HasOwnGate(Protocol):
     def hand_on_constraint(self, constraint: Constraint) -> None:
         """Let the other gate keep the constraint too."""
 
-    def hand_on_dose_budget(self, budget_e: float | None) -> None:
-        """Let the other gate allow this many more electrons too; None: no limit."""
+    def hand_on_run(self, taken: Sequence[Exposure]) -> None:
+        """Let the other gate count a run, and what it has taken already, too."""
+
+    def hand_on_dose_limits(self, limits: DoseLimits) -> None:
+        """Let the other gate keep the dose limits too."""
 
 
 class GuardedInstrument:
@@ -88,82 +93,109 @@ class GuardedInstrument:
 
     It differs from the bare one in this: it unblanks by itself, for the exposure only,
     so that `unblank` is refused; an abort holds until `rearm`; and everything that the
-    constraint or the dose budget do not allow is refused before the beam is on.
+    constraint or the dose limits do not allow is refused before the beam is on.
 
     Parameters
     ----------
     instrument
         The bare instrument; nobody else should keep a reference to it.
+    patience_s
+        How long an acquisition may take beyond its exposure.
+    settle_s
+        How long a blanker that can be read may take.
     """
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        *,
+        patience_s: float = PATIENCE_S,
+        settle_s: float = SETTLE_S,
+    ) -> None:
         self._bare = instrument
         self.title = instrument.title
         self.settings_type: type[BaseModel] = instrument.settings_type
+        self._shutter = Shutter(instrument, patience_s=patience_s, settle_s=settle_s)
+        self._dose = DoseBook()
         self._state = threading.Lock()
-        self._beam = threading.RLock()
         self._using = threading.Lock()
         self._constraint: Constraint = Unconstrained()
-        self._aborted = False
-        self._exposing: ProbePosition | None = None
-        self._interrupted: str | None = None
-        self._interruption: threading.Thread | None = None
         self._position: ProbePosition | None = None
-        self._dose_e = 0.0
-        self._dose_limit_e = math.inf
 
     def connect(self) -> None:
-        """Connect, with the beam blanked afterwards and an earlier abort lifted."""
-        self._bare.connect()
-        self._blank_and_verify()
+        """Connect, with an earlier abort lifted and the beam blanked afterwards.
+
+        Raises what the instrument raises, and `BlankingFailed`; it is not connected
+        then.
+        """
+        # Before, so that an abort holds that comes while it connects.
         self.rearm()
+        try:
+            self._bare.connect()
+            self._shutter.take_over()
+        except Exception:
+            with suppress(Exception):
+                self._shutter.release()
+            raise
 
     def disconnect(self) -> None:
-        """Blank the beam and let go of the instrument."""
-        self._bare.disconnect()
-        with self._state:
-            self._position = None
+        """End what is running, blank the beam and let go of the instrument.
+
+        Raises
+        ------
+        BlankingFailed
+            If the beam may be on; the instrument is let go all the same.
+        """
+        self._position = None
+        self._shutter.release()
 
     def capabilities(self) -> Capabilities:
         """What the instrument can do. Raises `NotConnected`."""
         return self._bare.capabilities()
 
     def status(self) -> Status:
-        """The state now; never raises."""
-        return self._bare.status()
+        """The state now, *unverified* where nobody can tell; never raises."""
+        status = self._bare.status()
+        certain = self._shutter.can_be_read and not self._shutter.is_in_doubt
+        if status.beam is BeamState.BLANKED and not certain:
+            return replace(status, beam=BeamState.UNVERIFIED)
+        return status
+
+    @property
+    def blanker_can_be_read(self) -> bool:
+        """Whether the instrument tells the state of its beam; asks nobody."""
+        return self._shutter.can_be_read
 
     @property
     def dose_e(self) -> float:
         """Electrons delivered or reserved since the gate was made; NaN if unknown."""
-        return self._dose_e
+        return self._dose.all_e
 
-    def set_dose_budget(self, budget_e: float | None) -> None:
-        """Allow this many more electrons from now on; None lifts the limit.
+    def limit_dose(self, limits: DoseLimits) -> None:
+        """Put dose limits in force; what was taken before counts.
 
         Raises
         ------
         Unsupported
-            If the beam current is unknown, so that no budget could be kept.
-        OutOfRange
-            If the budget is not a number above 0.
+            If the beam current is neither known nor entered, so that no limit could
+            be kept.
         """
-        if budget_e is None:
-            with self._state:
-                self._dose_limit_e = math.inf
-                if isinstance(self._bare, HasOwnGate):
-                    self._bare.hand_on_dose_budget(None)
-            return
-        if not (math.isfinite(budget_e) and budget_e > 0):
-            raise OutOfRange(f"a dose budget of {budget_e:g} e⁻ is not above 0")
-        if self.capabilities().current_pa is None:
-            raise Unsupported(
-                "a dose budget needs the beam current, which this instrument does not "
-                "know: enter it in the instrument's settings"
-            )
-        with self._state:
-            self._dose_limit_e = self._dose_e + budget_e
-            if isinstance(self._bare, HasOwnGate):
-                self._bare.hand_on_dose_budget(budget_e)
+        if not limits.is_open:
+            self._dose.know(self.capabilities().current_pa)
+        self._dose.limit(limits)
+        if isinstance(self._bare, HasOwnGate):
+            self._bare.hand_on_dose_limits(limits)
+
+    def refusal_of_limits(self, limits: DoseLimits) -> str | None:
+        """Why limits could not be kept, in words; asks nobody."""
+        return self._dose.refusal(limits)
+
+    def begin_run(self, taken: Iterable[Exposure] = ()) -> None:
+        """Count the electrons of a run from now on, and what it has taken already."""
+        able, taken = self.capabilities(), tuple(taken)
+        self._dose.begin_run(taken, able.current_pa, able.fov_nm)
+        if isinstance(self._bare, HasOwnGate):
+            self._bare.hand_on_run(taken)
 
     def set_constraint(self, constraint: Constraint) -> None:
         """Swap in where the beam may be, for the very next move; any thread may call.
@@ -175,41 +207,29 @@ class GuardedInstrument:
             self._constraint = constraint
             if isinstance(self._bare, HasOwnGate):
                 self._bare.hand_on_constraint(constraint)
-            exposing = self._exposing
-            reason = constraint.refusal(exposing) if exposing is not None else None
-            if reason is not None and self._interruption is None:
-                self._interrupted = reason
-                # Ending an exposure may take the instrument's latency, and the caller
-                # is the window's thread.
-                self._interruption = threading.Thread(
-                    target=self._bare.abort, name="napari-hae-interrupt", daemon=True
-                )
-                self._interruption.start()
+        # Ending an exposure may take the instrument's latency, and the caller is the
+        # window's thread: it is not waited for.
+        self._shutter.recheck()
 
     def abort(self) -> None:
-        """Blank at once and end what is running; holds until `rearm`."""
-        with self._state:
-            self._aborted = True
-        self._bare.abort()
-        # An unblanking that was already on its way to the instrument would win over
-        # the abort: wait for it, and blank once more.
-        with self._beam:
-            if self._bare.status().connected:
-                self._bare.blank()
+        """Blank at once and end what is running; holds until `rearm`.
+
+        Raises what the instrument raises, and `BlankingFailed`; it holds all the same.
+        """
+        self._shutter.abort()
 
     def rearm(self) -> None:
         """Lift an abort."""
-        with self._state:
-            self._aborted = False
+        self._shutter.rearm()
 
     @property
     def is_aborted(self) -> bool:
         """Whether an abort holds."""
-        return self._aborted
+        return self._shutter.is_aborted
 
     def blank(self) -> None:
-        """Keep the electrons off the sample."""
-        self._blank_and_verify()
+        """Keep the electrons off the sample. Raises `BlankingFailed`."""
+        self._shutter.blank()
 
     def unblank(self) -> None:
         """Always refused: the gate opens the beam for exposures only."""
@@ -227,53 +247,74 @@ class GuardedInstrument:
     ) -> ScanImage:
         """Scan the field of view, or an area of it.
 
+        The beam has to be placed again afterwards.
+
         Raises what the instrument raises, and `ForbiddenPosition` where a part of what
-        would be scanned is closed to the beam, `DoseExceeded`, `Aborted`.
+        would be scanned is closed to the beam (also when it was closed meanwhile),
+        `DoseExceeded`, `Aborted`, `BlankingFailed`.
         """
-        with self._in_use():
-            check_area(area, self.capabilities())
+
+        def refusal() -> str | None:
             with self._state:
-                reason = self._constraint.refusal_of_scan(area)
-            if reason is not None:
-                raise ForbiddenPosition(f"a survey image of {area} {reason}")
-            self._check_dwell_time(dwell_time_s)
-            self._reserve(dwell_time_s * shape[0] * shape[1])
-            try:
-                # Instruments that know of no areas take three arguments.
-                where = () if area == WHOLE_FIELD else (area,)
-                image = self._bare.acquire_survey(
-                    detectors, shape, dwell_time_s, *where
-                )
-            finally:
-                self._blank_and_verify()
-            self._check_not_aborted()
-            return image
+                constraint = self._constraint
+            reason = constraint.refusal_of_scan(area)
+            return None if reason is None else f"a survey image of {area} {reason}"
+
+        with self._in_use():
+            able = self.capabilities()
+            check_area(area, able)
+            check_shape(shape, able)
+            check_interval("a dwell time", dwell_time_s, able.dwell_time_s, "s")
+            _check(refusal())
+            self._position = None
+            self._shutter.make_sure()
+            points = shape[0] * shape[1]
+            scan = Exposure(area, dwell_time_s * points, points)
+            self._reserve(scan, able)
+            # Instruments that know of no areas take three arguments.
+            where = () if area == WHOLE_FIELD else (area,)
+            with self._shutter.exposure(refusal, scan.beam_on_s, opens=False):
+                return self._bare.acquire_survey(detectors, shape, dwell_time_s, *where)
 
     def place_beam(self, position: ProbePosition) -> None:
         """Put the blanked beam where it may be.
 
-        Raises what the instrument raises, and `ForbiddenPosition`, `Aborted`.
+        Raises what the instrument raises, and `ForbiddenPosition`, `Aborted`,
+        `BlankingFailed`.
         """
         with self._in_use():
-            self._check_allowed(position)
+            check_position(position)
+            # Where it is, should the move fail, nobody knows.
+            self._position = None
+            self._shutter.make_sure()
+            _check(self._refusal_at(position))
             self._bare.place_beam(position)
-            with self._state:
-                self._position = position
+            self._position = position
 
     def acquire_spectrum(self, detector: str, exposure_s: float) -> Spectrum:
         """Unblank, take a spectrum where the beam is, and blank.
 
         Raises what the instrument raises, and `ForbiddenPosition` (also when the place
-        was closed during the exposure), `DoseExceeded`, `Aborted`.
+        was closed during the exposure), `DoseExceeded`, `Aborted`, `BlankingFailed`.
         """
         with self._in_use():
             position = self._position
             if position is None:
                 raise OutOfRange("no probe position: place the beam first")
-            self._check_exposure(exposure_s)
-            self._reserve(exposure_s)
-            with self._exposure(position):
-                return self._bare.acquire_spectrum(detector, exposure_s)
+            able = self.capabilities()
+            check_interval("an exposure", exposure_s, able.exposure_s, "s")
+            _check(self._refusal_at(position))
+            if self._shutter.is_in_doubt:
+                self._shutter.make_sure()
+            dose_e = self._reserve(Exposure(position, exposure_s), able)
+            with self._shutter.exposure(
+                lambda: self._refusal_at(position), exposure_s, opens=True
+            ):
+                spectrum = self._bare.acquire_spectrum(detector, exposure_s)
+            if math.isnan(spectrum.dose_e):
+                # With a current that a person entered.
+                return replace(spectrum, dose_e=dose_e)
+            return spectrum
 
     def acquire_spectra(
         self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
@@ -282,7 +323,8 @@ class GuardedInstrument:
 
         Raises what `place_beam` and `acquire_spectrum` raise.
         """
-        self._check_exposure(exposure_s)
+        allowed = self.capabilities().exposure_s
+        check_interval("an exposure", exposure_s, allowed, "s")
         for position in positions:
             self.place_beam(position)
             yield self.acquire_spectrum(detector, exposure_s)
@@ -292,79 +334,28 @@ class GuardedInstrument:
         if not self._using.acquire(blocking=False):
             raise Busy("the instrument is acquiring; wait until it is done, or abort")
         try:
-            self._check_not_aborted()
+            if not self._shutter.is_held:
+                raise NotConnected(f"{self.title} is not connected")
+            self._shutter.check_not_aborted()
             yield
         finally:
             self._using.release()
 
-    @contextmanager
-    def _exposure(self, position: ProbePosition) -> Iterator[None]:
-        """The beam is on inside, and nowhere else."""
+    def _refusal_at(self, position: ProbePosition) -> str | None:
         with self._state:
-            self._exposing, self._interrupted = position, None
-        try:
-            with self._beam:
-                self._check_not_aborted()
-                self._check_allowed(position)
-                self._bare.unblank()
-            yield
-        except Aborted:
-            self._raise_if_ended()
-            raise
-        finally:
-            with self._state:
-                self._exposing = None
-                interruption, self._interruption = self._interruption, None
-            if interruption is not None:
-                # Its abort must not reach the next exposure.
-                interruption.join()
-            self._blank_and_verify()
-        self._raise_if_ended()
+            constraint = self._constraint
+        reason = constraint.refusal(position)
+        return None if reason is None else f"{position} {reason}"
 
-    def _raise_if_ended(self) -> None:
-        """Discard an exposure that an abort or a new region ended."""
-        self._check_not_aborted()
-        if self._interrupted is not None:
-            raise ForbiddenPosition(self._interrupted)
+    def _reserve(self, exposure: Exposure, able: Capabilities) -> float:
+        """Book the electrons of an exposure, made with a current that is allowed."""
+        current_pa = self._dose.current_pa(able.current_pa)
+        if current_pa is not None and able.allowed_current_pa is not None:
+            allowed = able.allowed_current_pa
+            check_interval("a beam current", current_pa, allowed, "pA")
+        return self._dose.reserve(exposure, able.current_pa, able.fov_nm)
 
-    def _check_not_aborted(self) -> None:
-        if self._aborted:
-            raise Aborted("aborted: the beam stays blanked until the next start")
 
-    def _check_allowed(self, position: ProbePosition) -> None:
-        check_position(position)
-        with self._state:
-            reason = self._constraint.refusal(position)
-        if reason is not None:
-            raise ForbiddenPosition(f"{position} {reason}")
-
-    def _check_exposure(self, exposure_s: float) -> None:
-        check_interval("an exposure", exposure_s, self.capabilities().exposure_s, "s")
-
-    def _check_dwell_time(self, dwell_time_s: float) -> None:
-        allowed = self.capabilities().dwell_time_s
-        check_interval("a dwell time", dwell_time_s, allowed, "s")
-
-    def _reserve(self, beam_on_s: float) -> None:
-        """Book the electrons before the beam is on; what is booked stays booked."""
-        current_pa = self.capabilities().current_pa
-        if current_pa is None:
-            self._dose_e = math.nan
-            return
-        dose_e = dose_electrons(current_pa, beam_on_s)
-        with self._state:
-            left_e = self._dose_limit_e - self._dose_e
-            if dose_e > left_e * (1 + 1e-9):
-                raise DoseExceeded(
-                    f"{dose_e:.3g} e⁻ would exceed the dose budget: "
-                    f"{max(left_e, 0):.3g} e⁻ are left"
-                )
-            self._dose_e += dose_e
-
-    def _blank_and_verify(self) -> None:
-        self._bare.blank()
-        can_be_read = self._bare.capabilities().blanker_can_be_read
-        if can_be_read and self._bare.status().beam is BeamState.ON:
-            raise InstrumentError(
-                "the beam was told to blank and still reads as on: blank it by hand"
-            )
+def _check(refusal: str | None) -> None:
+    if refusal is not None:
+        raise ForbiddenPosition(refusal)

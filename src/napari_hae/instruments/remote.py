@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from napari_hae.instruments.base import Capabilities
+    from napari_hae.instruments.dose import DoseLimits, Exposure
     from napari_hae.instruments.gate import Constraint
     from napari_hae.types import Area, ProbePosition, ScanImage, Spectrum
 
@@ -195,10 +196,15 @@ class RemoteMicroscope:
         with self._ordering:
             self._orders.give("constraint", constraint)
 
-    def hand_on_dose_budget(self, budget_e: float | None) -> None:
-        """Let the server's gate keep a dose budget before anything else is done."""
+    def hand_on_run(self, taken: Sequence[Exposure]) -> None:
+        """Let the server's gate count a run from what it has taken already."""
         with self._ordering:
-            self._orders.give("dose_budget", budget_e)
+            self._orders.give("run", tuple(taken))
+
+    def hand_on_dose_limits(self, limits: DoseLimits) -> None:
+        """Let the server's gate keep dose limits before anything else is done."""
+        with self._ordering:
+            self._orders.give("dose_limits", limits)
 
     def _spectra(
         self, positions: Iterable[ProbePosition], detector: str, exposure_s: float

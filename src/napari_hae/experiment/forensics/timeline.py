@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.choice import Dropped
+from napari_hae.experiment.choice import VETOED, Dropped
 from napari_hae.experiment.drift import Drift, ImageAgain
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import JOURNAL
@@ -269,7 +269,7 @@ def _retargetings(entries: list[Entry]) -> tuple[bool, ...]:
 
 def _is_of_a_human(entry: Entry) -> bool:
     if entry["event"] == "refusal":
-        return bool(entry["keep_out"])
+        return bool(entry["reason"] == VETOED)
     if entry["event"] in _OF_THE_RUN:
         return False
     return is_human(str(entry.get("who", "human")))

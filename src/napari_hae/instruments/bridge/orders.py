@@ -1,4 +1,4 @@
-"""What the server's gate has yet to hear: regions and dose budget, the newest only.
+"""What the server's gate has yet to hear: regions and dose limits, the newest only.
 
 They are given on the window's thread, which must not wait, and sent by another one;
 who moves the beam waits here until the server has obeyed.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Order:
-    """One order: `"constraint"` or `"dose_budget"`, with its value and its number."""
+    """One order, `"constraint"`, `"run"` or `"dose_limits"`: its value and number."""
 
     number: int
     name: str
@@ -41,8 +41,8 @@ class Order:
     def _values(self) -> Any:
         if isinstance(self.value, Unconstrained):
             return None
-        if self.value is None or isinstance(self.value, float | int):
-            return self.value
+        if isinstance(self.value, tuple):
+            return [each.to_json() for each in self.value]
         to_json = getattr(self.value, "to_json", None)
         if to_json is None:
             raise Unsupported(
@@ -138,7 +138,7 @@ class Orders:
                 raise NotConnected("the line to the server is closed: connect again")
             if not self._is_settled():
                 raise NotConnected(
-                    "the server did not take the newest regions or dose budget within "
+                    "the server did not take the newest regions or dose limits within "
                     f"{timeout_s:g} s: the beam does not move"
                 )
             for refusal in self._refusals.values():

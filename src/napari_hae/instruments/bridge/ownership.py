@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_hae.instruments.base import Busy, InstrumentError, NotConnected, Status
+from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.instruments.gate import Unconstrained
 from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.types import BeamState
@@ -117,7 +118,7 @@ class Ownership:
                 gate = self._gate_of(client)
                 if relies_on > self._obeyed:
                     raise InstrumentError(
-                        f"regions or dose budget number {relies_on} did not arrive; "
+                        f"regions or dose limits number {relies_on} did not arrive; "
                         f"the server has number {self._obeyed}"
                     )
                 # Under the lock: an abort because the client is gone comes after.
@@ -133,7 +134,7 @@ class Ownership:
             return self._gate_of(client)
 
     def obey(self, client: Client, number: int, orders: Mapping[str, Any]) -> None:
-        """Put regions or a dose budget in force at the gate.
+        """Put regions or dose limits in force at the gate.
 
         Raises what the gate raises, and `NotConnected`, `ValueError`.
         """
@@ -144,8 +145,10 @@ class Ownership:
             gate.set_constraint(
                 Unconstrained() if none else AllowedField.from_json(values)
             )
-        if "dose_budget" in orders:
-            gate.set_dose_budget(orders["dose_budget"])
+        if "run" in orders:
+            gate.begin_run(map(Exposure.from_json, orders["run"]))
+        if "dose_limits" in orders:
+            gate.limit_dose(DoseLimits(**orders["dose_limits"]))
         self._obeyed = number
 
     def let_go(self, client: Client, why: str) -> None:

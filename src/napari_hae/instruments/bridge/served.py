@@ -24,7 +24,7 @@ class ServedInstrument(GuardedInstrument):
         Raises what the instrument raises, and `Aborted`.
         """
         with self._in_use():
-            self._blank_and_verify()
+            self._shutter.blank()
             spectrum = self._bare.acquire_spectrum(detector, exposure_s)
-            self._check_not_aborted()
+            self._shutter.check_not_aborted()
             return spectrum

@@ -143,7 +143,7 @@ class Service:
 
     @_answers
     def obey(self, client: Client, number: int, orders: str) -> int:
-        """Put regions or a dose budget in force; gives the number back."""
+        """Put regions or dose limits in force; gives the number back."""
         self.ownership.obey(client, number, json.loads(orders))
         return number
 

@@ -1,0 +1,134 @@
+"""What every place of the field has taken, counted within a radius around it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hae.types import Area, ProbePosition
+
+    Charge = NDArray[np.float64]
+
+_CELLS = 256
+"""Rows and columns into which the field is divided for what scans leave."""
+
+
+class PlaceDose:
+    """Charges within a radius around each place that a spectrum exposed, and of scans.
+
+    A scan leaves in every disc of that radius its share of the area, or one pixel's
+    worth if that is more. What an area touches of the field's 256 × 256 cells counts
+    as scanned. Charges are pairs, as `DoseBook` keeps them; positions are fractions of
+    the field.
+    """
+
+    def __init__(self, radius_nm: float) -> None:
+        self._radius_nm = radius_nm
+        self._spots_nm = np.empty((0, 2))
+        self._own = np.empty((0, 2))
+        self._around = np.empty((0, 2))
+        self._scanned: Charge | None = None
+
+    def share(self, area: Area, points: int, fov_nm: tuple[float, float]) -> float:
+        """How much of a scan's charge one disc gets."""
+        area_nm2 = area.height * fov_nm[0] * area.width * fov_nm[1]
+        disc_nm2 = math.pi * self._radius_nm**2
+        return max(1 / points, min(disc_nm2 / area_nm2, 1.0))
+
+    def add_spot(
+        self, position: ProbePosition, charge: Charge, fov_nm: tuple[float, float]
+    ) -> None:
+        """Count an exposure."""
+        point_nm = _nm(position, fov_nm)
+        near = self._near(point_nm)
+        self._around[near] += charge
+        same = near & (self._spots_nm == point_nm).all(axis=1)
+        if same.any():
+            self._own[same] += charge
+            return
+        around = self._own[near].sum(axis=0) + charge
+        self._spots_nm = np.vstack([self._spots_nm, point_nm])
+        self._own = np.vstack([self._own, charge])
+        self._around = np.vstack([self._around, around])
+
+    def with_spot(
+        self, position: ProbePosition, charge: Charge, fov_nm: tuple[float, float]
+    ) -> Charge:
+        """What the place, and each one near it, would have with one more exposure.
+
+        Shape `(places, 2)`.
+        """
+        point_nm = _nm(position, fov_nm)
+        near = self._near(point_nm)
+        around = np.vstack([self._around[near], self._own[near].sum(axis=0)])
+        places_nm = np.vstack([self._spots_nm[near], point_nm])
+        return around + charge + self._scanned_at(places_nm, fov_nm)
+
+    def add_scan(
+        self, area: Area, points: int, charge: Charge, fov_nm: tuple[float, float]
+    ) -> None:
+        """Count a scan."""
+        if self._scanned is None:
+            self._scanned = np.zeros((_CELLS, _CELLS, 2))
+        self._scanned[_cells(area)] += self.share(area, points, fov_nm) * charge
+
+    def with_scan(
+        self, area: Area, points: int, charge: Charge, fov_nm: tuple[float, float]
+    ) -> Charge:
+        """What the places in an area would have with one more scan, `(places, 2)`."""
+        more = self.share(area, points, fov_nm) * charge
+        rows, columns = _cells(area)
+        cell = _cell(self._spots_nm, fov_nm)
+        inside = (cell[:, 0] >= rows.start) & (cell[:, 0] < rows.stop)
+        inside &= (cell[:, 1] >= columns.start) & (cell[:, 1] < columns.stop)
+        scanned = np.zeros((1, 2))
+        if self._scanned is not None:
+            scanned = self._scanned[rows, columns].reshape(-1, 2)
+        spots = self._around[inside] + self._scanned_at(self._spots_nm[inside], fov_nm)
+        return np.vstack([spots, scanned]) + more
+
+    def least_scanned(self) -> Charge:
+        """What scans have left everywhere."""
+        if self._scanned is None:
+            return np.zeros(2)
+        least: Charge = self._scanned.min(axis=(0, 1))
+        return least
+
+    def _near(self, point_nm: Charge) -> NDArray[np.bool_]:
+        distance_nm = np.hypot(*(self._spots_nm - point_nm).T)
+        near: NDArray[np.bool_] = distance_nm <= self._radius_nm
+        return near
+
+    def _scanned_at(self, places_nm: Charge, fov_nm: tuple[float, float]) -> Charge:
+        if self._scanned is None:
+            return np.zeros((len(places_nm), 2))
+        rows, columns = _cell(places_nm, fov_nm).T
+        scanned: Charge = self._scanned[rows, columns]
+        return scanned
+
+
+def _nm(position: ProbePosition, fov_nm: tuple[float, float]) -> Charge:
+    return np.array([position.y * fov_nm[0], position.x * fov_nm[1]])
+
+
+def _cell(places_nm: Charge, fov_nm: tuple[float, float]) -> NDArray[np.int_]:
+    """Row and column of the cells that hold places."""
+    cells = np.floor(places_nm / fov_nm * _CELLS).astype(int)
+    inside: NDArray[np.int_] = np.clip(cells, 0, _CELLS - 1)
+    return inside
+
+
+def _cells(area: Area) -> tuple[slice, slice]:
+    """The cells that an area touches."""
+    return _touched(area.top, area.bottom), _touched(area.left, area.right)
+
+
+def _touched(low: float, high: float) -> slice:
+    # A place on the edge is in the area, on whichever side rounding puts it.
+    first = math.floor(low * _CELLS - 1e-6)
+    return slice(max(first, 0), math.floor(high * _CELLS + 1e-6) + 1)
