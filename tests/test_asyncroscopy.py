@@ -152,6 +152,7 @@ def test_the_conformance_check_finds_a_blanker_that_does_nothing(stack):
 def test_a_blanker_that_silently_fails_is_read(connect):
     microscope, lever = connect("newer")
     gate = GuardedInstrument(microscope)
+    gate.connect()
     gate.place_beam(HERE)
     lever.pull(blank_ignored=True)
 

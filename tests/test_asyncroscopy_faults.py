@@ -58,6 +58,7 @@ def test_a_timeout_is_said_and_the_beam_blanked_when_the_device_is_free(connect)
 def test_an_abort_returns_at_once_and_blanks_when_the_device_is_free(connect, family):
     microscope, lever = connect(family)
     gate = GuardedInstrument(microscope)
+    gate.connect()
     gate.place_beam(HERE)
     lever.pull(slow_s=2.0)
     thread, raised = in_the_background(lambda: gate.acquire_spectrum("eds", 0.01))

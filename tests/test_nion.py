@@ -671,6 +671,7 @@ def test_a_blanker_that_cannot_be_read_is_unverified(monkeypatch):
 
 def test_a_blanker_that_does_nothing_is_noticed_by_the_gate(nion, controller):
     gate = GuardedInstrument(nion)
+    gate.connect()
     nion.unblank()
     controller.SetValAndConfirm = lambda *order: True
 
@@ -691,6 +692,7 @@ def test_an_experiment_of_40_steps_finds_more_than_it_began_with(tmp_path):
     )
     with connected() as nion:
         gate = GuardedInstrument(nion)
+        gate.connect()
         record = Record.create(
             tmp_path / "run",
             instrument="nion",
