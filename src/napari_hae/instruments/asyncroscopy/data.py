@@ -40,8 +40,8 @@ class Data:
         uri = settings.tiled_uri or os.environ.get("ASYNCROSCOPY_TILED_URI", "")
         self._tiled: TiledServer | None = None
         if uri:
-            key, timeout_s = settings.tiled_api_key, settings.margin_s
-            self._tiled = TiledServer(uri, key, timeout_s)
+            key = settings.tiled_api_key.get_secret_value()
+            self._tiled = TiledServer(uri, key, settings.margin_s)
 
     def images(self, key: str, detectors: Sequence[str]) -> list[NDArray[Any]]:
         """The image of each detector.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from napari_hae.settings_base import Settings
 
@@ -67,8 +67,8 @@ class AsyncroscopySettings(Settings):
     """The Tiled server with the data, for example http://microscope:9091. Empty: the
     environment variable ASYNCROSCOPY_TILED_URI; needed only where the microscope
     answers with keys of Tiled instead of paths."""
-    tiled_api_key: str = Field(
-        default="",
+    tiled_api_key: SecretStr = Field(
+        default=SecretStr(""),
         title="Tiled API key",
         exclude=True,
         json_schema_extra={"empty": "TILED_API_KEY"},
