@@ -64,7 +64,7 @@ def test_uncertainty_is_summed_over_what_is_open_and_nothing_else():
     assert insight.spread_std == pytest.approx(std.std(), rel=1e-3)
     assert insight.largest_std == pytest.approx(std.max(), rel=1e-5)
     assert open_.sum() == LEFT_HALF.sum() - sum(
-        LEFT_HALF[divmod(index, blobs.SIDE)] for index in policy._measured
+        LEFT_HALF[divmod(index, blobs.SIDE)] for index in policy._data.measured
     )
 
 
@@ -126,9 +126,9 @@ def test_the_gain_is_the_largest_expected_improvement_of_all(direction):
     policy = told(UpperConfidenceBound(), goal=goal)
     policy.refresh()
     posterior = goal.utility(policy._surrogate.posterior())
-    best = posterior.mean[policy._measured].max()
+    best = posterior.mean[policy._data.measured].max()
     values = ExpectedImprovement()(posterior, best, np.random.default_rng(0))
-    values[policy._measured] = 0
+    values[policy._data.measured] = 0
     insight = policy.ask(8, blobs.ANYWHERE).insight
     assert insight.gain == pytest.approx(values.max(), rel=1e-6)
 

@@ -13,6 +13,7 @@ from napari_hae.agent.exposure_cost import expected_exposure_s
 from napari_hae.agent.feature_space import ModelSpace
 from napari_hae.agent.initial import design_point
 from napari_hae.agent.insight import Choice, insight_of
+from napari_hae.agent.learned import Learned
 from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.posterior import Posterior
 from napari_hae.agent.preference import with_preference
@@ -73,11 +74,7 @@ class Policy:
         self._model, self._acquisition = model, acquisition
         self._goal, self._initial, self._seed = goal, initial, seed
         self._moves = moves or MoveSettings()
-        self._measured: list[int] = []
-        self._targets: list[float] = []
-        self._errors: list[float] = []
-        self._exposures_s: list[float] = []
-        self._pending: list[int] = []
+        self._data = Learned(self._frame.shape)
         self._surrogate: Surrogate | None = None
         self._space = ModelSpace()
         self._is_stale = True
@@ -87,12 +84,12 @@ class Policy:
     @property
     def known(self) -> int:
         """How many measurements it was told of."""
-        return len(self._targets)
+        return self._data.known
 
     @property
     def best(self) -> float:
         """The best target it knows; NaN if there is none."""
-        return self._goal.best(self._targets)
+        return self._goal.best(self._data.targets)
 
     @property
     def noise_std(self) -> float:
@@ -104,12 +101,9 @@ class Policy:
         """Whether its recent measurements found nothing better, all in like places."""
         if self._surrogate is None or not self._surrogate.is_fitted:
             return False
-        usable = np.isfinite(self._targets)
-        measured, targets = np.array(self._measured), np.array(self._targets)
-        seen, spread = self._surrogate.likeness(
-            measured[usable][-self._moves.patience :]
-        )
-        utilities = self._goal.utility_of(targets[usable])
+        measured, targets, *_ = self._data.of_training()
+        seen, spread = self._surrogate.likeness(measured[-self._moves.patience :])
+        utilities = self._goal.utility_of(targets)
         return is_trapped(utilities, seen, spread, self.noise_std)
 
     def prepare(self) -> None:
@@ -162,16 +156,15 @@ class Policy:
         ValueError
             If `allowed` or `preference` has another shape than the survey image.
         """
-        open_ = self._open(allowed)
+        open_ = self._data.open(allowed)
         if not open_.any():
             raise Exhausted("every allowed position is measured")
-        usable = int(np.isfinite(self._targets).sum())
-        if self._acquisition.needs_model and (
-            step < self._initial.points or usable < 2
-        ):
+        too_few = step < self._initial.points or self._data.usable.sum() < 2
+        if self._acquisition.needs_model and too_few:
             row, column = design_point(self._initial, step, open_, self._seed)
             return self._proposal(step, row, column, ChosenBy.INITIAL)
-        return self._best_candidate(step, open_, attempt, self._checked(preference))
+        wanted = self._data.by_candidate(preference)
+        return self._best_candidate(step, open_, attempt, wanted)
 
     def tell(
         self,
@@ -187,11 +180,8 @@ class Policy:
         error is the standard deviation that counting statistics leave to the target,
         NaN where it is not known.
         """
-        self.withdraw(row, column)
-        self._measured.append(self._index(row, column))
-        self._targets.append(target)
-        self._errors.append(error)
-        self._exposures_s.append(exposure_s)
+        self._data.add(row, column, target, error, exposure_s)
+        self._posterior = None
         self._is_stale |= bool(np.isfinite(target))
 
     def choose(self, step: int, row: int, column: int, chosen_by: ChosenBy) -> Proposal:
@@ -201,48 +191,37 @@ class Policy:
         without it, as fast as the beam.
         """
         predicted = None
-        usable = int(np.isfinite(self._targets).sum())
-        if chosen_by is ChosenBy.HUMAN and usable >= 2:
+        if chosen_by is ChosenBy.HUMAN and self._data.usable.sum() >= 2:
             predicted = self._predicted()
         if predicted is None:
             return self._proposal(step, row, column, chosen_by)
-        index = self._index(row, column)
+        index = row * self._frame.shape[1] + column
         mean, std = float(predicted.mean[index]), float(predicted.std[index])
         return self._proposal(step, row, column, chosen_by, mean=mean, std=std)
 
     def expect(self, row: int, column: int) -> None:
         """Mark a pixel as pending without asking for it."""
-        self._pending.append(self._index(row, column))
+        self._data.expect(row, column)
         self._posterior = None
 
     def withdraw(self, row: int, column: int) -> None:
         """Make a pixel that is pending open again; others are not affected."""
-        index = self._index(row, column)
-        if index in self._pending:
-            self._pending.remove(index)
+        self._data.withdraw(row, column)
         self._posterior = None
 
     def retarget(self, targets: Sequence[float], errors: Sequence[float]) -> None:
         """Replace targets and errors of all measurements, in the order of `tell`."""
-        if not len(targets) == len(errors) == self.known:
-            raise ValueError(
-                f"{len(targets)} targets and {len(errors)} errors for {self.known} "
-                "measurements"
-            )
-        self._targets = [float(target) for target in targets]
-        self._errors = [float(error) for error in errors]
+        self._data.retarget(targets, errors)
         self._is_stale, self._posterior = True, None
 
     def refresh(self) -> None:
         """Fit the model if there is something new to fit; `ask` does it by itself."""
-        usable = np.isfinite(self._targets)
-        if not (self._is_stale and self._acquisition.needs_model and usable.any()):
+        measured, targets, errors, _ = self._data.of_training()
+        if not (self._is_stale and self._acquisition.needs_model and len(measured)):
             return
         self.prepare()
         assert self._surrogate is not None
-        measured = np.array(self._measured)[usable]
-        errors = np.nan_to_num(self._errors)[usable]
-        self._surrogate.fit(measured, np.array(self._targets)[usable], errors)
+        self._surrogate.fit(measured, targets, errors)
         self._is_stale, self._posterior = False, None
 
     def maps(self, allowed: NDArray[np.bool_]) -> PredictionMaps | None:
@@ -252,7 +231,7 @@ class Policy:
         """
         if self._posterior is None:
             return None
-        shown = np.where(self._open(allowed).ravel(), self._values, NAN)
+        shown = np.where(self._data.open(allowed).ravel(), self._values, NAN)
         mean, std = self._posterior.mean, self._posterior.std
         planes = (
             plane.reshape(self._frame.shape).astype(np.float32)
@@ -333,7 +312,7 @@ class Policy:
         try:
             self.refresh()
             assert self._surrogate is not None
-            return self._surrogate.posterior(self._pending)
+            return self._surrogate.posterior(self._data.pending)
         except (np.linalg.LinAlgError, RuntimeError):
             # Whatever the libraries say: the experiment goes on.
             logger.exception("the model gives no prediction")
@@ -342,23 +321,18 @@ class Policy:
     def _best_utility(self, utility: Posterior) -> float:
         # What the model makes of the best measurement, not the largest count that noise
         # ever gave: a lucky one would make everything else look hopeless.
-        usable = np.isfinite(self._targets)
-        return float(utility.mean[np.array(self._measured)[usable]].max())
+        return float(utility.mean[self._data.of_training()[0]].max())
 
     def _with_costs(
         self, values: Array, acquisition: AcquisitionFunction, posterior: Posterior
     ) -> Array:
         """Values less what it costs to measure there, and to go there, `(n,)`."""
         if self._moves.per_exposure and acquisition.needs_model:
-            targets, exposures_s = np.array(self._targets), np.array(self._exposures_s)
-            known = np.isfinite(targets)
-            cost = expected_exposure_s(
-                posterior.mean, targets[known], exposures_s[known]
-            )
+            _, targets, _, exposures_s = self._data.of_training()
+            cost = expected_exposure_s(posterior.mean, targets, exposures_s)
             values = acquisition.per_cost(values, cost)
-        if not (self._measured or self._pending):
+        if (beam := self._data.newest) is None:
             return values
-        beam = [*self._measured, *self._pending][-1]
         weight = self._moves.travel_cost
         return with_travel_cost(values, self._frame.shape, beam, weight)
 
@@ -388,37 +362,6 @@ class Policy:
             known=self.known,
             insight=insight,
         )
-
-    def _open(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Allowed, and neither measured nor pending; shape `(rows, columns)`."""
-        if allowed.shape != self._frame.shape:
-            raise ValueError(
-                f"the mask of allowed positions has shape {allowed.shape}; "
-                f"the survey image has {self._frame.shape}"
-            )
-        open_ = np.array(allowed, dtype=bool)
-        open_.ravel()[self._measured + self._pending] = False
-        return open_
-
-    def _checked(self, preference: Array | None) -> Array | None:
-        """A preference as one value per candidate, `(n,)`."""
-        if preference is None:
-            return None
-        if preference.shape != self._frame.shape:
-            raise ValueError(
-                f"the preference has shape {preference.shape}; "
-                f"the survey image has {self._frame.shape}"
-            )
-        return preference.ravel()
-
-    def _index(self, row: int, column: int) -> int:
-        rows, columns = self._frame.shape
-        if not (0 <= row < rows and 0 <= column < columns):
-            raise ValueError(
-                f"pixel ({row}, {column}) is not in the survey image of shape "
-                f"{self._frame.shape}"
-            )
-        return row * columns + column
 
     def _new_surrogate(self) -> Surrogate:
         # torch is imported when a model is first needed, not before.

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.events import FinishReason, RunState
@@ -28,19 +28,17 @@ from napari_hae.gui.opened_run import OpenedRun
 from napari_hae.gui.pointing import Pointing
 from napari_hae.gui.regions import RegionWatcher
 from napari_hae.gui.regions_in_effect import RegionsInEffect
+from napari_hae.gui.steered_run import SteeredRun
 from napari_hae.gui.successors import Successors
 from napari_hae.instruments.catalogue import guarded
 from napari_hae.regions.allowed_field import AllowedField
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari.viewer import Viewer
     from pydantic import BaseModel
 
     from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.stored import StoredRun
-    from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.dose import DoseLimits
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.regions.regions import Regions
@@ -49,7 +47,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Session(QObject):
+class Session(SteeredRun):
     """One viewer's instrument and run.
 
     Everything here is for Qt's main thread, and returns at once: what takes long is
@@ -70,8 +68,6 @@ class Session(QObject):
     """Emits one sentence for the list of messages."""
     failed = Signal(str, str)
     """Emits what could not be done, and why."""
-    reason_taken = Signal()
-    """The reason went into the journal with an intervention."""
     started = Signal()
     """A new run began; what is shown of an earlier one is to go."""
     finished = Signal(object, str)
@@ -99,11 +95,8 @@ class Session(QObject):
         """The instrument while it connects and takes its first survey image."""
         self.instrument_name = ""
         self.instrument_settings: BaseModel | None = None
-        self.reason = ""
-        """Why the next intervention is made, for the journal; empty if not given."""
         self.record_path: Path | None = None
         """The newest run's record."""
-        self.runner: Runner | None = None
         self._bridge = RunBridge(self)
         self._is_closed = False
         self._is_idle_abort = False
@@ -126,16 +119,6 @@ class Session(QObject):
     def is_connected(self) -> bool:
         """Whether an instrument is connected."""
         return self.instrument is not None
-
-    @property
-    def state(self) -> RunState:
-        """What the run is doing; idle without one."""
-        return self.runner.state if self.runner else RunState.IDLE
-
-    @property
-    def is_running(self) -> bool:
-        """Whether a run has begun and not ended, paused or not."""
-        return self.runner is not None
 
     def connect_instrument(self, name: str, settings: BaseModel) -> None:
         """Connect an instrument, if none is, and take a survey image."""
@@ -274,69 +257,12 @@ class Session(QObject):
         self.settings_changed.emit(past.settings)
         return self._begin(instrument, record, presses, paused=paused, past=past)
 
-    def pause(self) -> None:
-        """Pause at the end of the step."""
-        if self.runner is not None:
-            self.runner.pause()
-
-    def resume(self) -> None:
-        """Go on after a pause."""
-        if self.runner is not None:
-            self.runner.resume()
-
     def step(self) -> None:
         """Take one step; starts a run if there is none."""
         if self.runner is not None:
             self.runner.step()
         else:
             self.start(paused=True)
-
-    def measure_next(self, pixels: Sequence[tuple[int, int]]) -> None:
-        """Have pixels measured next; one, while a proposal waits, in its place."""
-        if self.runner is not None:
-            waits = self.state is RunState.WAITING
-            self.runner.measure_next(pixels, first=waits, why=self.take_reason())
-
-    def reorder_queue(self, pixels: Sequence[tuple[int, int]]) -> None:
-        """Keep these of the pixels that wait, in this order."""
-        if self.runner is not None:
-            self.runner.reorder_queue(pixels)
-
-    def vote(self, step: int, vote: Vote) -> None:
-        """Judge the spectrum of a step."""
-        if self.runner is not None:
-            self.runner.vote(step, vote, why=self.take_reason())
-
-    def discard(self, step: int, *, is_discarded: bool) -> None:
-        """Leave a measurement out of training, or take it in again."""
-        if self.runner is not None:
-            why = self.take_reason()
-            self.runner.discard(step, is_discarded=is_discarded, why=why)
-
-    def survey_again(self) -> None:
-        """Take the survey image again while a run goes, and find the sample in it."""
-        if self.runner is not None:
-            self.runner.survey_again(why=self.take_reason())
-
-    def go_alone(self, steps: int) -> None:
-        """Let the agent take so many steps without asking."""
-        if self.runner is not None:
-            self.runner.go_alone(steps)
-
-    def approve(self) -> None:
-        """Say yes to the proposal that waits."""
-        if self.runner is not None:
-            self.runner.approve()
-
-    def veto(self) -> None:
-        """Say no to the proposal that waits, and to its place for the whole run."""
-        if self.runner is not None:
-            self.runner.veto()
-
-    def stop(self) -> None:
-        """End the run after the step that is running."""
-        if self.runner is not None:
-            self.runner.stop()
 
     def abort(self) -> None:
         """Blank the beam at once, end what is running, and end the run."""
@@ -422,13 +348,6 @@ class Session(QObject):
             # What is painted now holds, not what was then.
             self.runner.set_regions(self.watcher.regions)
         return True
-
-    def take_reason(self) -> str:
-        """What the person wrote about the intervention that is made now."""
-        reason, self.reason = self.reason, ""
-        if reason:
-            self.reason_taken.emit()
-        return reason
 
     def _forget_chosen_band(self) -> None:
         """A band that a run chose was for the instrument and sample of that run."""
