@@ -9,13 +9,27 @@ from qtpy.QtWidgets import QScrollArea
 from superqt import QCollapsible
 
 from napari_hae.experiment.events import RunState
+from napari_hae.experiment.settings import Budget
 
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 120_000
 LEFT = Qt.MouseButton.LeftButton
 
 
 def until(qtbot, condition):
-    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: bool(condition()), timeout=TIMEOUT_MS)
+
+
+def start(cockpit, qtbot, *, steps: int) -> None:
+    """Set the budget and press Start."""
+    cockpit.session.configure(budget=Budget(steps=steps))
+    cockpit.show_experiment()
+    with qtbot.waitSignal(cockpit.session.started, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(cockpit.experiment.controls.start, LEFT)
+
+
+def stop(cockpit, qtbot) -> None:
+    with qtbot.waitSignal(cockpit.session.finished, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(cockpit.experiment.controls.stop, LEFT)
 
 
 def step(cockpit, qtbot, count=1):

@@ -20,15 +20,11 @@ from napari_hae.instruments.base import InstrumentError
 from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.types import BeamState
 from recording import TRUE_PA, RecordingInstrument
+from steered import TIMEOUT_MS, until
 
 pytestmark = pytest.mark.gui
 
-TIMEOUT_MS = 60_000
 CONTROL_SHIFT = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
-
-
-def wait_for(qtbot, condition) -> None:
-    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
 
 
 def press_key(widget) -> None:
@@ -87,7 +83,7 @@ def test_the_key_aborts_wherever_the_focus_is_and_whichever_dock_lies_in_front(
         QApplication.processEvents()
         focus.setFocus()
         press_key(focus)
-        wait_for(qtbot, lambda: session.instrument.is_aborted)
+        until(qtbot, lambda: session.instrument.is_aborted)
     reason.setText("some words")
     press_key(reason)
     assert reason.text() == "some words"
@@ -96,7 +92,7 @@ def test_the_key_aborts_wherever_the_focus_is_and_whichever_dock_lies_in_front(
 def test_the_key_ends_a_run_in_mid_exposure(lab, bare, qtbot):
     bare.hold = threading.Event()
     begin(lab, qtbot)
-    wait_for(qtbot, lambda: bare.beam.on)
+    until(qtbot, lambda: bare.beam.on)
     with qtbot.waitSignal(lab.session.finished, timeout=TIMEOUT_MS) as finished:
         press_key(canvas_widget(lab.viewer))
     assert finished.args[0] is FinishReason.STOPPED
@@ -112,18 +108,18 @@ def test_in_each_tab_at_the_side_a_button_that_tells_the_key_is_enabled(lab, qtb
     ):
         show()
         (button,) = dock.findChildren(AbortButton)
-        wait_for(qtbot, button.isVisible)
+        until(qtbot, button.isVisible)
         assert button.isEnabled()
         assert ABORT_KEY in button.toolTip()
         lab.session.instrument.rearm()
         qtbot.mouseClick(button, LEFT)
-        wait_for(qtbot, lambda: lab.session.instrument.is_aborted)
+        until(qtbot, lambda: lab.session.instrument.is_aborted)
 
 
 def test_the_buttons_stay_enabled_while_a_run_goes_and_work_goes_on(lab, bare, qtbot):
     bare.hold = threading.Event()
     begin(lab, qtbot)
-    wait_for(qtbot, lambda: bare.beam.on)
+    until(qtbot, lambda: bare.beam.on)
     for dock in (lab.microscope, lab.experiment, lab.forensics):
         assert dock.findChild(AbortButton).isEnabled()
     lab.show_experiment()
@@ -160,17 +156,17 @@ def test_the_window_answers_while_the_instrument_takes_its_time(lab, bare, qtbot
     lab.show_experiment()
     button = lab.experiment.controls.abort
     qtbot.mouseClick(button, LEFT)
-    wait_for(qtbot, lambda: len(heard) == 1)
+    until(qtbot, lambda: len(heard) == 1)
     assert "Aborting" in lab.experiment.controls.message.text()
     box = lab.experiment.reason
     qtbot.keyClicks(box, "alive")
     assert box.text() == "alive"
     qtbot.mouseClick(button, LEFT)
-    wait_for(qtbot, lambda: len(heard) == 2)
+    until(qtbot, lambda: len(heard) == 2)
     assert threading.main_thread() not in heard
     let_go.set()
     message = lab.experiment.controls.message
-    wait_for(qtbot, lambda: message.text() == "Aborted: the beam is blanked.")
+    until(qtbot, lambda: message.text() == "Aborted: the beam is blanked.")
 
 
 def test_a_blanker_that_does_not_obey_is_told_with_what_to_do(lab, bare, qtbot):
@@ -179,7 +175,7 @@ def test_a_blanker_that_does_not_obey_is_told_with_what_to_do(lab, bare, qtbot):
     lab.show_experiment()
     qtbot.mouseClick(lab.experiment.controls.abort, LEFT)
     problem = lab.experiment.controls.problem
-    wait_for(qtbot, lambda: "blank it by hand" in problem.text())
+    until(qtbot, lambda: "blank it by hand" in problem.text())
     bare.ignores = set()
 
 
@@ -193,7 +189,7 @@ def test_an_abort_reaches_an_instrument_that_is_only_connecting(bare, cockpit, q
 
     bare.at = hang
     cockpit.session.connect_instrument("fake", bare.settings)
-    wait_for(qtbot, scanning.is_set)
+    until(qtbot, scanning.is_set)
     with qtbot.waitSignal(cockpit.session.failed, timeout=TIMEOUT_MS) as failed:
         qtbot.mouseClick(cockpit.microscope.abort, LEFT)
     assert "aborted" in failed.args[1]
@@ -208,14 +204,14 @@ def test_an_abort_before_a_run_begins_keeps_it_from_beginning(lab, bare, qtbot):
     lab.session.said.connect(said.append)
     lab.session.start()
     lab.session.abort()
-    wait_for(qtbot, lambda: "Aborted before the run began." in said)
+    until(qtbot, lambda: "Aborted before the run began." in said)
     assert not lab.session.is_running
     assert len(bare.delivered) == delivered
     with qtbot.waitSignal(lab.session.started, timeout=TIMEOUT_MS):
         lab.session.start()
-    wait_for(qtbot, lambda: len(bare.delivered) > delivered)
+    until(qtbot, lambda: len(bare.delivered) > delivered)
     lab.session.abort()
-    wait_for(qtbot, lambda: not lab.session.is_running)
+    until(qtbot, lambda: not lab.session.is_running)
 
 
 def test_without_a_microscope_it_says_that_there_is_nothing_to_abort(cockpit, qtbot):
@@ -232,12 +228,12 @@ def test_a_blanker_that_cannot_be_read_is_shown_as_unverified(
     with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
         cockpit.session.connect_instrument("fake", bare.settings)
     for line in (cockpit.microscope.beam, cockpit.experiment.controls.beam):
-        wait_for(qtbot, lambda line=line: "Beam unverified" in line.text())
+        until(qtbot, lambda line=line: "Beam unverified" in line.text())
         assert "cannot be asked whether it did" in line.toolTip()
     assert cockpit.session.instrument.status().beam is BeamState.UNVERIFIED
     cockpit.session.abort()
     message = cockpit.experiment.controls.message
-    wait_for(qtbot, lambda: message.text() == "Aborted: the beam was told to blank.")
+    until(qtbot, lambda: message.text() == "Aborted: the beam was told to blank.")
 
 
 def test_a_microscope_that_does_not_answer_has_a_beam_that_is_unknown(
@@ -252,13 +248,13 @@ def test_a_microscope_that_does_not_answer_has_a_beam_that_is_unknown(
             assert let_go.wait(60)
 
     line = lab.microscope.beam
-    wait_for(qtbot, lambda: "Beam blanked" in line.text())
+    until(qtbot, lambda: "Beam blanked" in line.text())
     bare.at = hang
-    wait_for(qtbot, lambda: "Beam unknown: the microscope does not" in line.text())
+    until(qtbot, lambda: "Beam unknown: the microscope does not" in line.text())
     assert "Look at the microscope itself" in line.toolTip()
     bare.at = lambda moment: None
     let_go.set()
-    wait_for(qtbot, lambda: "Beam blanked" in line.text())
+    until(qtbot, lambda: "Beam blanked" in line.text())
 
 
 def test_a_current_is_entered_in_the_budget_and_a_dose_limited_with_it(

@@ -15,29 +15,12 @@ from napari_hae.gui.layers import Role, find_layer
 from napari_hae.instruments.replay import ReplaySettings
 from napari_hae.regions.regions import RegionKind
 from napari_hae.types import BeamState
+from steered import TIMEOUT_MS, start, stop, until
 
 pytestmark = pytest.mark.gui
 
-TIMEOUT_MS = 120_000
 ENDLESS = 1000
 """Steps of a run that must not end by itself while the window is used."""
-
-
-def wait_for(qtbot, condition):
-    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
-
-
-def start(cockpit, qtbot, *, steps: int) -> None:
-    """Set the budget and press Start."""
-    cockpit.session.configure(budget=Budget(steps=steps))
-    cockpit.show_experiment()
-    with qtbot.waitSignal(cockpit.session.started, timeout=TIMEOUT_MS):
-        qtbot.mouseClick(cockpit.experiment.controls.start, LEFT)
-
-
-def stop(cockpit, qtbot) -> None:
-    with qtbot.waitSignal(cockpit.session.finished, timeout=TIMEOUT_MS):
-        qtbot.mouseClick(cockpit.experiment.controls.stop, LEFT)
 
 
 def measured(cockpit):
@@ -46,7 +29,7 @@ def measured(cockpit):
 
 def pause(cockpit, qtbot) -> None:
     qtbot.mouseClick(cockpit.experiment.controls.pause, LEFT)
-    wait_for(qtbot, lambda: cockpit.session.state is RunState.PAUSED)
+    until(qtbot, lambda: cockpit.session.state is RunState.PAUSED)
 
 
 def test_empty_docks_say_what_to_do_next(cockpit):
@@ -71,7 +54,7 @@ def test_connect_shows_the_survey_image_calibrated(connected, qtbot):
     assert layers[0].scale == pytest.approx(connected.session.layers.frame.pixel_nm)
     assert [str(unit) for unit in layers[0].units] == ["nanometer", "nanometer"]
     assert np.array_equal(layers[0].data, survey.data[0])
-    wait_for(qtbot, lambda: "Beam blanked" in connected.microscope.beam.text())
+    until(qtbot, lambda: "Beam blanked" in connected.microscope.beam.text())
     assert connected.microscope.connect_button.text() == "Disconnect"
 
 
@@ -90,9 +73,9 @@ def test_a_file_is_chosen_and_replayed(cockpit, qtbot, tmp_path):
     choice.form.controls["file"].value = save_cube(tmp_path / "cube.hspy")
     with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
-    wait_for(qtbot, lambda: "dose unknown" in cockpit.microscope.beam.text())
+    until(qtbot, lambda: "dose unknown" in cockpit.microscope.beam.text())
     start(cockpit, qtbot, steps=12)
-    wait_for(qtbot, lambda: not cockpit.session.is_running)
+    until(qtbot, lambda: not cockpit.session.is_running)
     run = open_run(cockpit.session.record_path)
     assert len(run.measurements) == 12
     for m in run.measurements:
@@ -105,7 +88,7 @@ def test_the_band_of_one_microscope_is_not_carried_to_another(
 ):
     session = connected.session
     start(connected, qtbot, steps=12)
-    wait_for(qtbot, lambda: not session.is_running)
+    until(qtbot, lambda: not session.is_running)
     assert session.settings.scalarizer.band_ev == (0.3, 0.4)
     replay = ReplaySettings(file=save_cube(tmp_path / "cube.hspy"))
     change_microscope(connected, qtbot, "replay", replay)
@@ -149,7 +132,7 @@ def test_a_forbidden_zone_painted_over_the_next_place_is_obeyed_at_once(
     """The main job: mouse events paint while the run goes; 40 steps, no violation."""
     session, viewer = connected.session, connected.viewer
     start(connected, qtbot, steps=ENDLESS)
-    wait_for(qtbot, lambda: len(measured(connected)) >= 12)
+    until(qtbot, lambda: len(measured(connected)) >= 12)
     qtbot.mouseClick(connected.experiment.regions.paint_forbidden, LEFT)
     layer = viewer.layers.selection.active
     assert layer.mode == "paint"
@@ -161,7 +144,7 @@ def test_a_forbidden_zone_painted_over_the_next_place_is_obeyed_at_once(
     regions = session.watcher.regions
     assert regions.allows(y_nm, x_nm) is not None
     known = len(measured(connected))
-    wait_for(qtbot, lambda: len(measured(connected)) >= known + 40)
+    until(qtbot, lambda: len(measured(connected)) >= known + 40)
     later = measured(connected)[known:]
     assert [m for m in later if regions.allows(m.y_nm, m.x_nm)] == []
     stop(connected, qtbot)
@@ -171,7 +154,7 @@ def test_a_forbidden_zone_painted_over_the_next_place_is_obeyed_at_once(
 def test_nothing_is_measured_outside_a_painted_region_of_interest(connected, qtbot):
     session, viewer = connected.session, connected.viewer
     start(connected, qtbot, steps=ENDLESS)
-    wait_for(qtbot, lambda: len(measured(connected)) >= 5)
+    until(qtbot, lambda: len(measured(connected)) >= 5)
     qtbot.mouseClick(connected.experiment.regions.paint_interest, LEFT)
     height_nm, width_nm = session.layers.frame.fov_nm
     middle = height_nm / 2
@@ -179,7 +162,7 @@ def test_nothing_is_measured_outside_a_painted_region_of_interest(connected, qtb
     regions = session.watcher.regions
     assert regions.restricts
     known = len(measured(connected))
-    wait_for(qtbot, lambda: len(measured(connected)) >= known + 25)
+    until(qtbot, lambda: len(measured(connected)) >= known + 25)
     later = measured(connected)[known:]
     assert [m for m in later if regions.allows(m.y_nm, m.x_nm)] == []
     stop(connected, qtbot)
@@ -221,15 +204,15 @@ def test_the_survey_image_cannot_be_retaken_over_a_forbidden_zone(connected, qtb
 
 def test_dragging_the_band_changes_all_targets(connected, qtbot):
     start(connected, qtbot, steps=ENDLESS)
-    wait_for(qtbot, lambda: len(measured(connected)) >= 4)
+    until(qtbot, lambda: len(measured(connected)) >= 4)
     pause(connected, qtbot)
     connected.session.live.refresh()
     before = [m.target for m in measured(connected)]
     plot = connected.monitor.spectra.plot
-    wait_for(qtbot, plot.band.isVisible)
-    wait_for(qtbot, lambda: is_settled(plot))
+    until(qtbot, plot.band.isVisible)
+    until(qtbot, lambda: is_settled(plot))
     drag_band(plot, by_ev=0.05)
-    wait_for(
+    until(
         qtbot, lambda: [m.target for m in measured(connected)][: len(before)] != before
     )
     scalarizer = connected.session.settings.scalarizer
@@ -272,7 +255,7 @@ def test_an_invalid_band_is_told_under_the_field_and_nothing_is_lost(connected, 
 
 def test_a_selected_point_shows_its_spectrum(connected, qtbot):
     start(connected, qtbot, steps=ENDLESS)
-    wait_for(qtbot, lambda: len(measured(connected)) >= 4)
+    until(qtbot, lambda: len(measured(connected)) >= 4)
     pause(connected, qtbot)
     connected.session.live.refresh()
     connected.session.layers.measured_layer.selected_data = {1}
@@ -288,12 +271,12 @@ def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
         initial=session.settings.initial.model_copy(update={"points": 3}),
     )
     start(connected, qtbot, steps=5)
-    wait_for(qtbot, lambda: session.state is RunState.WAITING)
-    wait_for(qtbot, controls.veto.isVisible)
+    until(qtbot, lambda: session.state is RunState.WAITING)
+    until(qtbot, controls.veto.isVisible)
     assert session.instrument.status().beam is BeamState.BLANKED
     vetoed = session.runner.latest_proposal
     qtbot.mouseClick(controls.veto, LEFT)
-    wait_for(
+    until(
         qtbot,
         lambda: (
             session.state is RunState.WAITING
@@ -306,7 +289,7 @@ def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
 
 def test_abort_ends_the_run_with_the_beam_blanked(connected, qtbot):
     start(connected, qtbot, steps=ENDLESS)
-    wait_for(qtbot, lambda: len(measured(connected)) >= 3)
+    until(qtbot, lambda: len(measured(connected)) >= 3)
     with qtbot.waitSignal(connected.session.finished, timeout=TIMEOUT_MS) as finished:
         qtbot.mouseClick(connected.experiment.controls.abort, LEFT)
     assert finished.args[0] is FinishReason.STOPPED
@@ -315,13 +298,13 @@ def test_abort_ends_the_run_with_the_beam_blanked(connected, qtbot):
 
 def test_deleted_and_renamed_layers_are_survived(connected, qtbot):
     start(connected, qtbot, steps=ENDLESS)
-    wait_for(qtbot, lambda: len(measured(connected)) >= 4)
+    until(qtbot, lambda: len(measured(connected)) >= 4)
     layers, viewer = connected.session.layers, connected.viewer
     connected.session.live.refresh()
     layers.measured_layer.name = "mine"
     viewer.layers.remove(layers.trajectory_layer)
     known = len(measured(connected))
-    wait_for(qtbot, lambda: len(measured(connected)) >= known + 3)
+    until(qtbot, lambda: len(measured(connected)) >= known + 3)
     connected.session.live.refresh()
     assert layers.measured_layer.name == "mine"
     assert len(layers.measured_layer.data) >= known + 3
@@ -346,11 +329,11 @@ def test_closing_the_viewer_in_mid_run_loses_nothing(
     session.configure(budget=Budget(steps=ENDLESS))
     with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
         session.start()
-    wait_for(qtbot, lambda: len(session.live.measurements) >= 1 + turn % 13)
+    until(qtbot, lambda: len(session.live.measurements) >= 1 + turn % 13)
     instrument, path = session.instrument, session.record_path
     runner = session.runner
     viewer.close()
-    wait_for(qtbot, lambda: not instrument.status().connected)
+    until(qtbot, lambda: not instrument.status().connected)
     assert instrument.status().beam is BeamState.BLANKED
     assert runner.finish_reason is FinishReason.STOPPED
     own = [t.name for t in threading.enumerate() if t.name.startswith("napari-hae")]

@@ -15,14 +15,10 @@ from napari_hae.experiment.events import RunState
 from napari_hae.experiment.settings import Budget, DriftSettings
 from napari_hae.gui.layer_data import Role
 from napari_hae.gui.layers import find_layer
+from steered import TIMEOUT_MS, until
 
 pytestmark = pytest.mark.gui
-TIMEOUT_MS = 30_000
 LEFT = Qt.MouseButton.LeftButton
-
-
-def until(qtbot, condition):
-    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QImage
 
 from mouse import LEFT, drag_in_plot, paint_stroke
-from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.candidate_cloud import NO_VALUE_COLOR, CandidateCloud
 from napari_hae.gui.feature_colors import ColorBy
@@ -19,20 +18,16 @@ from napari_hae.gui.layer_data import SELECTION_COLOR
 from napari_hae.gui.layers import Role, role_of
 from napari_hae.regions.regions import RegionKind
 from napari_hae.types import ScanImage
+from steered import start, stop, until
 
 pytestmark = pytest.mark.gui
 
-TIMEOUT_MS = 120_000
 ENDLESS = 1000
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 CTRL = Qt.KeyboardModifier.ControlModifier
 NAN = float("nan")
 FORMAT = QImage.Format.Format_RGBA8888
 BLUE = QColor(SELECTION_COLOR).getRgb()
-
-
-def wait_for(qtbot, condition):
-    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
 
 
 def open_panel(cockpit, qtbot, space=Space.MODEL):
@@ -45,18 +40,6 @@ def open_panel(cockpit, qtbot, space=Space.MODEL):
     return panel
 
 
-def start(cockpit, qtbot, *, steps: int) -> None:
-    cockpit.session.configure(budget=Budget(steps=steps))
-    cockpit.show_experiment()
-    with qtbot.waitSignal(cockpit.session.started, timeout=TIMEOUT_MS):
-        qtbot.mouseClick(cockpit.experiment.controls.start, LEFT)
-
-
-def stop(cockpit, qtbot) -> None:
-    with qtbot.waitSignal(cockpit.session.finished, timeout=TIMEOUT_MS):
-        qtbot.mouseClick(cockpit.experiment.controls.stop, LEFT)
-
-
 def measured(cockpit):
     return cockpit.session.live.measurements
 
@@ -65,7 +48,7 @@ def measured(cockpit):
 def described(connected, qtbot):
     """The panel with the descriptors of the survey image, before any run."""
     panel = open_panel(connected, qtbot, Space.DESCRIPTORS)
-    wait_for(qtbot, lambda: not panel.plot.is_empty)
+    until(qtbot, lambda: not panel.plot.is_empty)
     return panel
 
 
@@ -74,7 +57,7 @@ def running(connected, qtbot):
     """The panel with the model's space while a run goes on and on."""
     panel = open_panel(connected, qtbot)
     start(connected, qtbot, steps=ENDLESS)
-    wait_for(qtbot, lambda: not panel.plot.is_empty)
+    until(qtbot, lambda: not panel.plot.is_empty)
     return panel
 
 
@@ -118,7 +101,7 @@ def test_an_empty_panel_says_what_comes(cockpit, connected, qtbot):
     assert not panel.controls.lasso.isEnabled()
     assert not panel.controls.forbidden.isEnabled()
     panel.controls.space_choice.setCurrentText(str(Space.DESCRIPTORS))
-    wait_for(qtbot, lambda: not panel.plot.is_empty)
+    until(qtbot, lambda: not panel.plot.is_empty)
     assert len(panel.plot.cloud.points) == 64 * 64
     assert panel.plot.plot.getAxis("bottom").labelText == "Patch component 1"
 
@@ -136,7 +119,7 @@ def test_a_lasso_becomes_a_forbidden_zone_that_the_run_keeps_out_of(
     session = connected.session
     outline = right_half(running)
     drag_in_plot(running.plot.plot, outline, SHIFT)
-    wait_for(qtbot, running.controls.forbidden.isEnabled)
+    until(qtbot, running.controls.forbidden.isEnabled)
     painted = selection_layer(connected).data > 0
     surely_in, surely_out = inside(running, outline)
     assert surely_in.sum() > 1000
@@ -151,7 +134,7 @@ def test_a_lasso_becomes_a_forbidden_zone_that_the_run_keeps_out_of(
     assert not selection_layer(connected).data.any()
     # What was under way when it came may have been measured.
     known = len(session.runner.measurements) + 2
-    wait_for(qtbot, lambda: len(measured(connected)) >= known + 25)
+    until(qtbot, lambda: len(measured(connected)) >= known + 25)
     later = measured(connected)[known:]
     assert [m.step for m in later if painted[m.proposal.row, m.proposal.column]] == []
     stop(connected, qtbot)
@@ -168,16 +151,16 @@ def test_a_lasso_becomes_a_region_of_interest_beside_the_regions_before(
         (right_half(running), running.controls.interest),
     ):
         drag_in_plot(running.plot.plot, outline, SHIFT)
-        wait_for(qtbot, button.isEnabled)
+        until(qtbot, button.isEnabled)
         caught = running.selection.mask
         qtbot.mouseClick(button, LEFT)
-        wait_for(qtbot, lambda: not running.controls.clear.isEnabled())
+        until(qtbot, lambda: not running.controls.clear.isEnabled())
     kinds = {RegionKind.ROI, RegionKind.FORBIDDEN}
     assert set(session.watcher.layers.values()) == kinds
     ticked = {x for x, row in regions.rows.items() if row.switch.isChecked()}
     assert ticked == set(session.watcher.layers)
     known = len(session.runner.measurements) + 2
-    wait_for(qtbot, lambda: len(measured(connected)) >= known + 15)
+    until(qtbot, lambda: len(measured(connected)) >= known + 15)
     later = measured(connected)[known:]
     assert all(caught[m.proposal.row, m.proposal.column] for m in later)
     stop(connected, qtbot)
@@ -186,7 +169,7 @@ def test_a_lasso_becomes_a_region_of_interest_beside_the_regions_before(
 def test_the_lasso_button_draws_without_a_key_and_ctrl_adds(described, qtbot):
     qtbot.mouseClick(described.controls.lasso, LEFT)
     drag_in_plot(described.plot.plot, left_half(described))
-    wait_for(qtbot, described.controls.clear.isEnabled)
+    until(qtbot, described.controls.clear.isEnabled)
     first = described.selection.mask
     drag_in_plot(described.plot.plot, right_half(described), CTRL)
     second = described.selection.mask
@@ -198,7 +181,7 @@ def test_the_lasso_button_draws_without_a_key_and_ctrl_adds(described, qtbot):
     assert not described.selection.mask.ravel()[surely_in].any()
     qtbot.mouseClick(described.controls.clear, LEFT)
     assert not described.selection.mask.any()
-    wait_for(qtbot, lambda: not described.controls.clear.isEnabled())
+    until(qtbot, lambda: not described.controls.clear.isEnabled())
 
 
 def test_a_drag_without_lasso_moves_the_view_and_a_double_click_brings_it_back(
@@ -233,11 +216,11 @@ def test_what_is_painted_in_the_image_is_highlighted_in_feature_space(
     paint_stroke(connected.viewer, ends)
     painted = layer.data.ravel() > 0
     assert 20 < painted.sum() < 2000
-    wait_for(qtbot, described.controls.clear.isEnabled)
+    until(qtbot, described.controls.clear.isEnabled)
     np.testing.assert_array_equal(described.plot.cloud._chosen, painted)
     assert blue_dots(described) > 0
     qtbot.mouseClick(described.controls.clear, LEFT)
-    wait_for(qtbot, lambda: not described.controls.clear.isEnabled())
+    until(qtbot, lambda: not described.controls.clear.isEnabled())
     assert blue_dots(described) == 0
 
 
@@ -252,7 +235,7 @@ def test_the_selection_looks_like_the_other_layers_and_goes_with_its_field(
     connected, described, qtbot
 ):
     drag_in_plot(described.plot.plot, right_half(described), SHIFT)
-    wait_for(qtbot, described.controls.clear.isEnabled)
+    until(qtbot, described.controls.clear.isEnabled)
     layer, survey = (
         selection_layer(connected),
         connected.session.layers.survey_layers[0],
@@ -265,15 +248,15 @@ def test_the_selection_looks_like_the_other_layers_and_goes_with_its_field(
         ScanImage(np.ones((1, 8, 8), np.float32), ("HAADF",), (50.0, 50.0), 1e-5)
     )
     assert selection_layer(connected) is None
-    wait_for(qtbot, lambda: not described.controls.clear.isEnabled())
+    until(qtbot, lambda: not described.controls.clear.isEnabled())
     assert described.selection.mask.shape == (8, 8)
 
 
 def test_a_deleted_selection_layer_selects_nothing(connected, described, qtbot):
     drag_in_plot(described.plot.plot, right_half(described), SHIFT)
-    wait_for(qtbot, described.controls.clear.isEnabled)
+    until(qtbot, described.controls.clear.isEnabled)
     connected.viewer.layers.remove(selection_layer(connected))
-    wait_for(qtbot, lambda: not described.controls.clear.isEnabled())
+    until(qtbot, lambda: not described.controls.clear.isEnabled())
     assert described.plot.cloud._chosen is None
     assert described.selection.make_region(RegionKind.FORBIDDEN) is None
 
@@ -281,7 +264,7 @@ def test_a_deleted_selection_layer_selects_nothing(connected, described, qtbot):
 def test_the_path_and_the_next_place_are_drawn_and_selected_points_ringed(
     connected, running, qtbot
 ):
-    wait_for(qtbot, lambda: len(measured(connected)) >= 14)
+    until(qtbot, lambda: len(measured(connected)) >= 14)
     proposal = running._next
     running._draw()
     picture = connected.session.live.picture
@@ -304,13 +287,13 @@ def test_the_path_and_the_next_place_are_drawn_and_selected_points_ringed(
 def test_colours_follow_the_choice_and_are_those_of_the_layers(
     connected, running, qtbot
 ):
-    wait_for(qtbot, lambda: len(measured(connected)) >= 14)
+    until(qtbot, lambda: len(measured(connected)) >= 14)
     stop(connected, qtbot)
     layers, maps = connected.session.layers, connected.session.live.maps
     cloud, seen = running.plot.cloud, []
     for by in ColorBy:
         running.controls.color_choice.setCurrentText(str(by))
-        wait_for(qtbot, running.plot.isVisible)
+        until(qtbot, running.plot.isVisible)
         seen.append(running.plot.plot.grab().toImage())
     assert all(a != b for i, a in enumerate(seen) for b in seen[:i])
     for by, role, plane in (
@@ -329,7 +312,7 @@ def test_colours_follow_the_choice_and_are_those_of_the_layers(
 def test_measured_points_have_the_colour_of_their_target_or_their_step(
     connected, running, qtbot
 ):
-    wait_for(qtbot, lambda: len(measured(connected)) >= 14)
+    until(qtbot, lambda: len(measured(connected)) >= 14)
     stop(connected, qtbot)
     running.controls.color_choice.setCurrentText(str(ColorBy.STEP))
     colors = disc_colors(running)
@@ -355,7 +338,7 @@ def test_a_panel_that_is_not_seen_draws_nothing_and_catches_up(connected, qtbot)
     panel = connected.monitor.feature_space
     assert not panel.isVisible()
     start(connected, qtbot, steps=14)
-    wait_for(qtbot, lambda: not connected.session.is_running)
+    until(qtbot, lambda: not connected.session.is_running)
     assert len(panel.plot.cloud.points) == 0
     assert panel._features is None
     open_panel(connected, qtbot)
@@ -369,7 +352,7 @@ def test_many_news_are_drawn_once(connected, described, qtbot, monkeypatch):
     for _ in range(50):
         connected.session.live.retargeted.emit(())
     assert drawn == []
-    wait_for(qtbot, lambda: bool(drawn))
+    until(qtbot, lambda: bool(drawn))
     assert len(drawn) == 1
 
 

@@ -14,15 +14,11 @@ from napari_hae.experiment.forensics import analysis as analysis_module
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.instruments.simulated_settings import SimulatedSettings
+from steered import TIMEOUT_MS, until
 
 pytestmark = pytest.mark.gui
 
-TIMEOUT_MS = 120_000
 STEPS, CHANGED_AT = 14, 9
-
-
-def wait_for(qtbot, condition):
-    qtbot.waitUntil(lambda: bool(condition()), timeout=TIMEOUT_MS)
 
 
 def click(qtbot, button) -> None:
@@ -53,13 +49,13 @@ def finished(cockpit, qtbot):
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         session.start()
     cockpit.show_forensics()
-    wait_for(qtbot, cockpit.forensics.isVisible)
+    until(qtbot, cockpit.forensics.isVisible)
     return cockpit
 
 
 def analyse(dock, qtbot):
     click(qtbot, dock.analyse)
-    wait_for(qtbot, lambda: dock.analysis is not None or dock.problem.text())
+    until(qtbot, lambda: dock.analysis is not None or dock.problem.text())
     assert dock.problem.text() == ""
     return dock.analysis
 
@@ -100,8 +96,8 @@ def test_the_dock_is_narrow_and_all_words_can_be_read(finished, qtbot):
     analyse(dock, qtbot)
     assert dock.width() <= 380
     summary, table = dock.results.summary, dock.results.interventions
-    wait_for(qtbot, lambda: summary.height() >= summary.heightForWidth(summary.width()))
-    wait_for(qtbot, lambda: table.rowHeight(0) > 2 * table.fontMetrics().height())
+    until(qtbot, lambda: summary.height() >= summary.heightForWidth(summary.width()))
+    until(qtbot, lambda: table.rowHeight(0) > 2 * table.fontMetrics().height())
     shown = table.viewport().height()
     assert shown >= sum(table.rowHeight(row) for row in range(table.rowCount()))
 
@@ -145,9 +141,9 @@ def test_the_report_is_saved(finished, qtbot, monkeypatch, tmp_path):
     click(qtbot, dock.save)
     assert dock.save.isEnabled()
     click(qtbot, dock.save)
-    wait_for(qtbot, lambda: "Writing the report failed" in dock.problem.text())
+    until(qtbot, lambda: "Writing the report failed" in dock.problem.text())
     click(qtbot, dock.save)
-    wait_for(qtbot, lambda: "Report:" in dock.message.text())
+    until(qtbot, lambda: "Report:" in dock.message.text())
     page = report.read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == page.count("<img") > 4
     assert "Upper confidence bound" in page
@@ -177,10 +173,10 @@ def test_an_analysis_shows_its_progress_and_is_cancelled(finished, qtbot, held):
     click(qtbot, dock.analyse)
     assert dock.analyse.text() == "Cancel"
     assert not dock.open.isEnabled()
-    wait_for(qtbot, lambda: dock.progress.value() == 3)
+    until(qtbot, lambda: dock.progress.value() == 3)
     assert "step by step" in dock.progress.format()
     click(qtbot, dock.analyse)
-    wait_for(qtbot, lambda: "Cancelled" in dock.message.text())
+    until(qtbot, lambda: "Cancelled" in dock.message.text())
     assert dock.analyse.text() == "Analyse"
     assert dock.problem.text() == ""
     assert dock.analysis is None
@@ -189,7 +185,7 @@ def test_an_analysis_shows_its_progress_and_is_cancelled(finished, qtbot, held):
 def test_an_analysis_gives_way_to_a_new_run(finished, qtbot, held):
     dock, session = finished.forensics, finished.session
     click(qtbot, dock.analyse)
-    wait_for(qtbot, lambda: dock.progress.value() == 3)
+    until(qtbot, lambda: dock.progress.value() == 3)
     with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
         session.start()
     assert "Cancelled" in dock.message.text()
@@ -203,7 +199,7 @@ def test_an_analysis_gives_way_to_a_new_run(finished, qtbot, held):
 def test_closing_the_window_ends_an_analysis(finished, qtbot, held):
     dock = finished.forensics
     click(qtbot, dock.analyse)
-    wait_for(qtbot, lambda: dock.progress.value() == 3)
+    until(qtbot, lambda: dock.progress.value() == 3)
     # It would never end by itself.
     finished.session.close()
     assert finished.session.background.closing.is_set()
@@ -215,6 +211,6 @@ def test_a_record_without_enough_is_told_in_one_sentence(finished, qtbot):
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         session.start()
     click(qtbot, dock.analyse)
-    wait_for(qtbot, lambda: dock.problem.text())
+    until(qtbot, lambda: dock.problem.text())
     assert "forensics needs 3" in dock.problem.text()
     assert dock.results.isHidden()

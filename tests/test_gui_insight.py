@@ -14,14 +14,9 @@ from napari_hae.experiment.sentences import sentence
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
+from steered import TIMEOUT_MS, until
 
 pytestmark = pytest.mark.gui
-
-TIMEOUT_MS = 120_000
-
-
-def wait_for(qtbot, condition):
-    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
 
 
 def show(cockpit, title: str):
@@ -49,14 +44,14 @@ def paused(connected, qtbot):
     connected.show_experiment()
     with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
         qtbot.mouseClick(connected.experiment.controls.start, LEFT)
-    wait_for(qtbot, lambda: len(session.live.measurements) >= 22)
+    until(qtbot, lambda: len(session.live.measurements) >= 22)
     pause(connected, qtbot)
     return connected
 
 
 def pause(cockpit, qtbot):
     qtbot.mouseClick(cockpit.experiment.controls.pause, LEFT)
-    wait_for(qtbot, lambda: cockpit.session.state is RunState.PAUSED)
+    until(qtbot, lambda: cockpit.session.state is RunState.PAUSED)
     cockpit.session.live.refresh()
 
 
@@ -107,7 +102,7 @@ def test_a_panel_that_nobody_sees_draws_when_it_is_shown(paused, qtbot):
     assert times.plot.is_empty
     known = len(session.live.measurements)
     qtbot.mouseClick(paused.experiment.controls.step, LEFT)
-    wait_for(qtbot, lambda: len(session.live.measurements) > known)
+    until(qtbot, lambda: len(session.live.measurements) > known)
     session.live.refresh()
     assert times.plot.is_empty
     show(paused, "Time")
@@ -133,10 +128,10 @@ def test_a_change_is_marked_on_all_curves_and_told_in_the_journal(paused, qtbot)
     form = paused.experiment.forms["scalarizer"].form
     form.controls["high_ev"].value = "0.45"
     markers = paused.monitor.learning.curve._markers
-    wait_for(qtbot, lambda: len(markers) == 1)
+    until(qtbot, lambda: len(markers) == 1)
     show(paused, "Journal")
     story = paused.monitor.story.text
-    wait_for(qtbot, lambda: "recomputed" in story.toPlainText())
+    until(qtbot, lambda: "recomputed" in story.toPlainText())
     told = "you moved the band from 0.30–0.40 to 0.30–0.45 eV"
     assert scalarizer.band_ev == (0.3, 0.4)
     for plot in paused.monitor.learning.plots.values():
@@ -152,10 +147,10 @@ def test_warnings_are_listed_as_they_are_in_the_record(paused, qtbot):
     session, story = paused.session, paused.monitor.story
     show(paused, "Journal")
     session.runner._loop.warn("The stage is on fire. Put it out.")
-    wait_for(qtbot, lambda: "on fire" in story.text.toPlainText())
+    until(qtbot, lambda: "on fire" in story.text.toPlainText())
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         qtbot.mouseClick(paused.experiment.controls.stop, LEFT)
-    wait_for(qtbot, lambda: "The run was stopped." in story.text.toPlainText())
+    until(qtbot, lambda: "The run was stopped." in story.text.toPlainText())
     lines = story.text.toPlainText().splitlines()
     journal = open_run(session.record_path).journal
     warned = [sentence(each) for each in journal if each["event"] == "warning"]
@@ -201,7 +196,7 @@ def test_a_row_that_is_held_stays_while_the_run_goes_on(paused, qtbot):
     click_on_row(panel, 1)
     proposal = session.live.proposal
     qtbot.mouseClick(paused.experiment.controls.step, LEFT)
-    wait_for(qtbot, lambda: session.live.proposal is not proposal)
+    until(qtbot, lambda: session.live.proposal is not proposal)
     assert panel.text.text() == before
     qtbot.mouseClick(panel.follow, LEFT)
     assert f"Step {session.live.proposal.step + 1}:" in panel.text.text()

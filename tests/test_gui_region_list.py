@@ -19,14 +19,9 @@ from napari_hae.gui.region_choice import NOTHING_OPEN
 from napari_hae.gui.regions import Terms
 from napari_hae.gui.sections import WIDTH_PX
 from napari_hae.regions.regions import RegionKind
+from steered import TIMEOUT_MS, until
 
 pytestmark = pytest.mark.gui
-
-TIMEOUT_MS = 120_000
-
-
-def wait_for(qtbot, condition):
-    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
 
 
 @pytest.fixture
@@ -75,7 +70,7 @@ def in_effect(window, qtbot) -> np.ndarray:
     """The newest picture of the regions in effect."""
     session = window.session
     closed = ~open_mask(window)
-    wait_for(
+    until(
         qtbot,
         lambda: (
             session.in_effect.layer is not None
@@ -94,11 +89,11 @@ def start(window, qtbot, *, steps: int) -> None:
 
 def pause(window, qtbot) -> None:
     qtbot.mouseClick(window.experiment.controls.pause, LEFT)
-    wait_for(qtbot, lambda: window.session.state is RunState.PAUSED)
+    until(qtbot, lambda: window.session.state is RunState.PAUSED)
 
 
 def run_to_the_end(window, qtbot):
-    wait_for(qtbot, lambda: not window.session.is_running)
+    until(qtbot, lambda: not window.session.is_running)
     return open_run(window.session.record_path)
 
 
@@ -106,7 +101,7 @@ def test_two_named_regions_are_switched_separately(window, qtbot):
     top = add_labels(window, "top", slice(0, 10), slice(0, 64))
     left = add_labels(window, "left", slice(0, 64), slice(0, 10))
     # In the order of the layer list.
-    wait_for(qtbot, lambda: row_of(window, left).y() < row_of(window, top).y())
+    until(qtbot, lambda: row_of(window, left).y() < row_of(window, top).y())
     assert open_mask(window).all()
     for layer in (top, left):
         tick(qtbot, row_of(window, layer).switch)
@@ -198,7 +193,7 @@ def test_a_painted_soft_region_moves_the_agent_and_closes_nothing(
 ):
     session, viewer = window.session, window.viewer
     start(window, qtbot, steps=90)
-    wait_for(qtbot, lambda: len(session.live.measurements) >= 9)
+    until(qtbot, lambda: len(session.live.measurements) >= 9)
     pause(window, qtbot)
     qtbot.mouseClick(window.experiment.regions.paint_soft, LEFT)
     layer = viewer.layers.selection.active
@@ -234,9 +229,9 @@ def test_a_region_with_nothing_left_is_told_of(window, qtbot):
     tick(qtbot, row.switch)
     qtbot.mouseClick(row.more, LEFT)
     enter(qtbot, row.grow_nm, "-5000")
-    wait_for(qtbot, lambda: choice.problem.text() == NOTHING_OPEN)
+    until(qtbot, lambda: choice.problem.text() == NOTHING_OPEN)
     tick(qtbot, row.switch)
-    wait_for(qtbot, lambda: choice.problem.text() == "")
+    until(qtbot, lambda: choice.problem.text() == "")
     assert window.session.in_effect.layer is None
 
 
@@ -278,7 +273,7 @@ def test_the_tab_key_goes_through_the_rows_from_top_to_bottom(window, qtbot):
     second = add_labels(window, "second", slice(0, 2), slice(0, 2))
     above, below = row_of(window, second), row_of(window, first)
     qtbot.mouseClick(above.more, LEFT)
-    wait_for(qtbot, lambda: above.grow_nm.isVisible() and below.more.isVisible())
+    until(qtbot, lambda: above.grow_nm.isVisible() and below.more.isVisible())
     wanted = [
         *(above.kind, above.more, above.edges_only, above.grow_nm),
         *(below.switch, below.kind, below.more),
@@ -300,9 +295,9 @@ def test_a_long_list_scrolls_inside_and_the_dock_keeps_its_width(window, qtbot):
         name = f"a long name of a segmentation & its label number {number}"
         add_labels(window, name, slice(0, 2), slice(0, 2))
     choice = window.experiment.regions
-    wait_for(qtbot, lambda: choice._scroll.verticalScrollBar().maximum() > 0)
+    until(qtbot, lambda: choice._scroll.verticalScrollBar().maximum() > 0)
     assert window.experiment.width() <= WIDTH_PX
     for row in choice.rows.values():
         qtbot.mouseClick(row.more, LEFT)
-    wait_for(qtbot, lambda: choice._list.width() <= choice._scroll.viewport().width())
+    until(qtbot, lambda: choice._list.width() <= choice._scroll.viewport().width())
     assert window.experiment.width() <= WIDTH_PX

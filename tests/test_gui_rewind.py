@@ -18,21 +18,10 @@ from napari_hae.gui.layers import Role
 from napari_hae.instruments.catalogue import guarded
 from napari_hae.instruments.simulated_settings import SimulatedSettings
 from napari_hae.types import dose_electrons
+from steered import TIMEOUT_MS, start, until
 
 pytestmark = pytest.mark.gui
-TIMEOUT_MS = 120_000
 MAPS = (Role.MEAN, Role.STD, Role.ACQUISITION)
-
-
-def wait_for(qtbot, condition):
-    qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
-
-
-def start(cockpit, qtbot, steps: int) -> None:
-    cockpit.session.configure(budget=Budget(steps=steps))
-    cockpit.show_experiment()
-    with qtbot.waitSignal(cockpit.session.started, timeout=TIMEOUT_MS):
-        qtbot.mouseClick(cockpit.experiment.controls.start, LEFT)
 
 
 def drag_to(slider, value: int) -> None:
@@ -101,9 +90,9 @@ def stepped(connected, qtbot):
     session.configure(loop=LoopSettings(approve=True, lookahead=0))
     seen: dict[int, dict] = {}
     proposals: dict[int, object] = {}
-    start(connected, qtbot, 20)
+    start(connected, qtbot, steps=20)
     for step in range(10, 18):
-        wait_for(
+        until(
             qtbot,
             lambda step=step: (
                 session.live.taken == step and session.state is RunState.WAITING
@@ -113,8 +102,8 @@ def stepped(connected, qtbot):
         seen[step] = snapshot(connected)
         proposals[step] = session.live.proposal
         qtbot.mouseClick(connected.experiment.controls.approve, LEFT)
-    wait_for(qtbot, lambda: session.live.taken == 18)
-    wait_for(qtbot, lambda: session.state is RunState.WAITING)
+    until(qtbot, lambda: session.live.taken == 18)
+    until(qtbot, lambda: session.state is RunState.WAITING)
     session.live.refresh()
     seen[18] = snapshot(connected)
     connected.seen, connected.proposals = seen, proposals
@@ -141,12 +130,12 @@ def test_the_slider_shows_the_run_as_it_was_and_live_goes_back(stepped, qtbot):
         assert stepped.monitor.why.text() == f"Step {step + 1}: {proposal.reason}"
         title = stepped.monitor.spectra.plot.plot.getPlotItem().titleLabel.text
         assert title.startswith(f"Step {step},")
-    wait_for(qtbot, lambda: len(learning.curve._measured.getData()[0]) == 11)
+    until(qtbot, lambda: len(learning.curve._measured.getData()[0]) == 11)
     qtbot.mouseClick(bar.live, LEFT)
     assert_same(stepped.seen[18], snapshot(stepped))
     assert bar.slider.value() == 18
     assert not bar.live.isEnabled()
-    wait_for(qtbot, lambda: len(learning.curve._measured.getData()[0]) == 18)
+    until(qtbot, lambda: len(learning.curve._measured.getData()[0]) == 18)
 
 
 def test_pixels_and_panels_follow_the_slider(stepped, qtbot):
@@ -163,7 +152,7 @@ def test_pixels_and_panels_follow_the_slider(stepped, qtbot):
     assert session.live.maps is None
     then = stepped.viewer.screenshot(flash=False)
     assert (now != then).any(axis=-1).mean() > 0.05
-    wait_for(qtbot, lambda: why.text.text().startswith("Step 2: initial design"))
+    until(qtbot, lambda: why.text.text().startswith("Step 2: initial design"))
     QTest.keyClick(bar.slider, Qt.Key.Key_End)
     assert session.live.shown_step is None
     np.testing.assert_array_equal(stepped.viewer.screenshot(flash=False), now)
@@ -171,9 +160,9 @@ def test_pixels_and_panels_follow_the_slider(stepped, qtbot):
 
 def test_the_feature_space_is_that_of_the_step(stepped, qtbot):
     panel = show(stepped, "Feature space")
-    wait_for(qtbot, lambda: panel._picture()[0] is not None)
+    until(qtbot, lambda: panel._picture()[0] is not None)
     drag_to(stepped.monitor.rewind.slider, 13)
-    wait_for(qtbot, lambda: len(panel.plot._path.getData()[0]) == 13)
+    until(qtbot, lambda: len(panel.plot._path.getData()[0]) == 13)
     picture = stepped.session.live.picture
     np.testing.assert_array_equal(panel.plot.cloud.points, picture)
     columns = stepped.session.survey.shape[1]
@@ -194,7 +183,7 @@ def test_nobody_answers_for_a_ring_that_is_not_seen(stepped, qtbot):
     assert "Press Live" in controls.question.text()
     qtbot.mouseClick(stepped.monitor.rewind.live, LEFT)
     qtbot.mouseClick(controls.approve, LEFT)
-    wait_for(qtbot, lambda: stepped.session.live.taken == 19)
+    until(qtbot, lambda: stepped.session.live.taken == 19)
 
 
 def test_targets_of_a_band_of_later_are_not_shown_before(stepped, qtbot):
@@ -203,34 +192,34 @@ def test_targets_of_a_band_of_later_are_not_shown_before(stepped, qtbot):
     scalarizer = session.settings.scalarizer
     before = snapshot(stepped)["targets"]
     session.configure(scalarizer=scalarizer.with_band(0.6, 0.9))
-    wait_for(qtbot, lambda: snapshot(stepped)["targets"] != before)
-    wait_for(qtbot, lambda: len(learning.curve._markers) == 1)
+    until(qtbot, lambda: snapshot(stepped)["targets"] != before)
+    until(qtbot, lambda: len(learning.curve._markers) == 1)
     drag_to(stepped.monitor.rewind.slider, 14)
     assert_same(stepped.seen[14], snapshot(stepped))
     marker = learning.curve._markers[0]
-    wait_for(qtbot, lambda: not marker.isVisible())
+    until(qtbot, lambda: not marker.isVisible())
     qtbot.mouseClick(stepped.monitor.rewind.live, LEFT)
     assert snapshot(stepped)["targets"] != before
-    wait_for(qtbot, marker.isVisible)
+    until(qtbot, marker.isVisible)
 
 
 def test_a_held_view_does_not_move_while_the_run_goes_on(connected, qtbot):
     session, bar = connected.session, connected.monitor.rewind
-    start(connected, qtbot, 1000)
+    start(connected, qtbot, steps=1000)
     # What is new is shown in turns: the slider follows a moment later.
-    wait_for(qtbot, lambda: bar.slider.maximum() >= 15)
+    until(qtbot, lambda: bar.slider.maximum() >= 15)
     drag_to(bar.slider, 8)
     held = snapshot(connected)
     title = connected.monitor.spectra.plot.plot.getPlotItem().titleLabel.text
     assert len(held["points"]) == 8
     assert len(held["path"]) == 7
     taken = session.live.taken
-    wait_for(qtbot, lambda: bar.slider.maximum() >= taken + 5)
+    until(qtbot, lambda: bar.slider.maximum() >= taken + 5)
     assert_same(held, snapshot(connected))
     assert connected.monitor.spectra.plot.plot.getPlotItem().titleLabel.text == title
     assert bar.slider.value() == 8
     state = connected.experiment.controls.state
-    wait_for(qtbot, lambda: f"step {session.live.taken + 1} of" in state.text())
+    until(qtbot, lambda: f"step {session.live.taken + 1} of" in state.text())
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         qtbot.mouseClick(connected.experiment.controls.stop, LEFT)
     assert_same(held, snapshot(connected))
@@ -245,7 +234,7 @@ def test_a_held_view_does_not_move_while_the_run_goes_on(connected, qtbot):
 
 def test_the_maps_of_every_step_are_held_however_fast_the_run_is(connected, qtbot):
     session, bar = connected.session, connected.monitor.rewind
-    start(connected, qtbot, 40)
+    start(connected, qtbot, steps=40)
     session.live.stop()
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         pass
@@ -270,7 +259,7 @@ def test_a_stored_run_is_gone_through_step_by_step(
     bar, session = cockpit.monitor.rewind, cockpit.session
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(record))
     qtbot.mouseClick(bar.open, LEFT)
-    wait_for(qtbot, bar.slider.isEnabled)
+    until(qtbot, bar.slider.isEnabled)
     stored = open_run(record)
     assert bar.label.text() == "Step 24"
     assert session.settings == stored.settings
@@ -300,7 +289,7 @@ def test_what_is_no_record_is_told_in_words(cockpit, qtbot, tmp_path, monkeypatc
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
     qtbot.mouseClick(cockpit.monitor.rewind.open, LEFT)
     problem = cockpit.experiment.controls.problem
-    wait_for(qtbot, lambda: "is no record" in problem.text())
+    until(qtbot, lambda: "is no record" in problem.text())
     assert not cockpit.monitor.rewind.slider.isEnabled()
 
 
@@ -342,11 +331,11 @@ def stored_run(folder):
 
 def test_a_held_view_goes_when_another_run_starts(connected, qtbot):
     session, bar = connected.session, connected.monitor.rewind
-    start(connected, qtbot, 12)
+    start(connected, qtbot, steps=12)
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         pass
     drag_to(bar.slider, 5)
-    start(connected, qtbot, 12)
+    start(connected, qtbot, steps=12)
     assert session.live.shown_step is None
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         pass
@@ -355,7 +344,7 @@ def test_a_held_view_goes_when_another_run_starts(connected, qtbot):
 
 def test_the_dose_map_sums_up_to_the_dose_of_the_spectra(connected, qtbot):
     session = connected.session
-    start(connected, qtbot, 12)
+    start(connected, qtbot, steps=12)
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         pass
     layer = session.layers.map_layer(Role.DOSE)
