@@ -436,8 +436,8 @@ def test_images_taken_again_count_for_the_dose_budget(tmp_path):
     image_e = 20e-12 * 128 * 128 * 1e-5 / 1.602176634e-19
     spectrum_e = 20e-12 * EXPOSURE_S / 1.602176634e-19
     settings = drift_experiment(30, every=100)
-    # One image at the begin, then after 1, 2 and 4 steps.
-    budget = Budget(steps=30, dose_e=4 * image_e + 6.5 * spectrum_e)
+    # The first image, one more at the begin, then after 1, 2 and 4 steps.
+    budget = Budget(steps=30, dose_e=5 * image_e + 6.5 * spectrum_e)
     runner = run(lab.runner(settings.replaced(budget=budget)))
     assert runner.finish_reason is FinishReason.COMPLETED
     assert "dose" in runner.finish_text
