@@ -29,7 +29,7 @@ from report import table, versions, write_section
 SIDE = 128
 DUE_MS = 5
 IDLE_S = 10
-START_UP_STEPS = 20
+START_UP_STEPS = 30
 EXPOSURE_S = 0.1
 
 
@@ -99,10 +99,13 @@ def measure(steps: int, folder: Path, *, all_layers: bool) -> dict[str, np.ndarr
 
     def note_start(_: object) -> None:
         nonlocal started
-        if not started and len(session.live.measurements) >= START_UP_STEPS:
+        if started:
+            return
+        # All have been made by now, and are drawn once before it counts.
+        for layer in viewer.layers:
+            layer.visible |= all_layers
+        if len(session.live.measurements) >= START_UP_STEPS:
             started = True
-            for layer in viewer.layers:
-                layer.visible |= all_layers
             delays["start-up"] = watch.taken()
 
     session.live.measured.connect(note_start)

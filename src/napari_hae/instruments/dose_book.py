@@ -94,9 +94,11 @@ class DoseBook:
         with self._lock:
             if (refusal := self.refusal(limits)) is not None:
                 raise Unsupported(refusal)
-            if limits.radius_nm != self._limits.radius_nm:
+            before, self._limits = self._limits, limits
+            is_new = not before.of_places or limits.radius_nm != before.radius_nm
+            if limits.of_places and is_new:
+                self._point = self._counted_within(POINT_NM)
                 self._local = self._counted_within(limits.radius_nm)
-            self._limits = limits
 
     def begin_run(
         self,
@@ -181,6 +183,9 @@ class DoseBook:
     def _note(self, exposure: Exposure, charge: Charge) -> None:
         key = exposure.where, exposure.points
         self._taken[key] = self._taken.get(key, np.zeros(2)) + charge
+        if not self._limits.of_places:
+            # Counted when a limit needs it.
+            return
         for places in (self._point, self._local):
             self._add(places, exposure.where, exposure.points, charge)
 
