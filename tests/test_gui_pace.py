@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
@@ -27,16 +27,63 @@ def paused(connected, qtbot):
     qtbot.waitUntil(lambda: not session.is_running, timeout=TIMEOUT_MS)
 
 
+class Paints(QObject):
+    """Counts how often a widget is painted."""
+
+    def __init__(self, widget) -> None:
+        super().__init__(widget)
+        self.count = 0
+        widget.installEventFilter(self)
+
+    def eventFilter(self, _, event):
+        self.count += event.type() == QEvent.Type.Paint
+        return False
+
+
+def settled(view, qtbot):
+    qtbot.waitUntil(lambda: not view._jobs and not view._drawing._is_held)
+
+
 def test_the_canvas_is_drawn_once_for_all_pieces(paused, qtbot, monkeypatch):
     monkeypatch.setattr(live, "TURN_MS", 0)
     canvas = paused.experiment.window().findChild(QOpenGLWidget)
-    view, seen = paused.session.live, []
-    qtbot.waitUntil(lambda: not view._jobs and canvas.updatesEnabled())
-    for _ in range(3):
-        view._jobs.append(lambda: seen.append(canvas.updatesEnabled()))
-    qtbot.waitUntil(lambda: len(seen) == 3)
-    assert seen == [False, False, False]
-    assert canvas.updatesEnabled()
+    view, seen, paints = paused.session.live, [], Paints(canvas)
+    settled(view, qtbot)
+    qtbot.wait(50)
+
+    def piece():
+        seen.append(paints.count)
+        canvas.update()
+
+    view._jobs.extend([piece] * 4)
+    qtbot.waitUntil(lambda: len(seen) == 4)
+    assert seen[1:] == [seen[1]] * 3
+    qtbot.waitUntil(lambda: paints.count > seen[-1])
+
+
+def test_a_picture_of_the_window_has_all_in_it_at_any_time(paused, qtbot, monkeypatch):
+    monkeypatch.setattr(live, "TURN_MS", 0)
+    view, viewer, pictures = paused.session.live, paused.viewer, []
+    settled(view, qtbot)
+    canvas = paused.experiment.window().findChild(QOpenGLWidget)
+    corner = canvas.mapTo(paused.experiment.window(), canvas.rect().topLeft())
+    view._jobs.extend(
+        [lambda: pictures.append(viewer.screenshot(canvas_only=False, flash=False))] * 3
+    )
+    qtbot.waitUntil(lambda: len(pictures) == 3)
+    rows = slice(corner.y(), corner.y() + canvas.height())
+    columns = slice(corner.x(), corner.x() + canvas.width())
+    for picture in pictures:
+        assert picture[rows, columns, :3].std() > 10
+
+
+def test_nothing_is_held_back_once_the_run_is_not_followed(paused, qtbot):
+    view = paused.session.live
+    settled(view, qtbot)
+    view._drawing.hold(True)
+    view.stop()
+    assert not view._drawing._is_held
+    view._poll.start()
 
 
 def test_every_piece_has_a_turn_of_the_event_loop(paused, qtbot, monkeypatch):
@@ -57,12 +104,11 @@ def test_every_piece_has_a_turn_of_the_event_loop(paused, qtbot, monkeypatch):
 
 
 def test_what_is_asked_for_at_once_is_drawn_at_once(paused, qtbot):
-    canvas = paused.experiment.window().findChild(QOpenGLWidget)
     view, seen = paused.session.live, []
     view._jobs.extend([lambda: seen.append("one"), lambda: seen.append("two")])
     view.refresh()
     assert seen[:2] == ["one", "two"]
-    assert canvas.updatesEnabled()
+    assert not view._drawing._is_held
 
 
 def test_panels_are_drawn_one_after_the_other(qtbot):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_hae.gui.canvas import Canvas
+from napari_hae.gui.drawing import Drawing
 from napari_hae.gui.history import History, ModelView
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class LiveView(QObject):
         self._jobs: deque[Callable[[], object]] = deque()
         self._poll = QTimer(self, interval=POLL_MS)
         self._poll.timeout.connect(self._take_turn)
-        self._canvas = Canvas(layers.viewer)
+        self._drawing = Drawing(layers.viewer, self)
         self._began_s = 0.0
 
     @property
@@ -138,12 +138,14 @@ class LiveView(QObject):
     def stop(self) -> None:
         """Fetch nothing more."""
         self._poll.stop()
+        self._drawing.hold(False)
 
     def close(self) -> None:
         """Show nothing more: the layers' viewer is closing."""
         self.stop()
         self._jobs.clear()
         self._runner = None
+        self._drawing.close()
 
     def show_step(self, step: int | None) -> None:
         """Show the run as it was after a number of steps; None: go on as it is now."""
@@ -172,7 +174,7 @@ class LiveView(QObject):
         if not self._jobs:
             self._began_s = now_s
             self._look_for_news()
-        self._canvas.hold(bool(self._jobs))
+        self._drawing.hold(bool(self._jobs))
         while self._jobs:
             self._jobs.popleft()()
             if time.perf_counter() >= now_s + 1e-3 * TURN_MS:
@@ -180,7 +182,7 @@ class LiveView(QObject):
         if self._jobs:
             self._poll.setInterval(TURN_MS)
             return
-        self._canvas.hold(False)
+        self._drawing.hold(False)
         # The window is a person's for as long as it was busy with the run.
         busy_ms = 1e3 * (time.perf_counter() - self._began_s)
         self._poll.setInterval(max(POLL_MS, round(busy_ms)))
@@ -188,7 +190,7 @@ class LiveView(QObject):
     def _do_jobs(self) -> None:
         while self._jobs:
             self._jobs.popleft()()
-        self._canvas.hold(False)
+        self._drawing.hold(False)
 
     def _look_for_news(self) -> None:
         runner = self._runner
