@@ -111,8 +111,12 @@ def floors(candidates: int, points: int) -> tuple[float, float]:
     chunk = 1000
 
     def kernel(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        r = (one @ other.T).abs_().sqrt_()
-        return r.neg().exp_().mul_(r)
+        # Two of them: what the image shows, and the position.
+        values = []
+        for columns in (slice(None, 8), slice(8, None)):
+            r = (one[:, columns] @ other[:, columns].T).abs_().sqrt_()
+            values.append(r.neg().exp_().mul_(r))
+        return values[0].add_(values[1])
 
     def acquisition() -> None:
         z = everything[:, 0]

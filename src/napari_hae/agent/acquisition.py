@@ -29,6 +29,8 @@ __all__ = ["AcquisitionFunction", "Posterior", "Schedule"]
 _SQRT_2 = np.sqrt(2.0)
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 _LEAST_STD = 1e-100
+_ENOUGH = 4096
+"""So many candidates tell a median."""
 _LARGEST_Z = 1e150
 """Still has a square: where nothing is uncertain, the means decide."""
 
@@ -260,9 +262,11 @@ class Raster(AcquisitionFunction):
 def _of_field(posterior: Posterior, chosen: int) -> tuple[Array, Array]:
     """Mean and standard deviation of a candidate and of a usual one, both `(2,)`."""
     mean, std = posterior.mean, posterior.std
+    # A median of thousands is one of all, in a tenth of the time.
+    some = slice(None, None, max(1, len(mean) // _ENOUGH))
     return (
-        np.array([mean[chosen], np.median(mean)]),
-        np.array([std[chosen], np.median(std)]),
+        np.array([mean[chosen], np.median(mean[some])]),
+        np.array([std[chosen], np.median(std[some])]),
     )
 
 
@@ -283,9 +287,8 @@ def _log_h(z: Array) -> Array:
     # φ(z) + z Φ(z) = φ(z) (1 + z Φ(z)/φ(z)), and Φ/φ is erfcx; beyond -1e4 the bracket
     # is 1/z² to machine precision.
     ratio = far * np.sqrt(np.pi / 2) * erfcx(-far / _SQRT_2)
-    with np.errstate(divide="ignore"):
-        bracket = np.where(
-            far > -1e4, log1p(np.maximum(ratio, -1 + 1e-17)), -2 * np.log(-far)
-        )
+    bracket = log1p(np.maximum(ratio, -1 + 1e-17))
+    if (farthest := far <= -1e4).any():
+        bracket[farthest] = -2 * np.log(-far[farthest])
     result[~near] = -(far**2) / 2 - _LOG_SQRT_2PI + bracket
     return result

@@ -46,6 +46,8 @@ class Conditioning:
     known_noise
         What is known of each one's noise beside the covariance's, as a variance,
         `(m,)`.
+    room
+        That of an earlier one, which is used no more: memory that is new is slow.
 
     Raises
     ------
@@ -60,11 +62,13 @@ class Conditioning:
         known: Sequence[int],
         targets: Tensor,
         known_noise: Tensor,
+        room: Tensor | None = None,
     ) -> None:
-        self._covariance, self._candidates = covariance, candidates
+        self._covariance = covariance
+        self._candidates = covariance.lifted(candidates)
         self._known = list(known)
-        measured = candidates[self._known]
-        noisy = covariance(measured, measured)
+        measured = self._candidates[self._known]
+        noisy = covariance.between(measured, measured)
         noisy.diagonal().add_(covariance.noise).add_(known_noise)
         self._usual_noise = float(known_noise.mean())
         self._factor = cholesky(noisy)
@@ -73,16 +77,15 @@ class Conditioning:
         """Of all targets that are known, standardised (Rasmussen and Williams 2006,
         eq. 2.30); by the chain rule it grows with each further one."""
         count, total = len(self._known), len(candidates)
-        self._rows: Tensor | None = None
-        if (count + _SPARE_ROWS) * total <= KEPT_VALUES:
-            self._rows = candidates.new_empty((count + _SPARE_ROWS, total))
+        self._rows = _room(room, candidates, count)
         self.mean: Tensor = candidates.new_empty(total)
         """Of every candidate, standardised, `(n,)`."""
         self.variance: Tensor = candidates.new_empty(total)
         """Of every candidate without noise, `(n,)`."""
         self._pending: list[int] = []
         for place in _chunks(total, count):
-            solved = _solved(self._factor, covariance(measured, candidates[place]))
+            across = covariance.between(measured, self._candidates[place])
+            solved = _solved(self._factor, across)
             torch.mv(solved.T, white, out=self.mean[place])
             explained = torch.einsum("mn,mn->n", solved, solved)
             self.variance[place] = covariance.prior_variance - explained
@@ -90,6 +93,11 @@ class Conditioning:
                 self._rows[:count, place] = solved
 
         self._with_pending = self.variance
+
+    @property
+    def room(self) -> Tensor | None:
+        """What the cross-covariances are kept in, for the next one."""
+        return self._rows
 
     @property
     def size(self) -> int:
@@ -148,21 +156,22 @@ class Conditioning:
         """
         count, covariance = len(self._known), self._covariance
         measured, added = self._candidates[self._known], self._candidates[new]
-        along = _solved(self._factor, covariance(measured, added))
-        noisy = covariance(added, added) - along.T @ along
+        along = _solved(self._factor, covariance.between(measured, added))
+        noisy = covariance.between(added, added) - along.T @ along
         noisy.diagonal().add_(covariance.noise).add_(known_noise)
         block = cholesky(noisy)
         if self._rows is None:
             upper = self._factor.T
             weights = torch.linalg.solve_triangular(upper, along, upper=True)
-            rows = self._candidates.new_empty((len(new), len(self._candidates)))
+            rows = self.mean.new_empty((len(new), len(self._candidates)))
             for place in _chunks(rows.shape[1], count):
-                across = covariance(measured, self._candidates[place])
+                across = covariance.between(measured, self._candidates[place])
                 torch.mm(weights.T, across, out=rows[:, place])
         else:
             rows = along.T @ self._rows[:count]
         for place in _chunks(rows.shape[1], len(new)):
-            own = covariance(added, self._candidates[place]).sub_(rows[:, place])
+            own = covariance.between(added, self._candidates[place])
+            own.sub_(rows[:, place])
             rows[:, place] = _solved(block, own)
         self._keep(count, rows)
         total = count + len(new)
@@ -184,6 +193,18 @@ class Conditioning:
             spare[:count] = self._rows[:count]
             self._rows = spare
         self._rows[count:total] = rows
+
+
+def _room(earlier: Tensor | None, candidates: Tensor, count: int) -> Tensor | None:
+    """Where to keep the cross-covariances of so many; None if they are too many."""
+    total = len(candidates)
+    most = KEPT_VALUES // total
+    if count + _SPARE_ROWS > most:
+        return None
+    if earlier is not None and len(earlier) >= count + _SPARE_ROWS:
+        return earlier
+    # What is not written to takes no memory yet.
+    return candidates.new_empty((min(2 * count + _SPARE_ROWS, most), total))
 
 
 def _log_density(factor: Tensor, white: Tensor) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -91,12 +92,32 @@ class Covariance:
 
     def __call__(self, one: Tensor, other: Tensor) -> Tensor:
         """The covariance of scaled inputs, `(n, columns)` and `(m, columns)`."""
-        result: Tensor | None = None
-        for part, columns, variance in self.terms():
-            squared = squared_distances(one[:, columns], other[:, columns])
-            values = _correlation(part.kind, squared).mul_(variance)
-            result = values if result is None else result.add_(values)
-        assert result is not None
+        return self.between(self.lifted(one), self.lifted(other))
+
+    def lifted(self, inputs: Tensor) -> Lifted:
+        """Scaled inputs, made ready to be compared many times."""
+        blocks = []
+        for _, columns, _ in self.terms():
+            block = inputs[:, columns]
+            norms = block.square().sum(dim=1, keepdim=True)
+            blocks.append(torch.cat([block, norms, torch.ones_like(norms)], dim=1))
+        # The scale of a kernel goes into the product: one pass less each.
+        scales = [5.0 if part.kind == "matern52" else -0.5 for part in self.parts]
+        return Lifted(tuple(blocks), tuple(scales))
+
+    def between(self, one: Lifted, other: Lifted) -> Tensor:
+        """The covariance of `(n, …)` and `(m, …)`, shape `(n, m)`."""
+        result = one.blocks[0].new_zeros(len(one), len(other))
+        for (part, _, variance), mine, others in zip(
+            self.terms(), one.turned, other.blocks, strict=True
+        ):
+            distances = mine @ others.T
+            if part.kind == "rbf":
+                result.add_(distances.clamp_max_(0).exp_(), alpha=variance)
+                continue
+            r = distances.clamp_min_(0).sqrt()
+            polynomial = torch.add(r, distances, alpha=1 / 3).add_(1)
+            result.addcmul_(polynomial, r.neg_().exp_(), value=variance)
         return result
 
     def terms(self) -> Iterator[tuple[Part, slice, float]]:
@@ -105,6 +126,39 @@ class Covariance:
         for part, variance in zip(self.parts, self.variances, strict=True):
             yield part, slice(start, start + part.width), float(variance)
             start += part.width
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """Scaled inputs with two columns more for each part: squared norm, and 1.
+
+    With them squared distances are a product, `|x|² - 2 x·y + |y|²`.
+
+    Attributes
+    ----------
+    blocks
+        One for each part.
+    scales
+        What the kernel of each part wants its squared distances to be multiplied by.
+    """
+
+    blocks: tuple[Tensor, ...]
+    scales: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.blocks[0])
+
+    def __getitem__(self, rows: slice | list[int]) -> Lifted:
+        return Lifted(tuple(block[rows] for block in self.blocks), self.scales)
+
+    @cached_property
+    def turned(self) -> tuple[Tensor, ...]:
+        """Blocks whose products with other ones are scaled squared distances."""
+        return tuple(
+            torch.cat([block[:, :-2] * -2, block[:, -1:], block[:, -2:-1]], dim=1)
+            * scale
+            for block, scale in zip(self.blocks, self.scales, strict=True)
+        )
 
 
 def cholesky(covariance: Tensor) -> Tensor:
@@ -131,15 +185,6 @@ def squared_distances(one: Tensor, other: Tensor) -> Tensor:
     ones = one.new_ones(one.shape[1])
     squared.mul_(-2).add_((one.square() @ ones)[:, None])
     return squared.add_(other.square() @ ones).clamp_min_(0)
-
-
-def _correlation(kind: str, squared: Tensor) -> Tensor:
-    """The kernel at squared scaled distances, which are overwritten."""
-    if kind == "rbf":
-        return squared.mul_(-0.5).exp_()
-    r = squared.mul_(5).sqrt()
-    polynomial = squared.div_(3).add_(r).add_(1)
-    return polynomial.mul_(r.neg_().exp_())
 
 
 def log_scale(width: int) -> float:

@@ -90,6 +90,7 @@ class Surrogate:
         self._device = _device(settings)
         self._fitted: _Fitted | None = None
         self._conditioning: Conditioning | None = None
+        self._room: Tensor | None = None
         self._variety: tuple[nn.Module | None, Array] | None = None
         self._made: tuple[nn.Module, Tensor] | None = None
         self._refit_at = self._fresh_at = 0
@@ -130,6 +131,8 @@ class Surrogate:
             return
         self._indices, self._targets, self._errors = places, values, known
         self._centre, self._spread = _standard(values)
+        if self._conditioning is not None:
+            self._room = self._conditioning.room
         self._conditioning = None
         count = len(places)
         growth = REFIT_GROWTH if count < MANY else REFIT_GROWTH_OF_MANY
@@ -316,7 +319,9 @@ class Surrogate:
                 self._indices.tolist(),
                 self._scaled_targets().to(self._device),
                 self._known_noise().to(self._device),
+                self._room,
             )
+            self._room = None
         return self._conditioning
 
     def _covariance(self) -> Covariance:
