@@ -17,6 +17,7 @@ from napari_hae.agent.learned import Learned
 from napari_hae.agent.policy_settings import MoveSettings
 from napari_hae.agent.posterior import Posterior
 from napari_hae.agent.preference import with_preference
+from napari_hae.agent.threads import one_thread
 from napari_hae.agent.traps import is_trapped
 from napari_hae.agent.travel import with_travel_cost
 from napari_hae.coordinates import FieldFrame
@@ -106,6 +107,7 @@ class Policy:
         utilities = self._goal.utility_of(targets)
         return is_trapped(utilities, seen, spread, self.noise_std)
 
+    @one_thread
     def prepare(self) -> None:
         """Describe the survey image for the model; else the first `ask` does it."""
         if self._surrogate is None and self._acquisition.needs_model:
@@ -128,6 +130,7 @@ class Policy:
         self._moves = moves or self._moves
         self._posterior = None
 
+    @one_thread
     def ask(
         self,
         step: int,
@@ -184,6 +187,7 @@ class Policy:
         self._posterior = None
         self._is_stale |= bool(np.isfinite(target))
 
+    @one_thread
     def choose(self, step: int, row: int, column: int, chosen_by: ChosenBy) -> Proposal:
         """The proposal of a pixel that somebody else chose; it is pending from now on.
 
@@ -214,6 +218,7 @@ class Policy:
         self._data.retarget(targets, errors)
         self._is_stale, self._posterior = True, None
 
+    @one_thread
     def refresh(self) -> None:
         """Fit the model if there is something new to fit; `ask` does it by itself."""
         measured, targets, errors, _ = self._data.of_training()
@@ -239,6 +244,7 @@ class Policy:
         )
         return PredictionMaps(self.known, *planes)
 
+    @one_thread
     def picture(self) -> NDArray[np.float32] | None:
         """All candidates as the model sees them, `(n, 2)`; None before it was fitted.
 

@@ -1,0 +1,56 @@
+"""Linear algebra on one thread.
+
+More gain little at these sizes, and cost the window: after each product the threads of
+OpenBLAS wait for the next one, busily, for a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ContextDecorator
+from functools import cache
+from typing import TYPE_CHECKING
+
+from threadpoolctl import ThreadpoolController
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+
+class OneThread(ContextDecorator):
+    """Holds for the whole program while any thread is inside.
+
+    Parameters
+    ----------
+    find
+        Finds the libraries that are loaded, when it is first needed.
+    """
+
+    def __init__(
+        self, find: Callable[[], ThreadpoolController] = ThreadpoolController
+    ) -> None:
+        self._find = cache(find)
+        self._inside = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._limit = self._find().limit(limits=1, user_api="blas")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limit.restore_original_limits()
+
+
+one_thread = OneThread()
+"""A context, or a decorator of a function that calculates."""
