@@ -95,6 +95,21 @@ def test_the_logarithm_far_out_is_its_asymptote():
     np.testing.assert_allclose(values, asymptote + np.log1p(-3 / z**2), atol=1e-5)
 
 
+def test_the_logarithm_is_its_integral_at_every_distance():
+    z = np.array([-40.0, -12.0, -6.0, np.nextafter(-5, -6), -5.0, -4.9, -2.0, 0.0, 3.0])
+    values = LogExpectedImprovement()(posterior(z, np.ones(len(z))), 0.0, RNG)
+
+    def integral(distance):
+        # φ(z) taken out of the integral, it stays in the range of the numbers.
+        def integrand(u):
+            return u * np.exp(distance * u - u * u / 2)
+
+        return integrate.quad(integrand, 0, max(distance, 0) + 14, epsabs=0)[0]
+
+    expected = stats.norm.logpdf(z) + np.log([integral(each) for each in z])
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-11)
+
+
 def test_a_standard_deviation_of_zero_makes_no_nan():
     certain = posterior([0.0, 1.0, 0.8], [0.0, 0.0, 0.0])
     for function in (ExpectedImprovement, ProbabilityOfImprovement):
