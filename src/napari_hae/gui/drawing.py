@@ -4,36 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QCoreApplication, QEvent, QObject
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer
+from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
-    from qtpy.QtWidgets import QWidget
+
+APART_MS = 10
+"""The event loop runs for so long between the drawing of the docks and the canvas."""
 
 
 class Drawing(QObject):
-    """Holds back the drawing of a viewer's window.
+    """Holds back the drawing of a viewer's window, then draws docks and canvas apart.
 
     napari draws canvas and layer list after each change of a layer, which takes 20 to
-    50 ms without a graphics card, and a step changes eight layers. What asks for
+    30 ms each without a graphics card, and a step changes eight layers. What asks for
     a picture of the window meanwhile gets it.
     """
 
     def __init__(self, viewer: Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        window = viewer.window._qt_window  # noqa: SLF001
-        window.installEventFilter(self)
-        self._window: QWidget | None = window
-        self._is_held = self._is_due = False
+        self._window: QWidget | None = viewer.window._qt_window  # noqa: SLF001
+        self._canvas = viewer.window._qt_viewer.canvas.native  # noqa: SLF001
+        self._window.installEventFilter(self)
+        # vispy calls this after each change of a layer; Qt has no event for it.
+        self._canvas.update = self._on_canvas_changed
+        self._is_held = self._is_due = self._is_canvas_due = False
+        self._pause = QTimer(self, interval=APART_MS, singleShot=True)
+        self._pause.timeout.connect(self._draw_canvas)
 
     def hold(self, on: bool) -> None:
         """Draw nothing for now, or draw what has changed and go on drawing."""
-        self._is_held = on
-        if self._is_due and not on and self._window is not None:
+        if on or not self._is_held:
+            self._is_held = on
+            return
+        self._is_held = False
+        if self._is_due:
             self._is_due = False
             # Qt asks for it once, and not again before it was done.
             request = QEvent(QEvent.Type.UpdateRequest)
             QCoreApplication.postEvent(self._window, request)
+        self._pause.start()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Keep the window from drawing."""
@@ -43,7 +54,21 @@ class Drawing(QObject):
 
     def close(self) -> None:
         """Hold nothing back any more, and let go of the window: it is closing."""
-        if self._window is not None:
-            self.hold(False)
-            self._window.removeEventFilter(self)
-            self._window = None
+        if self._window is None:
+            return
+        self.hold(False)
+        self._pause.stop()
+        del self._canvas.update
+        self._canvas.update()
+        self._window.removeEventFilter(self)
+        self._window = None
+
+    def _on_canvas_changed(self) -> None:
+        self._is_canvas_due = True
+        if not (self._is_held or self._pause.isActive()):
+            self._draw_canvas()
+
+    def _draw_canvas(self) -> None:
+        if self._is_canvas_due:
+            self._is_canvas_due = False
+            QWidget.update(self._canvas)

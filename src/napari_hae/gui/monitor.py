@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QSizePolicy,
     QSplitter,
     QTabWidget,
@@ -17,6 +16,7 @@ from qtpy.QtWidgets import (
 from napari_hae.gui.feature_space import FeatureSpacePanel
 from napari_hae.gui.learning import LearningPanel
 from napari_hae.gui.rewind import RewindBar
+from napari_hae.gui.sentences import SteadyLabel
 from napari_hae.gui.sessions import Dock
 from napari_hae.gui.spectra import SpectraPanel
 from napari_hae.gui.story import StoryPanel
@@ -36,7 +36,7 @@ class MonitorDock(Dock):
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
         session = self.session
-        self.why = QLabel("")
+        self.why = SteadyLabel(wraps=False)
         self.why.setToolTip("The proposal that is shown, and why it was chosen.")
         self.rewind = RewindBar(session)
         self.spectra = SpectraPanel(session)

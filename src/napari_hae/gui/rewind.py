@@ -9,11 +9,12 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSlider,
     QWidget,
 )
+
+from napari_hae.gui.sentences import SteadyLabel
 
 if TYPE_CHECKING:
     from napari_hae.gui.session import Session
@@ -37,7 +38,7 @@ class RewindBar(QWidget):
             "Go through a stored run (.hae) step by step. Its maps are those that were "
             "stored, every few steps."
         )
-        self.label = QLabel()
+        self.label = SteadyLabel(wraps=False)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName("Step that is shown")
         self.slider.setFixedWidth(SLIDER_PX)

@@ -21,7 +21,7 @@ from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.gui.abort import AbortButton
 from napari_hae.gui.beam import BeamLine
 from napari_hae.gui.drift import DriftLine
-from napari_hae.gui.sentences import Problem, Sentence
+from napari_hae.gui.sentences import Problem, Sentence, SteadyLabel
 
 if TYPE_CHECKING:
     from napari_hae.gui.session import Session
@@ -45,15 +45,13 @@ class RunControls(QWidget):
         super().__init__(parent)
         self._session = session
         self._started_s, self._first = 0.0, 0
-        self.state = QLabel()
-        self.state.setWordWrap(True)
+        self.state = SteadyLabel()
         self.beam = BeamLine(session)
         self.progress = QProgressBar()
         self.start = _button("Start", "Start a run with the settings below.")
         self.pause = _button("Pause", "Pause at the end of the step; beam blanked.")
         self.step = _button("Step", "Measure one spectrum, and pause.")
         self.stop = _button("Stop", "End the run at the end of the step.")
-        self.abort = AbortButton(session)
         self.drift = DriftLine(session)
         self.survey_again = _button(
             "Survey again",

@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QLabel, QVBoxLayout
+from qtpy.QtWidgets import QVBoxLayout
 
 from napari_hae.experiment.insight import time_curves
 from napari_hae.gui.curves import TimesPlot
 from napari_hae.gui.panels import LazyPanel
+from napari_hae.gui.sentences import SteadyLabel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +27,7 @@ class TimesPanel(LazyPanel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.summary = QLabel()
-        self.summary.setWordWrap(True)
+        self.summary = SteadyLabel()
         self.summary.setToolTip(
             "Instrument: the beam is placed and exposes. The agent computes and the "
             "disk writes while it does; the beam waits for what is left of them.\n"

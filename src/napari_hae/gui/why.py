@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_hae.gui.panels import LazyPanel
 from napari_hae.gui.plots import BEST_COLOR, TARGET_COLOR
+from napari_hae.gui.sentences import SteadyLabel
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QPaintEvent
@@ -73,10 +73,10 @@ class WhyPanel(LazyPanel):
         self._session = session
         self._proposal: Proposal | None = None
         self._places: list[tuple[int, int]] = []
-        self.text = QLabel()
-        self.text.setWordWrap(True)
+        self.text = SteadyLabel()
         self.share = ShareBar()
-        self.exploiting, self.exploring = QLabel(), QLabel()
+        self.exploiting = SteadyLabel(wraps=False)
+        self.exploring = SteadyLabel(wraps=False)
         self.follow = QPushButton("Follow again")
         self.follow.setToolTip("Let the row go, and show the newest proposal.")
         self.take = QPushButton("Measure there")
