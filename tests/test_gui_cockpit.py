@@ -15,7 +15,7 @@ from napari_hae.gui.layers import Role, find_layer
 from napari_hae.instruments.replay import ReplaySettings
 from napari_hae.regions.regions import RegionKind
 from napari_hae.types import BeamState
-from steered import TIMEOUT_MS, start, stop, until
+from steered import TIMEOUT_MS, entries, start, stop, until
 
 pytestmark = pytest.mark.gui
 
@@ -275,6 +275,7 @@ def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
     until(qtbot, controls.veto.isVisible)
     assert session.instrument.status().beam is BeamState.BLANKED
     vetoed = session.runner.latest_proposal
+    connected.experiment.reason.setText("a hole")
     qtbot.mouseClick(controls.veto, LEFT)
     until(
         qtbot,
@@ -283,8 +284,37 @@ def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
             and session.runner.latest_proposal is not vetoed
         ),
     )
-    stop(connected, qtbot)
+    connected.experiment.reason.setText("looks well")
+    qtbot.mouseClick(controls.alone, LEFT)
+    until(qtbot, lambda: not session.is_running)
     assert open_run(session.record_path).vetoed == {(vetoed.row, vetoed.column)}
+    (refusal,) = entries(connected, "refusal")
+    assert refusal["reason"] == "vetoed by you, because: a hole"
+    (alone,) = entries(connected, "alone")
+    assert alone["why"] == "looks well"
+
+
+def test_a_reason_goes_into_the_journal_with_what_is_painted(connected, qtbot):
+    start(connected, qtbot, steps=ENDLESS)
+    until(qtbot, lambda: len(measured(connected)) >= 3)
+    connected.experiment.reason.setText("contamination")
+    qtbot.mouseClick(connected.experiment.regions.paint_forbidden, LEFT)
+    height_nm, width_nm = connected.session.layers.frame.fov_nm
+    paint_stroke(
+        connected.viewer,
+        [(height_nm / 2, 0.2 * width_nm), (height_nm / 2, 0.8 * width_nm)],
+    )
+    assert connected.experiment.reason.text() == ""
+    until(qtbot, lambda: any(has_zone(x) for x in entries(connected, "regions")))
+    stop(connected, qtbot)
+    changes = entries(connected, "regions")
+    assert changes[0]["why"] == "contamination"
+    assert {change["who"] for change in changes} == {"human"}
+
+
+def has_zone(change):
+    """Whether regions in the journal forbid anything."""
+    return bool(change["regions"]["forbidden"])
 
 
 def test_abort_ends_the_run_with_the_beam_blanked(connected, qtbot):

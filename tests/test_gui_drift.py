@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from napari.layers import Shapes
@@ -15,7 +13,7 @@ from napari_hae.experiment.events import RunState
 from napari_hae.experiment.settings import Budget, DriftSettings
 from napari_hae.gui.layer_data import Role
 from napari_hae.gui.layers import find_layer
-from steered import TIMEOUT_MS, until
+from steered import TIMEOUT_MS, entries, until
 
 pytestmark = pytest.mark.gui
 LEFT = Qt.MouseButton.LeftButton
@@ -50,12 +48,6 @@ def steps_done(cockpit, qtbot, count):
             and cockpit.experiment.controls.step.isEnabled()
         ),
     )
-
-
-def entries(cockpit, event) -> list[dict]:
-    text = (cockpit.session.record_path / "journal.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
-    return [entry for entry in lines if entry["event"] == event]
 
 
 def test_the_button_takes_the_image_again_and_the_line_says_how_far_it_moved(

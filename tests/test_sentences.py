@@ -181,7 +181,7 @@ def test_only_what_changes_the_run_in_its_midst_is_an_intervention():
     settings = {"event": "settings", "step": 4, "who": "human", "changes": {}}
     assert is_intervention(settings)
     assert is_intervention({"event": "queue", "step": 4, "who": "human"})
-    assert is_intervention({"event": "regions", "step": 4})
+    assert is_intervention({"event": "regions", "step": 4, "who": "human"})
     assert not is_intervention({**settings, "step": 0})
     assert not is_intervention({"event": "warning", "step": 4, "text": ""})
     assert not is_intervention({"event": "end", "reason": "stopped", "text": ""})

@@ -10,6 +10,7 @@ from napari_hae.types import ChosenBy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_hae.experiment.controls import Verdict
     from napari_hae.experiment.field import Field
     from napari_hae.experiment.place_queue import PlaceQueue
     from napari_hae.experiment.times import StepClock
@@ -24,8 +25,8 @@ class Consent:
     Parameters
     ----------
     agree
-        Given a proposal, blocks until a human agrees; False means veto, None that
-        something else was ordered in the meantime.
+        Given a proposal, blocks until a human says yes or no; None means that something
+        else was ordered in the meantime.
     look_again
         Looks for the sample, if that is due; False if it is lost and a pause is wanted.
     refuse
@@ -38,7 +39,7 @@ class Consent:
         field: Field,
         queue: PlaceQueue,
         clock: StepClock,
-        agree: Callable[[Proposal], bool | None],
+        agree: Callable[[Proposal], Verdict | None],
         look_again: Callable[[], bool],
         refuse: Callable[[Proposal, str, bool], None],
     ) -> None:
@@ -52,14 +53,17 @@ class Consent:
         if not asks or proposal.chosen_by is not ChosenBy.AGENT:
             return True
         with self._clock.asking():
-            agreed = self._agree(proposal)
-        if agreed is False:
-            self._refuse(proposal, VETOED, True)
-        elif agreed is None:
+            verdict = self._agree(proposal)
+        if verdict is None:
             other = "another place was taken" if self._queue.pixels else ""
             why = other or "something was changed while it waited"
             self._refuse(proposal, why, False)
-        return bool(agreed) and self._is_still_there(proposal)
+            return False
+        if not verdict.agrees:
+            because = f", because: {verdict.why}" if verdict.why else ""
+            self._refuse(proposal, f"{VETOED}{because}", True)
+            return False
+        return self._is_still_there(proposal)
 
     def _is_open(self, proposal: Proposal) -> bool:
         """Whether the beam may go to where the place of a proposal is now."""

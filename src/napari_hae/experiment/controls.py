@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,12 @@ class Order(StrEnum):
     CHANGE = "change"
 
 
-class Verdict(StrEnum):
+@dataclass(frozen=True)
+class Verdict:
     """A human's answer to a proposal."""
 
-    APPROVED = "approved"
-    VETOED = "vetoed"
+    agrees: bool
+    why: str = ""
 
 
 class Controls:
@@ -91,11 +93,11 @@ class Controls:
             self._orders.append(order)
             self._changed.notify_all()
 
-    def go_alone(self, steps: int) -> None:
+    def go_alone(self, steps: int, why: str) -> None:
         """Let the agent take so many steps without asking."""
         with self._changed:
             self._alone = steps
-            self._orders.append(WentAlone(steps))
+            self._orders.append(WentAlone(steps, why))
             self._changed.notify_all()
 
     def takes_alone(self) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hae.diagnostics import StepTimes
+    from napari_hae.experiment.controls import Verdict
     from napari_hae.experiment.events import RunEvents
     from napari_hae.experiment.field import Field
     from napari_hae.experiment.orders import HumanOrder
@@ -79,7 +80,7 @@ class Loop:
         settings: ExperimentSettings,
         survey: ScanImage,
         field: Field,
-        agree: Callable[[Proposal], bool | None],
+        agree: Callable[[Proposal], Verdict | None],
         may_go_on: Callable[[], bool],
         pause: Callable[[], None],
         queue: PlaceQueue,
@@ -175,10 +176,10 @@ class Loop:
             self._record.maps(self.maps, self.step)
         self._advisor.close()
 
-    def change_regions(self, regions: Regions) -> None:
+    def change_regions(self, regions: Regions, *, why: str = "") -> None:
         """Let the agent's mask and preference follow new regions from now on."""
         self._choice.prefer(regions.preference(self._field.allowed().frame))
-        self._record.regions(self.step, regions)
+        self._record.regions(self.step, regions, why=why)
         emit(self._events.regions_changed, self.step, regions)
 
     def obey(self, order: HumanOrder) -> None:

@@ -226,9 +226,10 @@ class Record:
         values = {"targets": list(targets), "errors": list(errors)}
         self._write("targets", **values, best_step=best_step)
 
-    def regions(self, step: int, regions: Regions) -> None:
+    def regions(self, step: int, regions: Regions, *, why: str = "") -> None:
         """Note which regions hold from a step on."""
-        self._write("regions", step=step, regions=regions.to_json())
+        drawn = regions.to_json()
+        self._write("regions", step=step, who="human", why=why, regions=drawn)
 
     def queue(self, step: int, pixels: Iterable[tuple[int, int]], *, why: str) -> None:
         """Note which places a person wants to be measured next."""

@@ -173,10 +173,10 @@ class Runner(Steered):
             experience_for(settings.model, len(self._survey.data))
         self._controls.change(_SETTINGS, settings, why)
 
-    def set_regions(self, regions: Regions) -> None:
+    def set_regions(self, regions: Regions, *, why: str = "") -> None:
         """Swap in new regions: at the gate at once, in the agent's mask next."""
         self._field.set_regions(regions)
-        self._controls.change(_REGIONS, regions)
+        self._controls.change(_REGIONS, regions, why)
 
     def _run(self) -> None:
         reason, text = FinishReason.FAILED, ""
@@ -302,18 +302,18 @@ class Runner(Steered):
     def _apply(self, changes: dict[str, tuple[Any, str]]) -> None:
         assert self._loop is not None
         if _REGIONS in changes:
-            self._loop.change_regions(changes[_REGIONS][0])
+            regions, why = changes[_REGIONS]
+            self._loop.change_regions(regions, why=why)
         if _SETTINGS in changes:
             settings, why = changes[_SETTINGS]
             self._loop.in_force.change(settings, who="human", why=why)
 
-    def _agree(self, proposal: Proposal) -> bool | None:
+    def _agree(self, proposal: Proposal) -> Verdict | None:
         if self._controls.takes_alone():
-            return True
+            return Verdict(True)
         self._controls.forget_verdict()
         self._set_state(RunState.WAITING)
-        verdict = self._controls.wait_for_verdict()
-        return None if verdict is None else verdict is Verdict.APPROVED
+        return self._controls.wait_for_verdict()
 
     def _set_state(self, state: RunState) -> None:
         if state is not self._state:

@@ -68,8 +68,7 @@ def sentence(entry: Entry) -> str:
 
 def is_intervention(entry: Entry) -> bool:
     """Whether something was changed in mid-run, so that curves may bend there."""
-    changes = "who" in entry or entry["event"] == "regions"
-    return changes and int(entry.get("step") or 0) > 0
+    return "who" in entry and int(entry.get("step") or 0) > 0
 
 
 def who(entry: Entry) -> str:

@@ -64,22 +64,22 @@ class Steered:
 
     def approve(self) -> None:
         """Say yes to the proposal that waits."""
-        self._controls.answer(Verdict.APPROVED)
+        self._controls.answer(Verdict(True))
 
-    def veto(self) -> None:
+    def veto(self, *, why: str = "") -> None:
         """Say no to the proposal that waits, and to its place for the whole run."""
-        self._controls.answer(Verdict.VETOED)
+        self._controls.answer(Verdict(False, why))
 
     def take_instead(self, row: int, column: int) -> None:
         """Measure another pixel in place of the proposal that waits."""
         self.measure_next([(row, column)], first=True)
 
-    def go_alone(self, steps: int) -> None:
+    def go_alone(self, steps: int, *, why: str = "") -> None:
         """Let the agent take so many steps without asking, that which waits too."""
         waits = self._state is RunState.WAITING
-        self._controls.go_alone(steps - waits)
+        self._controls.go_alone(steps - waits, why)
         if waits:
-            self._controls.answer(Verdict.APPROVED)
+            self._controls.answer(Verdict(True))
 
     def measure_next(
         self, pixels: Iterable[tuple[int, int]], *, first: bool = False, why: str = ""
@@ -88,10 +88,12 @@ class Steered:
         self.queue.add(pixels, first=first)
         self._controls.do(QueueChanged(why))
 
-    def reorder_queue(self, pixels: Iterable[tuple[int, int]]) -> None:
+    def reorder_queue(
+        self, pixels: Iterable[tuple[int, int]], *, why: str = ""
+    ) -> None:
         """Keep these of the pixels that wait, in this order; none empties the queue."""
         self.queue.replace(pixels)
-        self._controls.do(QueueChanged())
+        self._controls.do(QueueChanged(why))
 
     def vote(self, step: int, vote: Vote, *, why: str = "") -> None:
         """Judge the spectrum of a step; a later vote replaces it."""

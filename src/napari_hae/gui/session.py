@@ -385,7 +385,7 @@ class Session(SteeredRun):
 
     def _on_regions(self, regions: Regions) -> None:
         if self.runner is not None:
-            self.runner.set_regions(regions)
+            self.runner.set_regions(regions, why=self.take_reason())
         else:
             self._guard(regions)
 

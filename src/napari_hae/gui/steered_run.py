@@ -59,7 +59,7 @@ class SteeredRun(QObject):
     def reorder_queue(self, pixels: Sequence[tuple[int, int]]) -> None:
         """Keep these of the pixels that wait, in this order."""
         if self.runner is not None:
-            self.runner.reorder_queue(pixels)
+            self.runner.reorder_queue(pixels, why=self.take_reason())
 
     def vote(self, step: int, vote: Vote) -> None:
         """Judge the spectrum of a step."""
@@ -80,7 +80,7 @@ class SteeredRun(QObject):
     def go_alone(self, steps: int) -> None:
         """Let the agent take so many steps without asking."""
         if self.runner is not None:
-            self.runner.go_alone(steps)
+            self.runner.go_alone(steps, why=self.take_reason())
 
     def approve(self) -> None:
         """Say yes to the proposal that waits."""
@@ -90,7 +90,7 @@ class SteeredRun(QObject):
     def veto(self) -> None:
         """Say no to the proposal that waits, and to its place for the whole run."""
         if self.runner is not None:
-            self.runner.veto()
+            self.runner.veto(why=self.take_reason())
 
     def stop(self) -> None:
         """End the run after the step that is running."""

@@ -269,7 +269,7 @@ def _retargetings(entries: list[Entry]) -> tuple[bool, ...]:
 
 def _is_of_a_human(entry: Entry) -> bool:
     if entry["event"] == "refusal":
-        return bool(entry["reason"] == VETOED)
+        return str(entry["reason"]).startswith(VETOED)
     if entry["event"] in _OF_THE_RUN:
         return False
     return is_human(str(entry.get("who", "human")))
