@@ -1,11 +1,18 @@
 """What the model sees of the survey image."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 import blobs
 from napari_hae.agent import embedding
-from napari_hae.agent.embedding import embed, load_network, structure_features
+from napari_hae.agent.embedding import (
+    embed,
+    load_network,
+    parts_of,
+    structure_features,
+)
 from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.structure_network import FEATURES
 
@@ -55,6 +62,28 @@ def test_weights_come_from_a_file_if_one_is_given(tmp_path):
     np.savez(tmp_path / "zero.npz", **state)
     made = embed(PLANE[None], ModelSettings(weights=tmp_path / "zero.npz"))
     np.testing.assert_array_equal(made, 0)
+
+
+@pytest.mark.parametrize("name", ["weights", "patch_px", "components", "embedding_dim"])
+def test_a_setting_is_shown_for_the_networks_where_it_has_an_effect(name, tmp_path):
+    state = {key: 0 * w.numpy() for key, w in load_network().state_dict().items()}
+    np.savez(tmp_path / "zero.npz", **state)
+    other = tmp_path / "zero.npz" if name == "weights" else 4
+
+    def seen(**settings):
+        model = ModelSettings(**settings)
+        inputs = embed(PLANE[None], model)
+        return inputs.tolist(), parts_of(model, inputs.shape[1])
+
+    field = ModelSettings.model_fields[name]
+    networks = get_args(ModelSettings.model_fields["network"].annotation)
+    with_effect = [
+        network
+        for network in networks
+        if seen(network=network) != seen(network=network, **{name: other})
+    ]
+    shown = field.json_schema_extra["shown_if"]["network"]
+    assert sorted(shown) == sorted(with_effect)
 
 
 def test_a_file_without_weights_is_refused_by_name(tmp_path):

@@ -15,6 +15,7 @@ from napari_hae.agent.scalarizers import (
 )
 from napari_hae.agent.similarity import SimilarityToTarget
 from napari_hae.agent.user_function import UserFunction
+from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.types import EnergyAxis
 from spectra import AXIS, EXPOSURE_S, spectrum
 
@@ -92,6 +93,19 @@ def test_an_undecided_band_has_no_target_yet():
     with pytest.raises(ScalarizerError, match="no band has been chosen yet"):
         BandIntegral()(spectrum(COUNTS))
     assert BandIntegral().with_band(0.4, 0.6)(spectrum(COUNTS)) == 15 / EXPOSURE_S
+
+
+def test_votes_without_a_good_one_leave_what_they_join():
+    band = BandIntegral(**BAND)
+    votes = SimilarityToVotes(base=band, base_centre=100, base_spread=5)
+    assert not votes.is_automatic
+    assert votes(spectrum(COUNTS)) == (band(spectrum(COUNTS)) - 100) / 5
+    alone = SimilarityToVotes()
+    assert alone.is_automatic
+    with pytest.raises(ScalarizerError, match="call a spectrum good first"):
+        alone(spectrum(COUNTS))
+    # A band that is still to be chosen is no target either.
+    assert SimilarityToVotes(base=BandIntegral()).is_automatic
 
 
 def test_similarity_does_not_depend_on_the_exposure():

@@ -311,6 +311,122 @@ def test_votes_can_join_what_the_goal_was_before(lab):
     finish(runner)
 
 
+def asked_for_votes(runner) -> list[str]:
+    warned = lines(runner, "warning")
+    return [each["text"] for each in warned if "called good" in each["text"]]
+
+
+def following_votes(lab, weight, lookahead=1):
+    """A run at step 7 that looks for its only good spectrum."""
+    runner = model_run(lab, loop=LoopSettings(lookahead=lookahead))
+    paused_at(runner, 6)
+    runner.vote(0, Vote.GOOD)
+    votes = SimilarityToVotes(weight=weight)
+    runner.configure(runner.settings.replaced(scalarizer=votes))
+    runner.step()
+    wait_for(runner, 7)
+    return runner
+
+
+def test_without_a_good_vote_the_search_goes_on_for_what_was_voted_before(tmp_path):
+    lab = Lab(tmp_path, TwoLines())
+    runner, shown = following_votes(lab, weight=1), []
+    runner.events.warned.connect(shown.append)
+    scalarizer, before = runner.settings.scalarizer, runner.measurements
+    runner.vote(0, Vote.NEUTRAL)
+    runner.vote(1, Vote.BAD)
+    runner.step()
+    wait_for(runner, 8)
+    assert runner.settings.scalarizer == scalarizer
+    assert [m.target for m in runner.measurements[:7]] == [m.target for m in before]
+    runner.vote(2, Vote.GOOD)
+    runner.step()
+    wait_for(runner, 9)
+    assert runner.settings.scalarizer != scalarizer
+    runner.vote(2, Vote.NEUTRAL)
+    finish(runner)
+    assert {m.proposal.chosen_by for m in runner.measurements[7:]} == {ChosenBy.AGENT}
+    assert all(m.usable for m in runner.measurements)
+    # Once each time that none was left.
+    asked = asked_for_votes(runner)
+    assert len(asked) == 2
+    assert set(asked) <= set(shown)
+    assert "what your earlier votes said" in asked[0]
+    assert "call it good" in asked[0]
+
+
+def test_without_a_good_vote_what_the_votes_joined_counts_alone(lab):
+    runner = following_votes(lab, weight=0.25)
+    base = runner.settings.scalarizer.base
+    runner.vote(0, Vote.BAD)
+    finish(runner)
+    scalarizer = runner.settings.scalarizer
+    assert scalarizer.target_counts is None
+    old = np.array([base(m.spectrum) for m in runner.measurements])
+    standard = (old - scalarizer.base_centre) / scalarizer.base_spread
+    np.testing.assert_allclose([m.target for m in runner.measurements], standard)
+    assert {m.proposal.chosen_by for m in runner.measurements[7:]} == {ChosenBy.AGENT}
+    (asked,) = asked_for_votes(runner)
+    assert f'goes by "{base.title}" alone' in asked
+
+
+def test_votes_as_the_goal_before_any_is_good_leave_what_the_goal_was(lab):
+    runner = model_run(lab)
+    paused_at(runner, 6)
+    runner.configure(runner.settings.replaced(scalarizer=SimilarityToVotes()))
+    finish(runner)
+    assert {m.proposal.chosen_by for m in runner.measurements[6:]} == {ChosenBy.AGENT}
+    assert len(asked_for_votes(runner)) == 1
+
+
+def test_a_first_bad_vote_leaves_the_spectrum_that_an_earlier_run_looked_for(lab):
+    earlier = SimilarityToVotes(target_counts=tuple(np.ones(16)))
+    runner = model_run(lab, scalarizer=earlier)
+    paused_at(runner, 5)
+    assert asked_for_votes(runner) == []
+    runner.vote(1, Vote.BAD)
+    finish(runner)
+    assert runner.settings.scalarizer == earlier
+    assert {m.proposal.chosen_by for m in runner.measurements[5:]} == {ChosenBy.AGENT}
+    assert len(asked_for_votes(runner)) == 1
+
+
+def test_a_run_that_begins_with_votes_as_its_goal_asks_for_one_and_waits(lab):
+    runner = model_run(lab, scalarizer=SimilarityToVotes())
+    paused_at(runner, 3)
+    assert asked_for_votes(runner) == []
+    runner.step()
+    wait_for(runner, 4)
+    runner.step()
+    wait_for(runner, 5)
+    (asked,) = asked_for_votes(runner)
+    assert "nothing tells the agent yet what to look for" in asked
+    assert runner.measurements[4].proposal.chosen_by is ChosenBy.INITIAL
+    runner.vote(2, Vote.GOOD)
+    finish(runner)
+    assert runner.measurements[5].proposal.chosen_by is ChosenBy.AGENT
+    assert len(asked_for_votes(runner)) == 1
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+@pytest.mark.parametrize("weight", [0.25, 1])
+def test_a_run_without_a_good_vote_is_replayed_bit_for_bit(tmp_path, weight, lookahead):
+    lab = Lab(tmp_path, TwoLines())
+    runner = following_votes(lab, weight, lookahead)
+    runner.vote(0, Vote.NEUTRAL)
+    finish(runner)
+    whole = path_of(runner.measurements)
+    targets = [m.target for m in runner.measurements]
+    journal = runner.record.path / "journal.jsonl"
+    text = journal.read_text().splitlines()
+    measured = [i for i, line in enumerate(text) if '"event": "measurement"' in line]
+    for cut in (9, 8):
+        journal.write_text("\n".join(text[: measured[cut - 1] + 1]) + "\n")
+        resumed = run(lab.resumed(runner, 12))
+        assert path_of(resumed.measurements) == whole
+        assert [m.target for m in resumed.measurements] == targets
+
+
 def test_interventions_are_replayed_bit_for_bit(lab):
     runner = model_run(lab)
     paused_at(runner, 5)

@@ -9,6 +9,11 @@ from pydantic import Field, model_validator
 
 from napari_hae.settings_base import Settings
 
+_WITH_DESCRIPTORS = ("residual", "classic", "none")
+"""The networks that see patches and derivatives, not learned features."""
+_FITTED = ("tuned", "residual", "classic")
+"""Those that are fitted during the experiment."""
+
 
 class ModelSettings(Settings):
     """How the deep-kernel Gaussian process sees the sample."""
@@ -25,7 +30,10 @@ class ModelSettings(Settings):
     weights: Path | None = Field(
         default=None,
         title="Weights of the network",
-        json_schema_extra={"empty": "as installed"},
+        json_schema_extra={
+            "empty": "as installed",
+            "shown_if": {"network": ["transfer", "tuned"]},
+        },
     )
     """File with other weights of the transfer network, as `training/pretrain.py` makes
     it. Default: those learned from simulated experiments."""
@@ -44,14 +52,32 @@ class ModelSettings(Settings):
     position_kernel: bool = Field(default=True, title="Use the position")
     """Add a kernel of the position, so that the model also interpolates in space.
     Default on."""
-    patch_px: int = Field(default=8, ge=2, le=64, title="Patch size (px)")
+    patch_px: int = Field(
+        default=8,
+        ge=2,
+        le=64,
+        title="Patch size (px)",
+        json_schema_extra={"shown_if": {"network": [*_WITH_DESCRIPTORS]}},
+    )
     """Side of the image patch that describes each candidate, in pixels of the survey
     image, without the transfer network. Larger patches see more of the surroundings.
     Default 8."""
-    components: int = Field(default=8, ge=1, le=32, title="Patch components")
+    components: int = Field(
+        default=8,
+        ge=1,
+        le=32,
+        title="Patch components",
+        json_schema_extra={"shown_if": {"network": [*_WITH_DESCRIPTORS]}},
+    )
     """How many principal components of the patches the model sees, beside derivatives
     of the image, without the transfer network. Default 8."""
-    embedding_dim: int = Field(default=2, ge=1, le=8, title="Embedding dimensions")
+    embedding_dim: int = Field(
+        default=2,
+        ge=1,
+        le=8,
+        title="Embedding dimensions",
+        json_schema_extra={"shown_if": {"network": ["classic"]}},
+    )
     """Dimensions that the classic network maps to. Default 2."""
     learning_rate: float | None = Field(
         default=None,
@@ -60,7 +86,7 @@ class ModelSettings(Settings):
         title="Learning rate",
         json_schema_extra={
             "empty": "automatic",
-            "shown_if": {"network": ["tuned", "residual", "classic"]},
+            "shown_if": {"network": [*_FITTED]},
         },
     )
     """Size of the steps by which Adam fits the network, 200 of them, and its kernel;
@@ -81,12 +107,12 @@ class ModelSettings(Settings):
     @property
     def uses_descriptors(self) -> bool:
         """Whether it sees patches and derivatives, not learned features."""
-        return self.network in ("residual", "classic", "none")
+        return self.network in _WITH_DESCRIPTORS
 
     @property
     def fits_network(self) -> bool:
         """Whether a network is fitted during the experiment."""
-        return self.network in ("tuned", "residual", "classic")
+        return self.network in _FITTED
 
     def without_fitted_network(self) -> Self:
         """The same inputs, compared as they are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny
@@ -28,7 +28,8 @@ class SimilarityToVotes(Scalarizer):
     """The cosine of a spectrum and a target spectrum made of good and bad ones.
 
     Below a weight of 1 it is a sum: the weight times the cosine, plus the rest times
-    the other scalarizer's target, standardised.
+    the other scalarizer's target, standardised. Without a good spectrum the other
+    scalarizer counts alone.
     """
 
     title: ClassVar[str] = "Your votes"
@@ -39,7 +40,7 @@ class SimilarityToVotes(Scalarizer):
     target_counts: tuple[float, ...] | None = Field(
         default=None, title="Target counts", json_schema_extra={"form": "hidden"}
     )
-    """Made of the votes; None before the first good one."""
+    """Made of the votes; None without a good one."""
     base: Base | None = Field(
         default=None, title="Joined with", json_schema_extra={"form": "hidden"}
     )
@@ -51,8 +52,22 @@ class SimilarityToVotes(Scalarizer):
 
     @property
     def is_automatic(self) -> bool:
-        """Whether there is no good spectrum yet."""
-        return self.target_counts is None
+        """Whether there is neither a good spectrum yet nor another scalarizer."""
+        has_other = self.base is not None and not self.base.is_automatic
+        return self.target_counts is None and not has_other
+
+    def following(self, before: Scalarizer) -> Self:
+        """The same, to be used from now on in place of the one before.
+
+        Where only votes count and none is good any more, it keeps the target spectrum:
+        without targets the agent could choose nothing.
+        """
+        joins = self.base is not None and self.weight < 1
+        if self.target_counts is not None or joins:
+            return self
+        if not isinstance(before, SimilarityToVotes):
+            return self
+        return self.model_copy(update={"target_counts": before.target_counts})
 
     def check(self, energy: EnergyAxis) -> None:
         """Raise `ValueError` if the votes were for spectra with another axis."""
@@ -67,11 +82,16 @@ class SimilarityToVotes(Scalarizer):
     def __call__(self, spectrum: Spectrum) -> float:
         """See `Scalarizer`."""
         if self.target_counts is None:
-            raise ScalarizerError("your votes: call a spectrum good first")
+            return self._other(spectrum)
         target, counts = np.array(self.target_counts), spectrum.counts.astype(float)
         norm = float(np.linalg.norm(counts) * np.linalg.norm(target))
         similarity = float(counts @ target) / norm if norm else NO_VALUE
         if self.base is None or self.weight == 1:
             return similarity
-        joined = (self.base(spectrum) - self.base_centre) / self.base_spread
-        return self.weight * similarity + (1 - self.weight) * joined
+        return self.weight * similarity + (1 - self.weight) * self._other(spectrum)
+
+    def _other(self, spectrum: Spectrum) -> float:
+        """The other scalarizer's target, standardised."""
+        if self.base is None:
+            raise ScalarizerError("your votes: call a spectrum good first")
+        return (self.base(spectrum) - self.base_centre) / self.base_spread

@@ -108,16 +108,6 @@ class Controls:
             self._alone -= 1
             return True
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether a pause is ordered."""
-        return self._paused
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether a stop is ordered."""
-        return self._stopping
-
     def is_free(self) -> bool:
         """Whether nothing is ordered but to go on."""
         with self._changed:

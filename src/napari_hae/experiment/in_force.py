@@ -6,8 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.events import emit
+from napari_hae.experiment.votes import plea
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,14 +50,25 @@ class InForce:
         self._instrument, self._record, self._events = instrument, record, events
         self._targets, self._advisor, self._choice = targets, advisor, choice
         self._completed = completed
+        self._asked = ""
         self._started_s = time.monotonic()
 
     def change(self, new: ExperimentSettings, *, who: str, why: str = "") -> None:
-        """Put new settings in force: targets recomputed, the agent told."""
+        """Put new settings in force: targets recomputed, the agent told.
+
+        Seed and initial design stay: what they are for was decided at the start.
+        """
         old = self.settings
         scalarizer = self._completed(new.scalarizer, old.scalarizer)
+        if isinstance(scalarizer, SimilarityToVotes):
+            scalarizer = scalarizer.following(old.scalarizer)
         acquisition = new.acquisition.begun(old.acquisition, len(self._targets))
-        new = new.replaced(scalarizer=scalarizer, acquisition=acquisition)
+        new = new.replaced(
+            scalarizer=scalarizer,
+            acquisition=acquisition,
+            initial=old.initial,
+            seed=old.seed,
+        )
         self.settings = new
         before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
         changes = {
@@ -80,19 +93,23 @@ class InForce:
         emit(self._events.settings_changed, len(self._targets), new)
 
     def decide_band(self, step: int) -> None:
-        """Choose the band from the initial design's spectra, where none was set."""
-        scalarizer = self._targets.scalarizer
-        undecided = self._targets.is_undecided and step >= self.settings.initial.points
+        """Choose the band from the initial design's spectra, where none was set.
+
+        What only a person can decide, by votes, is asked for then.
+        """
+        if step < self.settings.initial.points:
+            return
+        scalarizer, undecided = self._targets.scalarizer, self._targets.is_undecided
         if undecided and isinstance(scalarizer, BandScalarizer) and len(self._targets):
             self.take_band(*self._targets.chosen_band_ev(), who="automatic")
+        self._ask_for_votes()
 
     def take_band(self, low_ev: float, high_ev: float, *, who: str) -> None:
-        """Put a band in force."""
+        """Put a band in force, if the scalarizer has one."""
         scalarizer = self._targets.scalarizer
-        assert isinstance(scalarizer, BandScalarizer)
-        banded = scalarizer.with_band(low_ev, high_ev)
-        new = self.settings.model_copy(update={"scalarizer": banded})
-        self.change(new, who=who)
+        if isinstance(scalarizer, BandScalarizer):
+            banded = scalarizer.with_band(low_ev, high_ev)
+            self.change(self.settings.replaced(scalarizer=banded), who=who)
 
     def retarget_at_once(self) -> None:
         """Score everything again, and let the agent choose anew."""
@@ -128,3 +145,11 @@ class InForce:
         """Whether the time budget is used up."""
         time_s = self.settings.budget.time_s
         return time_s is not None and time.monotonic() - self._started_s >= time_s
+
+    def _ask_for_votes(self) -> None:
+        """Ask for a good spectrum where one is missing; once, until that changes."""
+        text = plea(self._targets.votes, self.settings.scalarizer)
+        if text and text != self._asked:
+            self._record.warning(len(self._targets), text)
+            emit(self._events.warned, text)
+        self._asked = text

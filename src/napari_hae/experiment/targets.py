@@ -56,7 +56,7 @@ class Targets:
 
     @property
     def is_undecided(self) -> bool:
-        """Whether the scalarizer lacks what the run has still to decide: its band."""
+        """Whether the scalarizer lacks what is still to be decided: a band, a vote."""
         return self.scalarizer.is_automatic
 
     def check(self, scalarizer: Scalarizer) -> None:

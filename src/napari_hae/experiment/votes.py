@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hae.agent.voted import SimilarityToVotes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.types import Measurement
 
 
@@ -44,6 +47,27 @@ def target_spectrum(
     if bad:
         wanted = wanted - _mean_direction(bad)
     return tuple(wanted.tolist())
+
+
+def plea(votes: Mapping[int, Vote], scalarizer: Scalarizer) -> str:
+    """The words that ask for a good spectrum where the goal lacks one, else empty."""
+    if not isinstance(scalarizer, SimilarityToVotes) or Vote.GOOD in votes.values():
+        return ""
+    has_target = scalarizer.target_counts is not None
+    if has_target and not votes:
+        # The target spectrum comes from an earlier run.
+        return ""
+    if scalarizer.is_automatic:
+        so = "nothing tells the agent yet what to look for"
+    elif has_target:
+        so = "the agent goes on looking for what your earlier votes said"
+    else:
+        assert scalarizer.base is not None
+        so = f'the agent goes by "{scalarizer.base.title}" alone'
+    return (
+        f"No spectrum is called good: {so}. Show a spectrum that you like and call it "
+        "good, or choose something else to look for."
+    )
 
 
 def _mean_direction(measurements: Sequence[Measurement]) -> NDArray[np.float64]:

@@ -67,15 +67,6 @@ class Regret:
     by_chance: Array
     top: NDArray[np.intp]
 
-    @property
-    def chance_needs(self) -> int | None:
-        """How many random places are expected to find as much; None: more than asked.
-
-        Counted up to the number of steps only.
-        """
-        reached = np.flatnonzero(self.by_chance <= self.simple[-1])
-        return int(reached[0]) + 1 if len(reached) else None
-
 
 def agreement(live: Array, reference: Array) -> tuple[float, float]:
     """Error and rank correlation of a live map, as `Agreement` has them."""
