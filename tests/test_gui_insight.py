@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -14,6 +17,7 @@ from napari_hae.experiment.sentences import sentence
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
+from napari_hae.gui.live import LiveView
 from steered import TIMEOUT_MS, until
 
 pytestmark = pytest.mark.gui
@@ -171,7 +175,7 @@ def test_why_here_shows_the_proposal_and_rings_a_runner_up(paused, qtbot):
     proposal = session.live.proposal
     insight = proposal.insight
     assert proposal.reason in panel.text.text()
-    assert panel.share.exploring == insight.exploring or not panel.share.isVisible()
+    assert panel.share.isVisible() is math.isfinite(insight.exploring)
     assert panel.table.rowCount() == 1 + len(insight.runners_up)
     runner_up = insight.runners_up[1]
     frame = session.layers.frame
@@ -200,6 +204,37 @@ def test_a_row_that_is_held_stays_while_the_run_goes_on(paused, qtbot):
     assert panel.text.text() == before
     qtbot.mouseClick(panel.follow, LEFT)
     assert f"Step {session.live.proposal.step + 1}:" in panel.text.text()
+
+
+def test_without_a_share_of_exploring_rows_can_still_be_taken_and_let_go(
+    paused, qtbot, monkeypatch
+):
+    session, proposal = paused.session, paused.session.live.proposal
+    panel = show(paused, "Why here")
+
+    def propose(exploring: float) -> None:
+        insight = replace(proposal.insight, exploring=exploring)
+        proposed = replace(proposal, insight=insight)
+        monkeypatch.setattr(LiveView, "proposal", property(lambda _: proposed))
+        panel.draw_now()
+
+    propose(0.25)
+    assert panel.share.isVisible()
+    assert panel.share.exploring == 0.25
+    assert panel.exploiting.text() == "exploiting 75 %"
+    assert panel.exploring.text() == "25 % exploring"
+    propose(math.nan)
+    for each in (panel.share, panel.exploiting, panel.exploring):
+        assert not each.isVisible()
+    click_on_row(panel, 1)
+    until(qtbot, panel.follow.isVisible)
+    qtbot.mouseClick(panel.follow, LEFT)
+    assert not panel.is_held
+    click_on_row(panel, 2)
+    place = panel._places[2]
+    qtbot.mouseClick(panel.take, LEFT)
+    until(qtbot, lambda: session.runner.queue.pixels == (place,))
+    assert not panel.is_held
 
 
 def test_the_bar_is_split_where_exploring_begins(paused):

@@ -8,7 +8,9 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
+from napari_hae.gui.learning import ShownSettings
 from napari_hae.gui.plots import BEST_COLOR
+from napari_hae.gui.selection import CandidateSelection
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ MEAN_COLOR = "#009e73"
 SELECTED_COLORS = ("#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#999999")
 """Of further selected points, with those of the other curves distinguishable without
 colour vision (Okabe and Ito)."""
+MOST_SELECTED = 1 + len(SELECTED_COLORS)
+"""So many selected points can be told apart; the first has the plot's own colour."""
 
 Curve = tuple[str, "NDArray[np.float32]", str]
 """Its name, its counts, its colour."""
@@ -37,6 +41,10 @@ class Beside(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        self._settings = ShownSettings(session, self)
+        self._selection = CandidateSelection(session, self)
+        # Kept with the masks that it makes: they are wanted with every spectrum.
+        self._interest = Regions()
         self.best = QCheckBox("Best")
         self.best.setToolTip("Draw the spectrum with the best target so far too.")
         self.mean = QCheckBox("Mean of region")
@@ -49,18 +57,23 @@ class Beside(QWidget):
         for box in (self.best, self.mean):
             row.addWidget(box)
             box.toggled.connect(self.changed)
+        self._selection.changed.connect(self._on_region)
+        session.watcher.changed.connect(self._on_region)
 
     def curves(
         self, shown: Measurement, selected: Sequence[Measurement]
     ) -> list[Curve]:
-        """What to draw beside a spectrum: further selected ones, best, mean."""
+        """What to draw beside a spectrum: further selected ones, best, mean.
+
+        At most `MOST_SELECTED` may be selected, the one that is shown among them.
+        """
+        others = [each for each in selected if each.step != shown.step]
         curves: list[Curve] = [
             (f"step {each.step + 1}", each.spectrum.counts, color)
-            for each, color in zip(selected, SELECTED_COLORS, strict=False)
-            if each is not shown
+            for each, color in zip(others, SELECTED_COLORS, strict=False)
         ]
         best = self._best() if self.best.isChecked() else None
-        if best is not None and best is not shown:
+        if best is not None and best.step != shown.step:
             curves.append(
                 (f"best: step {best.step + 1}", best.spectrum.counts, BEST_COLOR)
             )
@@ -72,23 +85,29 @@ class Beside(QWidget):
 
     def _best(self) -> Measurement | None:
         usable = [m for m in self._session.live.measurements if m.usable]
-        best = self._session.settings.goal.best([m.target for m in usable])
+        best = self._settings.goal.best([m.target for m in usable])
         return next((m for m in usable if m.target == best), None)
+
+    def _on_region(self, _: object = None) -> None:
+        if self.mean.isChecked():
+            self.changed.emit()
 
     def _in_region(self) -> list[Measurement]:
         mask = self._mask()
-        if mask is None:
+        # Without their points another field is shown than that of the measurements.
+        if mask is None or self._session.layers.measured_layer is None:
             return []
         measured = self._session.live.measurements
         return [m for m in measured if mask[m.proposal.row, m.proposal.column]]
 
     def _mask(self) -> NDArray[np.bool_] | None:
-        layers, frame = self._session.layers, self._session.layers.frame
-        selection = layers.selection_layer
-        if selection is not None and np.any(selection.data):
-            chosen: NDArray[np.bool_] = np.asarray(selection.data) > 0
-            return chosen
+        selected = self._selection.mask
+        if selected.any():
+            return selected
+        frame = self._session.layers.frame
         interest = self._session.watcher.regions.interest
         if frame is None or not interest:
             return None
-        return Regions(interest=interest).mask(frame)
+        if interest != self._interest.interest:
+            self._interest = Regions(interest=interest)
+        return self._interest.mask(frame)

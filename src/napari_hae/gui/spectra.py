@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout
 
 from napari_hae.agent.scalarizers import BandScalarizer
-from napari_hae.gui.beside import Beside
+from napari_hae.gui.beside import MOST_SELECTED, Beside
 from napari_hae.gui.judging import JudgingBar
+from napari_hae.gui.panels import LazyPanel
 from napari_hae.gui.plots import SpectrumPlot
 
 if TYPE_CHECKING:
     from napari.layers import Points
+    from qtpy.QtWidgets import QWidget
 
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.gui.session import Session
     from napari_hae.types import Measurement
 
 
-class SpectraPanel(QWidget):
+class SpectraPanel(LazyPanel):
     """Shows spectra as they come, or those of selected points."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -37,36 +39,48 @@ class SpectraPanel(QWidget):
         below.addWidget(self.beside)
         layout.addWidget(self.plot, 1)
         layout.addLayout(below)
-        self.beside.changed.connect(self._on_selected)
         self.plot.band_changed.connect(self._on_band_dragged)
         session.started.connect(self._on_started)
         session.live.measured.connect(self._on_measured)
         session.live.rewound.connect(self._on_selected)
+        for signal in (
+            *(session.live.retargeted, session.live.judged, session.live.noted),
+            self.beside.changed,
+        ):
+            signal.connect(self.refresh)
         session.settings_changed.connect(self._on_settings)
         self._on_settings(session.settings)
-        if session.live.measurements:
-            self._on_measured(list(session.live.measurements))
+        self._on_measured()
 
     def _on_started(self) -> None:
+        # Another run may have another range of energies: its view is its own.
         self.plot.clear()
-        self.judging.show_measurement(None)
         self._looked = False
+        self.draw_now()
 
-    def _on_measured(self, new: list[Measurement]) -> None:
+    def _on_measured(self, _: object = None) -> None:
         self._watch_selection()
-        if not self._selected():
-            self._draw(new[-1])
-        elif self.beside.best.isChecked() or self.beside.mean.isChecked():
-            self._on_selected()
+        self.refresh()
 
-    def _draw(self, measurement: Measurement) -> None:
+    def draw(self) -> None:
+        """Show the first of the selected spectra, or the newest one."""
+        selected = self._selected()
+        drawn = selected[-MOST_SELECTED:]
+        shown = [*drawn, *self._session.live.measurements[-1:]]
+        if not shown:
+            self.plot.clear()
+            self.judging.show_measurement(None)
+            return
+        measurement = shown[0]
         spectrum = measurement.spectrum
         title = f"Step {measurement.step + 1}"
         if measurement.usable:
             title += f", target {measurement.target:.4g}"
         else:
             title += ", no target"
-        curves = self.beside.curves(measurement, self._selected())
+        if len(drawn) < len(selected):
+            title += f", newest {len(drawn)} of {len(selected)} selected"
+        curves = self.beside.curves(measurement, drawn)
         for name, _, color in curves:
             title += f' &nbsp; <span style="color: {color}">━</span> {name}'
         energies_ev = spectrum.energy.energies_ev
@@ -116,6 +130,4 @@ class SpectraPanel(QWidget):
 
     def _on_selected(self, *_: Any) -> None:
         self._watch_selection()
-        shown = [*self._selected(), *self._session.live.measurements[-1:]]
-        if shown:
-            self._draw(shown[0])
+        self.draw_now()

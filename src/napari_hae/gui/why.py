@@ -101,8 +101,14 @@ class WhyPanel(LazyPanel):
         split.addWidget(self.exploiting)
         split.addWidget(self.share, 1)
         split.addWidget(self.exploring)
-        split.addWidget(self.take)
-        split.addWidget(self.follow)
+        # The buttons stay where they are while there is no share to show.
+        policy = self._split.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self._split.setSizePolicy(policy)
+        row = QHBoxLayout()
+        row.addWidget(self._split, 1)
+        row.addWidget(self.take)
+        row.addWidget(self.follow)
         self._split.setToolTip(
             "What speaks for this place beside a usual one of the field: its predicted "
             "mean (exploiting) or its uncertainty (exploring).\nFor the expected "
@@ -113,7 +119,7 @@ class WhyPanel(LazyPanel):
         layout.setContentsMargins(0, 2, 0, 0)
         layout.setSpacing(3)
         layout.addWidget(self.text)
-        layout.addWidget(self._split)
+        layout.addLayout(row)
         layout.addWidget(self.table, 1)
 
     @property
