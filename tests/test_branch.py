@@ -8,6 +8,7 @@ from napari_hae.cli import main
 from napari_hae.experiment.branch import branch
 from napari_hae.experiment.record import Record, RecordExists
 from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.sentences import sentence
 from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.stored import NotARecord, open_run
 
@@ -62,3 +63,18 @@ def test_a_branch_that_cannot_be_is_refused_in_words(lab, tmp_path, capsys):
     assert len(open_run(tmp_path / "cli.hae").measurements) == 5
     assert main(arguments) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_the_reason_for_a_branch_is_kept_and_told(lab, tmp_path):
+    whole = run(lab.runner(experiment()))
+    with_reason = branch(whole.record.path, 5, tmp_path / "new", why="it was lost")
+    without = branch(whole.record.path, 5, tmp_path / "other")
+    (entry,), (other,) = (
+        [x for x in open_run(each).journal if x["event"] == "branch"]
+        for each in (with_reason, without)
+    )
+    assert (entry["why"], other["why"]) == ("it was lost", "")
+    shared = "Step 6: you went back to here; what was before is shared with {}"
+    told = shared.format(whole.record.path)
+    assert sentence(entry) == f"{told}, because: it was lost."
+    assert sentence(other) == f"{told}."

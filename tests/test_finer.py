@@ -15,7 +15,12 @@ from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.export import to_hyperspy
-from napari_hae.experiment.finer import acquire_finer, begin_finer, finer_frame
+from napari_hae.experiment.finer import (
+    acquire_finer,
+    back_from_finer,
+    begin_finer,
+    finer_frame,
+)
 from napari_hae.experiment.forensics.analysis import analyse
 from napari_hae.experiment.forensics.counterfactual import counterfactual
 from napari_hae.experiment.forensics.timeline import timeline_of
@@ -264,3 +269,19 @@ def test_records_without_an_area_show_the_whole_field(lab):
         row.pop("area", None)
     journal.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert open_run(runner.record.path).survey.area == Area(0.0, 0.0, 1.0, 1.0)
+
+
+def test_the_way_back_stands_in_the_wider_record_and_changes_nothing_else(lab):
+    first = run(model_run(lab))
+    wide, path = first.record.path, finer(lab, first)
+    assert back_from_finer(wide, path, why="seen enough") == wide
+    past = open_run(wide)
+    assert [x["event"] for x in past.journal[-2:]] == ["end", "wider"]
+    told = sentence(past.journal[-1])
+    came = f"Step 13: you came back from the finer image of {path}"
+    assert told == f"{came}, because: seen enough."
+    expected = path_of(past.measurements)
+    whole = go_on(lab, wide, steps=16)
+    assert path_of(whole.measurements)[:12] == expected
+    found = analyse(open_run(wide))
+    assert found.retraced[0] == found.retraced[1] > 0

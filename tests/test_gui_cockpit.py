@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from measured_files import COUNTS, save_cube
@@ -12,9 +13,10 @@ from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
+from napari_hae.instruments.base import ForbiddenPosition
 from napari_hae.instruments.replay import ReplaySettings
-from napari_hae.regions.regions import RegionKind
-from napari_hae.types import BeamState
+from napari_hae.regions.regions import RegionKind, Regions
+from napari_hae.types import BeamState, ProbePosition
 from steered import TIMEOUT_MS, entries, start, stop, until
 
 pytestmark = pytest.mark.gui
@@ -308,13 +310,117 @@ def test_a_reason_goes_into_the_journal_with_what_is_painted(connected, qtbot):
     until(qtbot, lambda: any(has_zone(x) for x in entries(connected, "regions")))
     stop(connected, qtbot)
     changes = entries(connected, "regions")
-    assert changes[0]["why"] == "contamination"
     assert {change["who"] for change in changes} == {"human"}
+    # The empty layer, before the stroke, has no reason.
+    (place,) = (i for i, change in enumerate(changes) if change["why"])
+    assert changes[place]["why"] == "contamination"
+    assert [has_zone(change) for change in changes].index(True) == place
+
+
+def type_in(control, text, qtbot) -> None:
+    """Type a value over the one that is there, key by key; nothing after it."""
+    edit = control.native.lineEdit() if hasattr(control.native, "lineEdit") else None
+    edit = edit or control.native
+    edit.selectAll()
+    qtbot.keyClicks(edit, text)
+
+
+def test_a_number_counts_when_it_is_typed_to_its_end(connected, qtbot):
+    """The first digit of 200 steps is 2 steps, which the run has behind it."""
+    session, forms = connected.session, connected.experiment.forms
+    start(connected, qtbot, steps=ENDLESS)
+    until(qtbot, lambda: len(measured(connected)) >= 4)
+    steps = forms["budget"].controls["steps"]
+    seconds = forms["budget"].controls["time_s"]
+    type_in(steps, "200", qtbot)
+    type_in(seconds, "600", qtbot)
+    done = len(measured(connected))
+    until(qtbot, lambda: len(measured(connected)) >= done + 3)
+    assert session.settings.budget == Budget(steps=ENDLESS)
+    qtbot.keyClick(steps.native.lineEdit(), Qt.Key.Key_Return)
+    qtbot.keyClick(seconds.native, Qt.Key.Key_Return)
+    assert session.settings.budget == Budget(steps=200, time_s=600)
+    done = len(measured(connected))
+    until(qtbot, lambda: len(measured(connected)) >= done + 3)
+    stop(connected, qtbot)
+    last = entries(connected, "settings")[-1]
+    assert last["changes"]["budget"]["new"]["steps"] == 200
+
+
+def test_what_is_refused_in_mid_run_is_said_below_it_and_keeps_its_reason(
+    connected, qtbot
+):
+    session, dock = connected.session, connected.experiment
+    start(connected, qtbot, steps=ENDLESS)
+    until(qtbot, lambda: len(measured(connected)) >= 3)
+    dock.reason.setText("to be safe")
+    refused = "limits of the dose need the beam current"
+
+    def refuse(*_, **__):
+        raise ValueError(refused)
+
+    session.runner.configure, usual = refuse, session.runner.configure
+    dock.forms["moves"].controls["travel_cost"].value = "1.5"
+    assert refused in dock.forms["moves"].problems[""]
+    assert dock.pending.text() == ""
+    assert dock.reason.text() == "to be safe"
+    session.runner.configure = usual
+    dock.forms["moves"].controls["travel_cost"].value = "2"
+    assert dock.forms["moves"].problems == {}
+    assert dock.reason.text() == ""
+    stop(connected, qtbot)
+    assert entries(connected, "settings")[-1]["why"] == "to be safe"
+
+
+def test_what_only_begins_a_run_cannot_be_changed_in_its_midst(connected, qtbot):
+    dock = connected.experiment
+    start(connected, qtbot, steps=ENDLESS)
+    assert not dock.forms["initial"].isEnabled()
+    assert not dock.seed.native.isEnabled()
+    stop(connected, qtbot)
+    assert dock.forms["initial"].isEnabled()
+    assert dock.seed.native.isEnabled()
+
+
+def test_painted_zones_hold_when_the_microscope_is_connected_again(connected, qtbot):
+    """Its survey image would be the first to go over them."""
+    session, dock = connected.session, connected.microscope
+    survey = session.survey
+    qtbot.mouseClick(connected.experiment.regions.paint_forbidden, LEFT)
+    layer = find_layer(connected.viewer, Role.FORBIDDEN, "labels")
+    layer.data_setitem((np.array([0, 1]), np.array([0, 1])), 1)
+    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(dock.connect_button, LEFT)
+    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(dock.connect_button, LEFT)
+    assert session.is_connected
+    assert session.instrument.dose_e == 0
+    assert session.survey is survey
+    assert "No survey image was taken" in connected.experiment.controls.message.text()
+    with pytest.raises(ForbiddenPosition):
+        session.instrument.place_beam(ProbePosition(0.0, 0.0))
+    start(connected, qtbot, steps=3)
+    until(qtbot, lambda: not session.is_running)
+    assert len(open_run(session.record_path).measurements) == 3
+
+
+def test_zones_of_another_field_keep_a_microscope_from_being_scanned(connected, qtbot):
+    session, dock = connected.session, connected.microscope
+    qtbot.mouseClick(connected.experiment.regions.paint_forbidden, LEFT)
+    layer = find_layer(connected.viewer, Role.FORBIDDEN, "labels")
+    layer.data_setitem((np.array([0, 1]), np.array([0, 1])), 1)
+    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(dock.connect_button, LEFT)
+    dock.instrument.form.controls["seed"].value = 5
+    with qtbot.waitSignal(session.failed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(dock.connect_button, LEFT)
+    assert not session.is_connected
+    assert "switch them off" in dock.problem.text()
 
 
 def has_zone(change):
     """Whether regions in the journal forbid anything."""
-    return bool(change["regions"]["forbidden"])
+    return Regions.from_json(change["regions"]).restricts
 
 
 def test_abort_ends_the_run_with_the_beam_blanked(connected, qtbot):

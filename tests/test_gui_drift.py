@@ -147,3 +147,25 @@ def test_a_layer_in_which_nothing_is_drawn_is_refused_in_words(connected, qtbot)
     fiducial.use.click()
     assert "Nothing is drawn" in fiducial.problem.text()
     assert connected.session.settings.drift == DriftSettings()
+
+
+def test_nothing_new_begins_on_an_image_that_the_sample_has_left(drifting, qtbot):
+    """Zones and places would be where the sample was."""
+    controls, session = drifting.experiment.controls, drifting.session
+    for count in (2, 3, 4):
+        qtbot.mouseClick(controls.step, LEFT)
+        steps_done(drifting, qtbot, count)
+    qtbot.mouseClick(controls.survey_again, LEFT)
+    until(qtbot, lambda: "Drift" in controls.drift.text())
+    assert "drifted by" in session.has_moved
+    qtbot.mouseClick(controls.stop, LEFT)
+    until(qtbot, lambda: not session.is_running)
+    path = session.record_path
+    qtbot.mouseClick(controls.start, LEFT)
+    assert "take a new one first" in controls.problem.text()
+    assert not session.is_running
+    with qtbot.waitSignal(session.survey_changed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(drifting.microscope.survey_button, LEFT)
+    assert session.has_moved == ""
+    qtbot.mouseClick(controls.start, LEFT)
+    until(qtbot, lambda: session.is_running and session.record_path != path)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from napari_hae import plugins
 from napari_hae.agent.goal import Goal
+from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.instruments.bridge.settings import RemoteSettings
@@ -166,3 +167,22 @@ def test_a_secret_is_entered_unseen_and_kept_when_something_else_changes(qtbot):
     form.controls["host"].value = "microscope-pc"
     assert form.value.host == "microscope-pc"
     assert form.value.token.get_secret_value() == "not for everybody's eyes"
+
+
+def test_a_model_shows_only_what_its_network_uses(qtbot):
+    form = SettingsForm(ModelSettings)
+    qtbot.addWidget(form)
+    form.set_value(ModelSettings())
+
+    def shown() -> set[str]:
+        return {
+            name for name, each in form.controls.items() if not each.native.isHidden()
+        }
+
+    always = {"network", "earlier", "kernel", "position_kernel", "device"}
+    of_patches = {"patch_px", "components"}
+    assert shown() == always | {"weights"}
+    form.controls["network"].value = "none"
+    assert shown() == always | of_patches
+    form.controls["network"].value = "classic"
+    assert shown() == always | of_patches | {"embedding_dim", "learning_rate"}

@@ -224,3 +224,37 @@ def test_without_a_run_the_next_one_begins_in_the_finer_image(connected, qtbot):
     session.acquire_survey()
     until(qtbot, lambda: session.survey.area == WHOLE_FIELD)
     assert roles(connected, Role.OVERVIEW) == []
+
+
+def test_why_one_goes_back_to_the_wider_image_is_kept(paused, qtbot):
+    session, panel = paused.session, paused.experiment.image_here
+    old = image_here(paused, qtbot)
+    finer = session.record_path
+    show_section(paused.experiment, "Finer image", panel.wider, qtbot)
+    paused.experiment.reason.setText("nothing new here")
+    qtbot.mouseClick(panel.wider, LEFT)
+    until(
+        qtbot,
+        lambda: session.record_path == old and session.state is RunState.PAUSED,
+    )
+    assert paused.experiment.reason.text() == ""
+    (entry,) = entries(paused, "wider")
+    assert (entry["who"], entry["why"]) == ("human", "nothing new here")
+    assert entry["of"] == str(finer)
+    paused.monitor.tabs.setCurrentWidget(paused.monitor.story)
+    told = f"the finer image of {finer}, because: nothing new here."
+    story = paused.monitor.story.text
+    until(qtbot, lambda: told in story.toPlainText())
+
+
+def test_the_wider_image_is_that_of_the_run_that_is_shown(paused, qtbot):
+    session, panel = paused.session, paused.experiment.image_here
+    old = image_here(paused, qtbot)
+    assert panel.wider.isVisibleTo(panel)
+    qtbot.mouseClick(paused.microscope.connect_button, LEFT)
+    until(qtbot, lambda: not session.is_connected)
+    assert not panel.wider.isEnabled()
+    assert "Connect the microscope of this run first" in panel.wider.toolTip()
+    session.open_record(old)
+    until(qtbot, lambda: session.record_path == old)
+    assert not panel.wider.isVisibleTo(panel)

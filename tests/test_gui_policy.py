@@ -167,3 +167,95 @@ def test_the_learning_rate_is_there_for_fitted_networks_and_rebuilds_them(
     until(qtbot, lambda: told in monitor.story.text.toPlainText())
     choose(controls["network"], "none", qtbot)
     assert not rate.native.isVisible()
+
+
+def add_labels(cockpit, name, *places):
+    """A layer with one labelled pixel at each place."""
+    frame = cockpit.session.layers.frame
+    labels = np.zeros(frame.shape, int)
+    for number, place in enumerate(places, start=1):
+        labels[place] = number
+    return cockpit.viewer.add_labels(
+        labels,
+        name=name,
+        scale=frame.pixel_nm,
+        translate=frame.origin_nm,
+        units=("nm", "nm"),
+    )
+
+
+def plan_objects(cockpit, name, qtbot):
+    """Choose the objects of a layer as the plan."""
+    plan = cockpit.experiment.plan
+    plan.layer.setCurrentText(name)
+    show_section(cockpit.experiment, "Policy", plan, qtbot)
+    plan.form.choice.setCurrentIndex(plan.form.choice.findData("objects"))
+    return plan
+
+
+def changes_of_plan(cockpit):
+    changes = [entry["changes"] for entry in entries(cockpit, "settings")]
+    return [each["plan"]["new"] for each in changes if "plan" in each]
+
+
+def test_layers_that_come_and_go_change_no_plan_and_take_no_reason(paused, qtbot):
+    session = paused.session
+    add_labels(paused, "particles", (50, 50), (10, 10), (14, 12), (40, 50))
+    plan = plan_objects(paused, "particles", qtbot)
+    pick(plan.order, "nearest next", qtbot)
+    step(paused, qtbot, 2)
+    before, known = session.settings.plan, changes_of_plan(paused)
+    changed: list[object] = []
+    plan.changed.connect(changed.append)
+    paused.experiment.reason.setText("for what comes next")
+    session.layers.show_runner_up((20, 20))
+    other = add_labels(paused, "other", (30, 30))
+    other.name = "renamed"
+    paused.viewer.layers.remove(other)
+    session.layers.show_runner_up(None)
+    assert changed == []
+    assert session.settings.plan == before
+    assert paused.experiment.reason.text() == "for what comes next"
+    step(paused, qtbot)
+    assert changes_of_plan(paused) == known
+    assert plan.layer.layer.name == "particles"
+    assert not plan.missing.isVisible()
+
+
+def test_the_plan_keeps_its_places_when_its_layer_is_gone(paused, qtbot):
+    session, viewer = paused.session, paused.viewer
+    places = [(50, 50), (10, 10), (14, 12)]
+    first = add_labels(paused, "first", (5, 5))
+    layer = add_labels(paused, "particles", *places)
+    plan = plan_objects(paused, "particles", qtbot)
+    step(paused, qtbot)
+    before = session.settings.plan
+    assert list(before.pixels) == places
+    paused.experiment.reason.setText("for what comes next")
+    viewer.layers.remove(layer)
+    assert plan.layer.layer is None
+    until(qtbot, plan.missing.isVisible)
+    told = "The layer 'particles' is gone. The plan keeps its places"
+    assert plan.missing.text().startswith(told)
+    add_labels(paused, "later", (60, 60))
+    assert plan.layer.layer is None
+    assert plan.value == session.settings.plan == before
+    assert paused.experiment.reason.text() == "for what comes next"
+    step(paused, qtbot, 2)
+    assert proposals(paused, 12) == places
+    assert len(changes_of_plan(paused)) == 1
+    # A person may choose another one, whose places then hold.
+    pick(plan.layer, "first", qtbot)
+    assert plan.layer.layer is first
+    assert not plan.missing.isVisible()
+    step(paused, qtbot)
+    assert proposals(paused, 15) == [(5, 5)]
+    assert changes_of_plan(paused)[-1]["pixels"] == [[5, 5]]
+
+
+def test_a_plan_without_a_layer_says_so(paused, qtbot):
+    plan = plan_objects(paused, "", qtbot)
+    until(qtbot, plan.missing.isVisible)
+    assert plan.missing.text().startswith("No layer is chosen. The plan has no places")
+    qtbot.keyClick(plan.form.choice, Qt.Key.Key_Up)
+    assert not plan.missing.isVisible()

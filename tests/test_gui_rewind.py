@@ -9,6 +9,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionSlider
 
 from mouse import LEFT
+from napari_hae.agent.goal import Goal
+from napari_hae.agent.scalarizers import PeakEnergy
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
@@ -18,7 +20,7 @@ from napari_hae.gui.layers import Role
 from napari_hae.instruments.catalogue import guarded
 from napari_hae.instruments.simulated_settings import SimulatedSettings
 from napari_hae.types import dose_electrons
-from steered import TIMEOUT_MS, start, until
+from steered import TIMEOUT_MS, show_section, start, until
 
 pytestmark = pytest.mark.gui
 MAPS = (Role.MEAN, Role.STD, Role.ACQUISITION)
@@ -203,6 +205,47 @@ def test_targets_of_a_band_of_later_are_not_shown_before(stepped, qtbot):
     until(qtbot, marker.isVisible)
 
 
+def best_curve(cockpit):
+    return cockpit.monitor.learning.curve._best.getData()[1]
+
+
+def test_goal_and_unit_of_later_do_not_hold_before(stepped, qtbot):
+    session, spectra = stepped.session, stepped.monitor.spectra
+    learning = show(stepped, "Learning")
+    qtbot.mouseClick(spectra.beside.best, LEFT)
+    session.configure(
+        goal=Goal(direction="minimise"), scalarizer=PeakEnergy(low_ev=0.3, high_ev=0.4)
+    )
+    label = learning.curve.plot.getAxis("left")
+    until(qtbot, lambda: "eV" in label.labelText)
+    targets = [m.target for m in session.live.measurements]
+    lowest = np.fmin.accumulate(targets)
+    until(qtbot, lambda: np.array_equal(best_curve(stepped), lowest))
+    drag_to(stepped.monitor.rewind.slider, 14)
+    then = [m.target for m in session.live.measurements]
+    highest = np.fmax.accumulate(then)
+    until(qtbot, lambda: np.array_equal(best_curve(stepped), highest))
+    assert "counts/s" in label.labelText
+    title = spectra.plot.plot.getPlotItem().titleLabel.text
+    best = int(np.argmax(then))
+    assert best == 13 or f"best: step {best + 1}" in title
+    qtbot.mouseClick(stepped.monitor.rewind.live, LEFT)
+    until(qtbot, lambda: np.array_equal(best_curve(stepped), lowest))
+    assert "eV" in label.labelText
+
+
+def test_what_is_set_for_the_next_run_changes_no_curve_of_the_last(connected, qtbot):
+    session = connected.session
+    show(connected, "Learning")
+    start(connected, qtbot, steps=12)
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        pass
+    highest = np.fmax.accumulate([m.target for m in session.live.measurements])
+    session.configure(goal=Goal(direction="minimise"))
+    connected.monitor.learning.draw_now()
+    np.testing.assert_array_equal(best_curve(connected), highest)
+
+
 def test_a_held_view_does_not_move_while_the_run_goes_on(connected, qtbot):
     session, bar = connected.session, connected.monitor.rewind
     start(connected, qtbot, steps=1000)
@@ -279,7 +322,10 @@ def test_a_stored_run_is_gone_through_step_by_step(
     assert held < 15
     np.testing.assert_array_equal(layers.map_layer(Role.MEAN).data, maps[held].mean)
     assert bar.label.text() == f"Step 16 of 24, maps after {held}"
-    # The band was changed later.
+    show(cockpit, "Learning")
+    highest = np.fmax.accumulate(half_way[:16])
+    until(qtbot, lambda: np.array_equal(best_curve(cockpit), highest))
+    # Band and goal were changed later.
     assert list(layers.measured_layer.features["target"]) == half_way[:16]
     assert half_way[:16] != [m.target for m in stored.measurements[:16]]
     assert cockpit.monitor.spectra.judging.discard.isEnabled() is False
@@ -298,7 +344,7 @@ def test_a_record_is_opened_only_without_a_microscope(connected):
 
 
 def stored_run(folder):
-    """A run whose band was changed after step 20, and its targets before that."""
+    """A run whose band and goal were changed after step 20; its targets before that."""
     settings = ExperimentSettings(
         budget=Budget(steps=20), loop=LoopSettings(maps_every=6)
     )
@@ -319,7 +365,11 @@ def stored_run(folder):
     past = open_run(record.path)
     band = past.settings.scalarizer.with_band(0.6, 0.9)
     new = past.settings.model_copy(
-        update={"budget": Budget(steps=24), "scalarizer": band}
+        update={
+            "budget": Budget(steps=24),
+            "scalarizer": band,
+            "goal": Goal(direction="minimise"),
+        }
     )
     reopened = Record.reopen(past.path, surveys=past.surveys)
     second = Runner(instrument, reopened, new, past=past)
@@ -357,3 +407,83 @@ def test_the_dose_map_sums_up_to_the_dose_of_the_spectra(connected, qtbot):
     assert names.index("Dose") == names.index("Standard deviation") - 1
     assert not layer.visible
     assert tuple(layer.scale) == pytest.approx(session.layers.frame.pixel_nm)
+
+
+def open_by_button(cockpit, qtbot, monkeypatch, record):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(record))
+    bar = cockpit.monitor.rewind
+    qtbot.mouseClick(bar.open, LEFT)
+    until(qtbot, lambda: cockpit.session.record_path == record)
+    until(qtbot, lambda: bar.label.text() == "Step 24")
+
+
+def press_connect(cockpit, qtbot):
+    button = cockpit.microscope.connect_button
+    until(qtbot, button.isEnabled)
+    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(button, LEFT)
+
+
+def test_going_back_is_in_the_record_that_is_shown(
+    connected, qtbot, tmp_path, monkeypatch
+):
+    session, back = connected.session, connected.experiment.back
+    assert not back.button.isEnabled()
+    assert "no run yet" in back.button.toolTip()
+    start(connected, qtbot, steps=12)
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        pass
+    of_session = session.record_path
+    assert back.button.isEnabled()
+    press_connect(connected, qtbot)
+    assert not back.button.isEnabled()
+    assert "Connect the microscope of this run first" in back.button.toolTip()
+    opened, _ = stored_run(tmp_path / "earlier")
+    open_by_button(connected, qtbot, monkeypatch, opened)
+    assert not back.button.isEnabled()
+    press_connect(connected, qtbot)
+    show_section(connected.experiment, "Record", back.button, qtbot)
+    assert back.button.isEnabled()
+    assert (back.step.minimum(), back.step.maximum()) == (1, 24)
+    back.step.setValue(5)
+    connected.experiment.reason.setText("the band was better")
+    qtbot.mouseClick(back.button, LEFT)
+    until(
+        qtbot,
+        lambda: session.record_path != opened and session.state is RunState.PAUSED,
+    )
+    assert session.record_path != of_session
+    assert connected.experiment.reason.text() == ""
+    branched, stored = open_run(session.record_path), open_run(opened)
+    (entry,) = [x for x in branched.journal if x["event"] == "branch"]
+    assert (entry["of"], entry["step"]) == (str(opened), 5)
+    assert entry["why"] == "the band was better"
+    until(qtbot, lambda: len(session.live.measurements) == 5)
+    for one, other in zip(session.live.measurements, stored.measurements, strict=False):
+        np.testing.assert_array_equal(one.spectrum.counts, other.spectrum.counts)
+    np.testing.assert_array_equal(session.survey.data, stored.survey.data)
+
+
+def test_nobody_goes_back_in_what_another_microscope_measured(
+    cockpit, qtbot, tmp_path, monkeypatch
+):
+    session, back = cockpit.session, cockpit.experiment.back
+    opened, _ = stored_run(tmp_path)
+    journal = opened / "journal.jsonl"
+    first, rest = journal.read_text().split("\n", 1)
+    other = first.replace('"instrument": "simulated"', '"instrument": "elsewhere"')
+    assert other != first
+    journal.write_text(f"{other}\n{rest}")
+    open_by_button(cockpit, qtbot, monkeypatch, opened)
+    assert "first: elsewhere" in back.button.toolTip()
+    press_connect(cockpit, qtbot)
+    assert not back.button.isEnabled()
+    told = "was measured on elsewhere, and connected is simulated"
+    assert told in back.button.toolTip()
+    cockpit.experiment.reason.setText("to be kept")
+    refused: list[str] = []
+    session.failed.connect(lambda _, why: refused.append(why))
+    session.successors.go_back(5)
+    assert told in refused[0]
+    assert session.reason == "to be kept"
+    assert session.record_path == opened

@@ -7,6 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from mouse import click
+from napari_hae.agent.goal import Goal
 from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.settings import LoopSettings
@@ -217,3 +218,75 @@ def test_several_spectra_the_best_and_the_mean_of_a_region_are_drawn_together(
         drawn(spectra.plot)["mean of 4"],
         np.mean([m.spectrum.counts for m in measured[:4]], axis=0),
     )
+
+
+def title(spectra) -> str:
+    return spectra.plot.plot.getPlotItem().titleLabel.text
+
+
+def test_a_paused_spectrum_follows_band_goal_and_discard(paused, qtbot):
+    spectra, session = paused.monitor.spectra, paused.session
+    scalarizer = session.settings.scalarizer
+    moved = scalarizer.with_band(0.6, 0.9)
+
+    def extreme(choose) -> int:
+        return choose(session.live.measurements, key=lambda m: m.target).step
+
+    def is_best(choose) -> bool:
+        return f"best: step {extreme(choose) + 1}" in drawn(spectra.plot)
+
+    new = [moved(m.spectrum) for m in session.live.measurements]
+    first, then = extreme(max), int(np.argmax(new))
+    assert first != then
+    # One that is none of the best: those are drawn beside it.
+    shown = ({*range(12)} - {first, then, int(np.argmin(new))}).pop()
+    session.layers.measured_layer.selected_data = {shown}
+    qtbot.mouseClick(spectra.beside.best, LEFT)
+    until(qtbot, lambda: is_best(max))
+    session.configure(scalarizer=moved)
+    until(qtbot, lambda: f"target {new[shown]:.4g}" in title(spectra))
+    assert extreme(max) == then
+    until(qtbot, lambda: is_best(max))
+    session.configure(goal=Goal(direction="minimise"))
+    until(qtbot, lambda: is_best(min))
+    qtbot.mouseClick(spectra.judging.discard, LEFT)
+    until(qtbot, lambda: "no target" in title(spectra))
+
+
+def test_a_paused_mean_follows_selection_and_region(paused, qtbot):
+    spectra, session = paused.monitor.spectra, paused.session
+    measured, shape = session.live.measurements, session.layers.frame.shape
+
+    def around(count: int) -> np.ndarray:
+        mask = np.zeros(shape, bool)
+        for each in measured[:count]:
+            mask[each.proposal.row, each.proposal.column] = True
+        return mask
+
+    qtbot.mouseClick(spectra.beside.mean, LEFT)
+    session.layers.show_selection(around(4))
+    until(qtbot, lambda: "mean of 4" in drawn(spectra.plot))
+    session.layers.show_selection(around(3))
+    until(qtbot, lambda: "mean of 3" in drawn(spectra.plot))
+    session.layers.clear_selection()
+    until(qtbot, lambda: set(drawn(spectra.plot)) == {None})
+    qtbot.mouseClick(paused.experiment.regions.paint_interest, LEFT)
+    region = paused.viewer.layers.selection.active
+    region.data = around(5).astype(region.data.dtype)
+    until(qtbot, lambda: "mean of 5" in drawn(spectra.plot))
+    region.data = around(2).astype(region.data.dtype)
+    until(qtbot, lambda: "mean of 2" in drawn(spectra.plot))
+
+
+def test_of_many_selected_spectra_the_newest_are_drawn_and_it_is_said(paused, qtbot):
+    spectra = paused.monitor.spectra
+    layer = paused.session.layers.measured_layer
+    layer.selected_data = set(range(6))
+    others = {f"step {step}" for step in range(2, 7)}
+    until(qtbot, lambda: set(drawn(spectra.plot)) == {None} | others)
+    assert "selected" not in title(spectra)
+    layer.selected_data = set(range(9))
+    others = {f"step {step}" for step in range(5, 10)}
+    until(qtbot, lambda: set(drawn(spectra.plot)) == {None} | others)
+    assert title(spectra).startswith("Step 4,")
+    assert "newest 6 of 9 selected" in title(spectra)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from napari_hae.experiment.journal import Entry
 
 
-def branch(record: Path, steps: int, out: Path) -> Path:
+def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
     """Begin a record with the first steps of another, which stays as it is.
 
     What a person changed later than that is not in it; the run goes on from there by
-    resuming it. Returns the new record's path.
+    resuming it. `why` is the person's reason. Returns the new record's path.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def branch(record: Path, steps: int, out: Path) -> Path:
     lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept)
     (path / JOURNAL).write_text("".join(lines), encoding="utf-8")
     journal = Journal(path / JOURNAL)
-    journal.append("branch", step=steps, who="human", of=str(past.path))
+    journal.append("branch", step=steps, who="human", why=why, of=str(past.path))
     journal.close()
     return path
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from napari_hae.agent.schedule import Schedule
 from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.journal import Journal
 from napari_hae.experiment.plans import ObjectsPlan
-from napari_hae.experiment.record import Record
+from napari_hae.experiment.record import JOURNAL, Record
+from napari_hae.experiment.stored import open_run
 from napari_hae.types import ChosenBy, Proposal
 
 if TYPE_CHECKING:
@@ -132,6 +134,19 @@ def begin_finer(
         _take_along(record, measurement, step, frame, past)
     record.close()
     return record.path
+
+
+def back_from_finer(record: Path, finer: Path, *, why: str = "") -> Path:
+    """Note in a record that it is gone on with, after one in a finer image of it.
+
+    Returns the record's path.
+    """
+    past = open_run(record)
+    journal = Journal(past.path / JOURNAL)
+    steps = len(past.measurements)
+    journal.append("wider", step=steps, who="human", why=why, of=str(finer))
+    journal.close()
+    return past.path
 
 
 def _take_along(

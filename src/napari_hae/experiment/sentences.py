@@ -207,6 +207,11 @@ def _branch(entry: Entry) -> str:
     )
 
 
+@tells("wider")
+def _wider(entry: Entry) -> str:
+    return f"{who(entry)} came back from the finer image of {entry['of']}"
+
+
 @tells("finer")
 def _finer(entry: Entry) -> str:
     taken = _count(len(entry["taken"]), "measurement was", "measurements were")

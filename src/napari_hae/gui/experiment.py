@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import FileEdit, SpinBox
@@ -11,7 +12,7 @@ from napari_hae import plugins
 from napari_hae.gui.back import BackRow
 from napari_hae.gui.earlier_run import LearnButton
 from napari_hae.gui.fiducial import FiducialChoice
-from napari_hae.gui.forms import ChoiceForm, SettingsForm
+from napari_hae.gui.forms import ChoiceForm, SettingsForm, end_typing
 from napari_hae.gui.image_here import ImageHere
 from napari_hae.gui.plan_choice import PlanChoice
 from napari_hae.gui.queue import QueuePanel
@@ -58,6 +59,7 @@ class ExperimentDock(Dock):
         ):
             self.forms[name] = SettingsForm(type(getattr(settings, name)))
         self.seed = SpinBox(min=0, max=2**31 - 1, value=settings.seed)
+        self.seed.native.setKeyboardTracking(False)
         self.seed.native.setToolTip(
             "Same seed, same data, same settings: same path. Default 0."
         )
@@ -104,7 +106,10 @@ class ExperimentDock(Dock):
         session.reason_taken.connect(self.reason.clear)
         session.settings_changed.connect(self._show)
         session.settings_in_force.connect(self._on_in_force)
+        session.started.connect(self._let_begin)
         session.finished.connect(self._on_finished)
+        for button in (self.controls.start, self.controls.step):
+            button.pressed.connect(partial(end_typing, self))
         self.seed.changed.connect(self._on_seed)
         self.folder.changed.connect(self._on_folder)
 
@@ -118,11 +123,12 @@ class ExperimentDock(Dock):
         return form
 
     def _on_changed(self, value: Settings) -> None:
-        names = [name for name, form in self.forms.items() if form is self.sender()]
-        if self.session.is_running:
+        (name,) = (name for name, form in self.forms.items() if form is self.sender())
+        refusal = self.session.configure(**{name: value})
+        self.forms[name].say(refusal)
+        if self.session.is_running and not refusal:
             step = self.session.live.taken + 1
             self.pending.say(f"Your change holds from step {step} on …")
-        self.session.configure(**dict.fromkeys(names, value))
 
     def _on_plan(self, plan: Settings) -> None:
         self.session.configure(plan=plan)
@@ -136,6 +142,12 @@ class ExperimentDock(Dock):
 
     def _on_finished(self) -> None:
         self.pending.say("")
+        self._let_begin()
+
+    def _let_begin(self) -> None:
+        """Enable what says how a run begins, while none goes on."""
+        for widget in (self.forms["initial"], self.seed.native):
+            widget.setEnabled(not self.session.is_running)
 
     def _on_seed(self, seed: int) -> None:
         self.session.configure(seed=seed)

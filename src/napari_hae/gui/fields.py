@@ -13,6 +13,7 @@ from pydantic import SecretStr
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from pydantic.fields import FieldInfo
+    from qtpy.QtWidgets import QLineEdit
 
 EMPTY, NO_FILE = "automatic", "no file chosen"
 """What a control shows where a value or a file may be left out, unless the field says
@@ -31,6 +32,8 @@ class FieldControl:
         self.title = field.title or name
         self.tooltip = " ".join((field.description or "").split())
         self._kinds = _kinds(field.annotation)
+        self.edit: QLineEdit | None = None
+        """Where a value is typed, unless a spin box sees to that."""
         self.widget = self._make(field)
         native = self.widget.native
         native.setToolTip(self.tooltip)
@@ -52,6 +55,16 @@ class FieldControl:
             return tuple(part.strip() for part in parts if part.strip())
         return text
 
+    @property
+    def is_being_typed(self) -> bool:
+        """Whether a person types, so that it may not yet be what is meant."""
+        return self.edit is not None and self.edit.isModified()
+
+    def end_typing(self) -> None:
+        """What was typed is what is meant."""
+        if self.edit is not None:
+            self.edit.setModified(False)
+
     def show(self, value: Any) -> None:
         """Show a value; nothing is emitted."""
         with self.widget.changed.blocked():
@@ -71,16 +84,21 @@ class FieldControl:
         said = extra.get("empty") if isinstance(extra, dict) else None
         if Path in self._kinds:
             file = FileEdit(mode="r", nullable=True)
-            file.line_edit.native.setPlaceholderText(str(said or NO_FILE))
+            self.edit = file.line_edit.native
+            self.edit.setPlaceholderText(str(said or NO_FILE))
             return file
         if self._kinds == (int,):
             low, high = _limits(field)
-            return SpinBox(min=low, max=high)
+            box = SpinBox(min=low, max=high)
+            # Else each digit would be a value: 2, then 20, then 200.
+            box.native.setKeyboardTracking(False)
+            return box
         edit = LineEdit()
+        self.edit = edit.native
         if SecretStr in self._kinds:
-            edit.native.setEchoMode(edit.native.EchoMode.Password)
+            self.edit.setEchoMode(self.edit.EchoMode.Password)
         if said or NoneType in self._kinds:
-            edit.native.setPlaceholderText(str(said or EMPTY))
+            self.edit.setPlaceholderText(str(said or EMPTY))
         return edit
 
 

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_hae.gui.fields import FieldControl
 from napari_hae.gui.sentences import PROBLEM_COLOR, Problem
@@ -22,6 +29,9 @@ if TYPE_CHECKING:
 
 class SettingsForm(QWidget):
     """A form for one settings model.
+
+    What is typed is checked at once, and takes effect with Enter or when the focus goes
+    elsewhere: the first digit of a number is another number.
 
     Parameters
     ----------
@@ -101,6 +111,13 @@ class SettingsForm(QWidget):
         problem = self._problems[control.name] = Problem(self)
         layout.addRow(problem)
         control.widget.changed.connect(self._on_changed)
+        if control.edit is not None:
+            control.edit.editingFinished.connect(self._on_finished)
+
+    def _on_finished(self) -> None:
+        for control in self._controls.values():
+            control.end_typing()
+        self._on_changed()
 
     def _on_changed(self) -> None:
         entered = {name: control.entered for name, control in self._controls.items()}
@@ -114,7 +131,8 @@ class SettingsForm(QWidget):
             self._say(_sentences(error))
             return
         self._say({})
-        if new != self._value:
+        is_typing = any(control.is_being_typed for control in self._controls.values())
+        if new != self._value and not is_typing:
             self._value = new
             self.changed.emit(new)
 
@@ -207,6 +225,10 @@ class ChoiceForm(QWidget):
         """The last valid settings of the chosen kind."""
         return self.form.value
 
+    def say(self, text: str) -> None:
+        """Say what is wrong with the form as a whole."""
+        self.form.say(text)
+
     def set_value(self, value: Settings) -> None:
         """Show settings and their kind; nothing is emitted."""
         kinds = [kind for kind, model in self._kinds.items() if type(value) is model]
@@ -226,6 +248,16 @@ class ChoiceForm(QWidget):
         shown = self.form
         for form in self._forms.values():
             form.setVisible(form is shown)
+
+
+def end_typing(dock: QWidget) -> None:
+    """Let what is being typed in a dock take effect.
+
+    Where buttons take no focus, as on macOS, a press of one would come before it.
+    """
+    focus = QApplication.focusWidget()
+    if focus is not None and dock.isAncestorOf(focus):
+        focus.clearFocus()
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

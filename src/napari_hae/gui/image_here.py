@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "Area to image"
 HOW = "Press *Draw area*, drag a rectangle in the image, and press *Image here*."
+BACK = "Stop here, and go on with the record that the finer image was made from."
 _DRAWN = (None, Role.ROI, Role.SOFT, Role.SELECTION)
 """What an area can be taken from: a person's layers, and what is to be measured."""
 
@@ -50,9 +51,6 @@ class ImageHere(QWidget):
             "record on its own."
         )
         self.wider = QPushButton("Back to the wider image")
-        self.wider.setToolTip(
-            "Stop here, and go on with the record that the finer image was made from."
-        )
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(self.hint, 0, 0, 1, 2)
@@ -76,8 +74,10 @@ class ImageHere(QWidget):
         connected = self._session.is_connected
         self.draw.setEnabled(self._session.layers.frame is not None)
         self.image.setEnabled(connected and self.layer.layer is not None)
+        refusal = self._session.successors.no_way_back
         self.wider.setVisible(self._session.successors.has_wider)
-        self.wider.setEnabled(connected)
+        self.wider.setEnabled(not refusal)
+        self.wider.setToolTip(refusal or BACK)
 
     def _on_draw(self) -> None:
         frame, viewer = self._session.layers.frame, self._session.viewer

@@ -32,7 +32,11 @@ class LayerCombo(QComboBox):
         super().__init__(parent)
         self._viewer, self._offers = viewer, offers
         self._layers: list[Layer] = []
+        self.waits = False
+        """Whether only a person chooses. Else the first layer is chosen where none is,
+        or where the chosen one is gone."""
         self.setAccessibleName("Layer")
+        self.setPlaceholderText(NONE)
         self.setMinimumWidth(60)
         self._events = [viewer.layers.events.inserted, viewer.layers.events.removed]
         for event in self._events:
@@ -63,13 +67,17 @@ class LayerCombo(QComboBox):
             self._refresh()
 
     def _refresh(self, _: object = None) -> None:
-        chosen = self.layer
+        before = self.layer
         self._layers = [layer for layer in self._viewer.layers if self._offers(layer)]
         self.blockSignals(True)
         self.clear()
-        self.addItems([layer.name for layer in self._layers] or [NONE])
-        if chosen in self._layers:
-            self.setCurrentIndex(self._layers.index(chosen))
+        self.addItems([layer.name for layer in self._layers])
+        if before in self._layers:
+            self.setCurrentIndex(self._layers.index(before))
+        else:
+            self.setCurrentIndex(-1 if self.waits or not self._layers else 0)
         self.setEnabled(bool(self._layers))
         self.blockSignals(False)
-        self.changed.emit()
+        # Most layers that come and go are of no concern here.
+        if self.layer is not before:
+            self.changed.emit()

@@ -68,6 +68,7 @@ class MonitorDock(Dock):
         # Else napari adds a stretch below, which takes the plots' height.
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         session.started.connect(self._on_started)
+        session.warning_wanted.connect(self._on_warning_wanted)
         session.live.proposed.connect(self._on_proposed)
         session.live.rewound.connect(self._on_rewound)
 
@@ -78,6 +79,10 @@ class MonitorDock(Dock):
         row.addWidget(self.why, 1)
         row.addWidget(self.rewind)
         return row
+
+    def _on_warning_wanted(self) -> None:
+        self.tabs.setCurrentWidget(self.story)
+        self.story.show_next_warning()
 
     def _on_started(self) -> None:
         self.why.setText("")

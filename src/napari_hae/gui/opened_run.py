@@ -35,6 +35,7 @@ class OpenedRun:
     def __init__(self, stored: StoredRun) -> None:
         if stored.survey is None or not stored.measurements:
             raise NotARecord(f"{stored.path} ended before anything was measured")
+        self.path, self.instrument = stored.path, stored.instrument
         self.survey, self.settings = stored.survey, stored.settings
         self.history = _history(stored)
         self.measurements = self.history.measurements

@@ -13,6 +13,7 @@ from napari_hae.experiment.plans import PLANS, ObjectsPlan
 from napari_hae.gui.forms import ChoiceForm
 from napari_hae.gui.layer_combo import LayerCombo
 from napari_hae.gui.places import holds_places, objects_of
+from napari_hae.gui.sentences import Sentence
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -27,10 +28,14 @@ ORDER_TIP = (
     "by their area or any number in the layer's table."
 )
 OBJECTS_OF = "The agent goes on where all objects of this layer are measured:"
+NOT_CHOSEN = "No layer is chosen"
 
 
 class PlanChoice(QWidget):
-    """A form for the plan, with the layer whose objects make the list."""
+    """A form for the plan, with the layer whose objects make the list.
+
+    The plan takes the places over, and keeps them whatever becomes of the layer.
+    """
 
     changed = Signal(object)
     """Emits the new plan."""
@@ -44,6 +49,8 @@ class PlanChoice(QWidget):
         self.order.setAccessibleName("Order of the objects")
         self.order.setToolTip(ORDER_TIP)
         self.order.setMinimumWidth(60)
+        self.missing = Sentence()
+        self._why_none = NOT_CHOSEN
         self._followed: Layer | None = None
         self._label = QLabel(OBJECTS_OF)
         self._label.setWordWrap(True)
@@ -52,6 +59,7 @@ class PlanChoice(QWidget):
         layout.addWidget(self.form)
         layout.addWidget(self._label)
         layout.addWidget(self.layer)
+        layout.addWidget(self.missing)
         layout.addWidget(self.order)
         self.form.changed.connect(self._on_changed)
         self.layer.changed.connect(self._on_layer)
@@ -85,8 +93,13 @@ class PlanChoice(QWidget):
         self.changed.emit(self.value)
 
     def _on_layer(self) -> None:
+        gone = self._followed if self.layer.layer is None else None
+        self._why_none = (
+            NOT_CHOSEN if gone is None else f"The layer {gone.name!r} is gone"
+        )
         self._follow()
-        if self.form.kind == "objects":
+        self._refresh()
+        if self.form.kind == "objects" and gone is None:
             self.changed.emit(self.value)
 
     def _on_order(self) -> None:
@@ -96,6 +109,16 @@ class PlanChoice(QWidget):
         shown = self.form.kind == "objects"
         for widget in (self._label, self.layer, self.order):
             widget.setVisible(shown)
+        # Nobody wants another list of places because some layer came or went.
+        self.layer.waits = shown
+        self.missing.say(self._what_is_missing() if shown else "")
+
+    def _what_is_missing(self) -> str:
+        plan = self.form.value
+        if self.layer.layer is not None or not isinstance(plan, ObjectsPlan):
+            return ""
+        kept = "keeps its places" if plan.pixels else "has no places"
+        return f"{self._why_none}. The plan {kept} until you choose one."
 
     def _objects(self) -> Objects | None:
         layer, frame = self.layer.layer, self._session.layers.frame
@@ -114,7 +137,8 @@ class PlanChoice(QWidget):
         objects = self._objects()
         chosen = self.order.currentText()
         self.order.clear()
-        self.order.addItems([AS_LISTED] if objects is None else orders(objects))
+        offered = [chosen or AS_LISTED] if objects is None else orders(objects)
+        self.order.addItems(offered)
         self.order.setCurrentIndex(max(self.order.findText(chosen), 0))
 
     def _let_go(self) -> None:

@@ -105,7 +105,7 @@ class RunControls(QWidget):
     def _connect(self) -> None:
         session = self._session
         self.start.clicked.connect(self._on_start)
-        self.pause.clicked.connect(self._on_pause)
+        self.pause.clicked.connect(session.pause_or_resume)
         self.step.clicked.connect(session.step)
         self.stop.clicked.connect(session.stop)
         self.survey_again.clicked.connect(session.survey_again)
@@ -166,12 +166,6 @@ class RunControls(QWidget):
     def _on_start(self) -> None:
         self.problem.say("")
         self._session.start()
-
-    def _on_pause(self) -> None:
-        if self._session.state is RunState.PAUSED:
-            self._session.resume()
-        else:
-            self._session.pause()
 
     def _on_alone(self) -> None:
         self._session.go_alone(self.alone_steps.value())

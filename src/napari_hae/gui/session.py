@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ from napari_hae.gui.steered_run import SteeredRun
 from napari_hae.gui.successors import Successors
 from napari_hae.instruments.catalogue import guarded
 from napari_hae.regions.allowed_field import AllowedField
+from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -41,10 +43,23 @@ if TYPE_CHECKING:
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.instruments.dose import DoseLimits
     from napari_hae.instruments.gate import GuardedInstrument
-    from napari_hae.regions.regions import Regions
     from napari_hae.types import ScanImage
 
 logger = logging.getLogger(__name__)
+
+MOVED = (
+    "the sample has drifted by {:.3g} nm since the survey image, and nothing is where "
+    "the image shows it: without a run, take a new one first"
+)
+NOT_TAKEN = (
+    "No survey image was taken, as your regions close a part of the field. The last "
+    "one stays: switch the regions off and take a new one if sample or field have "
+    "changed."
+)
+DRAWN_ELSEWHERE = (
+    "your regions close a part of the field, but were drawn for another one: switch "
+    "them off, so that a survey image can be taken"
+)
 
 
 class Session(SteeredRun):
@@ -96,12 +111,17 @@ class Session(SteeredRun):
         self.instrument_name = ""
         self.instrument_settings: BaseModel | None = None
         self.record_path: Path | None = None
-        """The newest run's record."""
+        """The record of the run that is shown: the newest one, or one opened since."""
+        self.record_instrument = ""
+        """The name of the instrument that it was measured with."""
         self._bridge = RunBridge(self)
         self._is_closed = False
         self._is_idle_abort = False
         """Whether nothing but the beam was aborted last: the end of a run is told."""
         self._chosen_by_run: Scalarizer | None = None
+        self._painted = Regions()
+        self._survey_of: tuple[str, BaseModel] | None = None
+        self._drift_nm = (0.0, 0.0)
         self.watcher.changed.connect(self._on_regions)
         self.watcher.changed.connect(self.in_effect.show)
         self.watcher.refused.connect(self.said)
@@ -120,31 +140,58 @@ class Session(SteeredRun):
         """Whether an instrument is connected."""
         return self.instrument is not None
 
+    @property
+    def has_moved(self) -> str:
+        """Why nothing new can begin on the survey image that is shown, in words.
+
+        Empty while the sample is where the image shows it, as far as is known.
+        """
+        drift_nm = self._drift_nm if self.runner is None else self.runner.drift_nm
+        moved_nm, frame = math.hypot(*drift_nm), self.layers.frame
+        if frame is None or moved_nm <= max(frame.pixel_nm):
+            return ""
+        return MOVED.format(moved_nm)
+
     def connect_instrument(self, name: str, settings: BaseModel) -> None:
-        """Connect an instrument, if none is, and take a survey image."""
+        """Connect an instrument, if none is, and take a survey image.
+
+        Regions hold before the first electron: where they close a part of the field,
+        the survey image of the connection before stays in place of a new one.
+        """
         if self.is_connected:
             return
-        wanted = self.settings.survey
+        wanted, limits = self.settings.survey, self._limits_without_run()
+        regions, frame = self.watcher.regions, self.layers.frame
+        is_closed = frame is not None and regions.restricts
+        if is_closed and self._survey_of != (name, settings):
+            self.failed.emit("Connecting", DRAWN_ELSEWHERE)
+            return
 
-        limits = self._limits_without_run()
-
-        def work() -> tuple[GuardedInstrument, ScanImage]:
+        def work() -> tuple[GuardedInstrument, ScanImage | None]:
             instrument = self._connecting = guarded(name, settings)
             try:
                 instrument.connect()
                 instrument.limit_dose(limits)
+                if frame is not None and is_closed:
+                    instrument.set_constraint(AllowedField(frame, regions))
+                    return instrument, None
                 return instrument, acquire_survey(instrument, wanted)
             except Exception:
                 self._connecting = None
                 instrument.disconnect()
                 raise
 
-        def done(result: tuple[GuardedInstrument, ScanImage]) -> None:
+        def done(result: tuple[GuardedInstrument, ScanImage | None]) -> None:
             self.instrument, survey = result
             self._connecting = None
             self.instrument_name, self.instrument_settings = name, settings
             self._forget_chosen_band()
-            self.show_survey(survey)
+            if survey is None:
+                self._guard(self.watcher.regions)
+                self.said.emit(NOT_TAKEN)
+            else:
+                self._survey_of = name, settings
+                self.show_survey(survey)
             self.instrument_changed.emit()
 
         self.do(f"Connecting to {name}", work, done)
@@ -176,8 +223,11 @@ class Session(SteeredRun):
         def done(run: OpenedRun) -> None:
             if self.is_connected:
                 return
+            self._survey_of = None
             self.show_survey(run.survey)
             self.live.open(run)
+            self.record_path, self.record_instrument = run.path, run.instrument
+            self.successors.forget()
             self.settings = run.settings
             self._chosen_by_run = run.settings.scalarizer
             self.settings_changed.emit(run.settings)
@@ -201,24 +251,32 @@ class Session(SteeredRun):
 
         self.do("Acquiring a survey image", work, self.show_survey)
 
-    def configure(self, **sections: Any) -> None:
-        """Replace sections of the settings, in a run from its next step on."""
+    def configure(self, **sections: Any) -> str:
+        """Replace sections of the settings, in a run from its next step on.
+
+        Returns why they cannot be used, empty if they can.
+        """
         settings = self.settings.model_copy(update=sections)
         if settings == self.settings:
-            return
+            return ""
         if self.runner is not None:
             try:
-                self.runner.configure(settings, why=self.take_reason())
+                self.runner.configure(settings, why=self.reason)
             except ValueError as error:
                 self.failed.emit("This cannot be used here", str(error))
-                return
+                return str(error)
+            self.take_reason()
         self.settings = settings
         self.settings_changed.emit(settings)
+        return ""
 
     def start(self, *, paused: bool = False, path: Path | None = None) -> None:
         """Start a run; with `paused` it waits for `step`."""
         instrument, settings = self.instrument, self.instrument_settings
         if instrument is None or settings is None or self.is_running:
+            return
+        if self.has_moved:
+            self.failed.emit("Start", self.has_moved)
             return
         where, presses = path or self.free_path(), self.aborting.presses
         # A schedule that began in mid-run begins anew.
@@ -337,7 +395,7 @@ class Session(SteeredRun):
             past=past,
             attended=True,
         )
-        self.record_path = record.path
+        self.record_path, self.record_instrument = record.path, self.instrument_name
         self._bridge.attach(self.runner.events)
         self.live.begin(self.runner)
         if past is None:
@@ -377,7 +435,7 @@ class Session(SteeredRun):
         """Show a survey image from now on, and guard its field."""
         if survey is self.survey or self._is_closed:
             return
-        self.survey = survey
+        self.survey, self._drift_nm = survey, (0.0, 0.0)
         self.layers.show_survey(survey)
         self._guard(self.watcher.regions)
         self.in_effect.show(self.watcher.regions)
@@ -385,9 +443,12 @@ class Session(SteeredRun):
 
     def _on_regions(self, regions: Regions) -> None:
         if self.runner is not None:
-            self.runner.set_regions(regions, why=self.take_reason())
+            # A fresh layer to paint in does nothing yet that could have a reason.
+            is_felt = regions.in_force != self._painted
+            self.runner.set_regions(regions, why=self.take_reason() if is_felt else "")
         else:
             self._guard(regions)
+        self._painted = regions.in_force
 
     def _guard(self, regions: Regions) -> None:
         frame = self.layers.frame
@@ -427,5 +488,6 @@ class Session(SteeredRun):
         self._bridge.detach()
         if runner is not None:
             runner.wait()
+            self._drift_nm = runner.drift_nm
         self.state_changed.emit(RunState.IDLE)
         self.finished.emit(reason, text)

@@ -8,9 +8,11 @@ from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_hae.gui.abort import abort_key
+from napari_hae.gui.keys import add_keys
 from napari_hae.gui.session import Session
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.viewer import Viewer
 
 _sessions: dict[int, Session] = {}
@@ -20,10 +22,14 @@ def session_of(viewer: Viewer) -> Session:
     """The one session that all docks of a viewer share."""
     # napari hands plugins a new proxy of the viewer each time.
     viewer = getattr(viewer, "__wrapped__", viewer)
-    key = id(viewer)
-    if key not in _sessions:
-        _sessions[key] = Session(viewer)
-    return _sessions[key]
+    if (session := session_if_any(viewer)) is None:
+        session = _sessions[id(viewer)] = Session(viewer)
+    return session
+
+
+def session_if_any(viewer: ViewerModel) -> Session | None:
+    """The session of a viewer, where a dock was opened."""
+    return _sessions.get(id(viewer))
 
 
 def abort_everywhere() -> None:
@@ -38,6 +44,7 @@ class Dock(QWidget):
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session_of(napari_viewer)
+        add_keys(session_if_any)
         # napari puts the dock into the window after it was made.
         QTimer.singleShot(0, self._join_window)
 

@@ -21,6 +21,8 @@ class SteeredRun(QObject):
     What a person wrote about the next intervention goes into the journal with it.
     """
 
+    warning_wanted = Signal()
+    """A person asks for the next warning."""
     reason_taken = Signal()
     """The reason went into the journal with an intervention."""
 
@@ -44,6 +46,13 @@ class SteeredRun(QObject):
         """Pause at the end of the step."""
         if self.runner is not None:
             self.runner.pause()
+
+    def pause_or_resume(self) -> None:
+        """Go on where it is paused, else pause."""
+        if self.state is RunState.PAUSED:
+            self.resume()
+        else:
+            self.pause()
 
     def resume(self) -> None:
         """Go on after a pause."""

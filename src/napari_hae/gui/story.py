@@ -6,6 +6,7 @@ import html
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from qtpy.QtGui import QTextCursor
 from qtpy.QtWidgets import QPlainTextEdit, QVBoxLayout
 
 from napari_hae.experiment.sentences import sentence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.journal import Entry
     from napari_hae.gui.session import Session
 
-WARNING_COLOR = "#e69f00"
+WARNING_COLOR, WARNING_SIGN = "#e69f00", "⚠"
 MOST_LINES = 2000
 """Older ones are in the record."""
 
@@ -48,6 +49,18 @@ class StoryPanel(LazyPanel):
             self.text.appendHtml(line)
         self._untold.clear()
 
+    def show_next_warning(self) -> None:
+        """Mark the next warning; after the last one, the first."""
+        self.draw_now()
+        if not self.text.find(WARNING_SIGN):
+            self.text.moveCursor(QTextCursor.MoveOperation.Start)
+            self.text.find(WARNING_SIGN)
+        cursor = self.text.textCursor()
+        cursor.movePosition(
+            QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor
+        )
+        self.text.setTextCursor(cursor)
+
     def _on_started(self) -> None:
         self._untold.clear()
         self.text.clear()
@@ -64,6 +77,6 @@ class StoryPanel(LazyPanel):
     def _tell(self, at: datetime, text: str, *, is_warning: bool) -> None:
         line = f"{at:%H:%M:%S} &nbsp;{html.escape(text)}"
         if is_warning:
-            line = f'<span style="color: {WARNING_COLOR}">⚠</span> {line}'
+            line = f'<span style="color: {WARNING_COLOR}">{WARNING_SIGN}</span> {line}'
         self._untold.append(line)
         self.refresh()

@@ -9,7 +9,12 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_hae.experiment.branch import branch
 from napari_hae.experiment.events import RunState
-from napari_hae.experiment.finer import acquire_finer, begin_finer, finer_frame
+from napari_hae.experiment.finer import (
+    acquire_finer,
+    back_from_finer,
+    begin_finer,
+    finer_frame,
+)
 from napari_hae.experiment.record import EACH_STEP, Record
 from napari_hae.experiment.stored import StoredRun, open_run
 from napari_hae.instruments.base import InstrumentError
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from napari_hae.types import Area, ScanImage
 
 NO_IMAGE = "No image here"
+NO_WAY_BACK = "Cannot go back"
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,27 @@ class Successors(QObject):
         """Whether the run goes in a finer image of an earlier one's field."""
         return bool(self._wider)
 
+    @property
+    def no_way_back(self) -> str:
+        """Why nobody can go back in the run that is shown, in words; empty if one can.
+
+        It was measured where the record says; what another microscope measures does not
+        belong in it.
+        """
+        session, wanted = self._session, self._session.record_instrument
+        if session.record_path is None:
+            return "There is no run yet to go back in."
+        if not session.is_connected:
+            return f"Connect the microscope of this run first: {wanted}."
+        if session.instrument_name != wanted:
+            return (
+                f"The run that is shown was measured on {wanted}, and connected is "
+                f"{session.instrument_name}: connect {wanted} to go on from it."
+            )
+        return ""
+
     def forget(self) -> None:
-        """A run that goes on from nothing has begun."""
+        """A run that goes on from nothing has begun, or was opened."""
         self._wider.clear()
         self.changed.emit()
 
@@ -73,11 +98,16 @@ class Successors(QObject):
         A run that goes is stopped; what was changed later is not in the new one.
         """
         session, path = self._session, self._session.record_path
-        if path is None or not session.is_connected:
+        if path is None or self.no_way_back:
+            session.failed.emit(NO_WAY_BACK, self.no_way_back)
             return
-        out = session.free_path()
+        out, why = session.free_path(), session.take_reason()
+
+        def begin() -> Path:
+            return branch(path, steps, out, why=why)
+
         said = f"Back after step {steps}, in a record of its own. Press Resume."
-        self._replace("Going back", lambda: branch(path, steps, out), said, paused=True)
+        self._replace("Going back", begin, said, paused=True)
 
     def image_here(self, area: Area) -> None:
         """Image an area more finely, and go on there.
@@ -132,22 +162,31 @@ class Successors(QObject):
 
     def go_wider(self) -> None:
         """Go on with the record that the finer image was made from."""
-        if not self._wider or not self._session.is_connected:
+        session, finer = self._session, self._session.record_path
+        if not self._wider or finer is None:
             return
-        path = self._wider[-1]
+        if self.no_way_back:
+            session.failed.emit(NO_WAY_BACK, self.no_way_back)
+            return
+        path, why = self._wider[-1], session.take_reason()
+
+        def begin() -> Path:
+            return back_from_finer(path, finer, why=why)
 
         def then() -> None:
             self._wider.pop()
             self.changed.emit()
 
         said = f"Back in {path.name}, where it was left. Press Resume."
-        self._replace("Going back", lambda: path, said, paused=True, then=then)
+        self._replace("Going back", begin, said, paused=True, then=then)
 
     def _refusal(
         self, instrument: GuardedInstrument, frame: FieldFrame, area: Area
     ) -> str | None:
         """Why an area cannot be imaged, in words, before anything is stopped for it."""
         regions = self._session.watcher.regions
+        if self._session.has_moved:
+            return self._session.has_moved
         try:
             able = instrument.capabilities()
             if not able.scans_areas:
@@ -181,5 +220,7 @@ class Successors(QObject):
             if session.go_on_with(new.record, new.past, presses, paused=paused):
                 then()
                 session.said.emit(said)
+            elif not session.is_connected:
+                session.failed.emit(name, "the microscope was disconnected meanwhile")
 
         session.do(name, work, done)

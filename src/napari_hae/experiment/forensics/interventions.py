@@ -24,6 +24,9 @@ _SAID = {
     "alone": "you let the agent go on without asking",
     "vote": "you voted on a spectrum",
     "discard": "you discarded a measurement, or took it in again",
+    "branch": "you went back to here",
+    "finer": "you had a finer image taken",
+    "wider": "you came back from a finer image",
 }
 LATER = 10
 """So many steps after an intervention are looked at."""
