@@ -62,6 +62,8 @@ class Agent:
         patches: NDArray[np.float32],
     ) -> None:
         """Take the survey image `(rows, columns)` and the candidates `(n, 2)`."""
+        # Another agent of the comparison may have set it since this file was imported.
+        torch.set_num_threads(1)
         self._image = ScanImage(
             np.asarray(image[None], np.float32), ("survey",), image.shape, 1e-5
         )
@@ -95,12 +97,14 @@ class Agent:
         self._policy.configure(acquisition=ACQUISITION_FUNCTIONS[acq])
         proposal = self._policy.ask(len(known), self._allowed)
         maps = self._policy.maps(self._allowed)
-        assert maps is not None
         # The harness decides what is measured.
         self._policy.withdraw(proposal.row, proposal.column)
+        chosen = int(self._index[proposal.row, proposal.column])
+        if maps is None:
+            return {"next": chosen, **self._without_model(np.asarray(y, float))}
         places = tuple(self._coords.T)
         return {
-            "next": int(self._index[proposal.row, proposal.column]),
+            "next": chosen,
             "mean": maps.mean[places],
             "std": maps.std[places],
             "noise": self._policy.noise_std,
@@ -109,6 +113,18 @@ class Agent:
     def error_of(self, value: float) -> float:
         """What is known of a target's standard deviation: nothing, in the harness."""
         return math.nan
+
+    def _without_model(self, y: NDArray[np.float64]) -> dict[str, Any]:
+        """The same prediction everywhere: fewer than two targets make no model."""
+        known = y[np.isfinite(y)]
+        mean, std = (known.mean(), known.std()) if len(known) else (0.0, 0.0)
+        everywhere = np.ones(len(self._coords))
+        # The harness scales targets to a range of 1; of one alone no more is known.
+        return {
+            "mean": mean * everywhere,
+            "std": (std or 1.0) * everywhere,
+            "noise": 0.0,
+        }
 
     def _begin(self) -> None:
         self._known: list[int] = []
@@ -121,6 +137,3 @@ class Agent:
             seed=self._seed,
             moves=self._moves,
         )
-
-
-torch.set_num_threads(1)

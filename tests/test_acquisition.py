@@ -160,6 +160,17 @@ def test_the_acquisition_function_of_the_documentation_works():
     assert "doubt" in type(function).model_json_schema()["properties"]
 
 
+@pytest.mark.parametrize("shape", [(256, 256), (128, 512), (272, 256), (300, 320)])
+@pytest.mark.parametrize("period", [3, 5, 8, 10, 15, 16, 17])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_is_usual_in_a_field_does_not_depend_on_a_lattice(shape, period, axis):
+    std = np.where(np.indices(shape)[axis] % period == 0, 1.0, 0.5).ravel()
+    mean = np.zeros(std.size)
+    mean[0] = 1.5
+    share = UpperConfidenceBound(beta=1.0).exploring(posterior(mean, std), BEST, 0)
+    assert share == pytest.approx(0.5 / (0.5 + 1.5))
+
+
 def test_a_negative_exploration_is_refused():
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         UpperConfidenceBound(beta=-1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import blobs
 from bench_adapter import ACQUISITION_FUNCTIONS, Agent
@@ -43,6 +44,31 @@ def test_what_was_not_measured_is_predicted(agent):
         rest = np.setdiff1d(np.arange(len(COORDS)), known)
         found.append(np.corrcoef(mean[rest], TARGETS[rest])[0, 1])
     assert np.mean(found) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "std"),
+    [([], 0.0, 1.0), ([0.3], 0.3, 1.0), ([np.nan, 0.3, np.nan], 0.3, 1.0)],
+    ids=["nothing", "one target", "one of three"],
+)
+def test_too_few_targets_for_a_model_are_predicted_everywhere(agent, values, mean, std):
+    known = np.arange(len(values)) + 10 * len(values)
+    answer = agent.step(known, np.array(values), "EI")
+    assert answer["next"] not in known
+    assert 0 <= answer["next"] < len(COORDS)
+    np.testing.assert_array_equal(answer["mean"], np.full(len(COORDS), mean))
+    np.testing.assert_array_equal(answer["std"], np.full(len(COORDS), std))
+    assert answer["noise"] == 0
+
+
+def test_an_agent_calculates_on_one_thread_whatever_was_set_before():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        Agent().setup(blobs.image().data[0], COORDS, np.empty((len(COORDS), 64)))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_best_are_found_sooner_than_by_chance(agent):

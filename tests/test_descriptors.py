@@ -8,6 +8,8 @@ from napari_hae.agent.descriptors import (
     patches,
     principal_components,
 )
+from napari_hae.agent.embedding import embed
+from napari_hae.agent.model_settings import ModelSettings
 
 
 @pytest.fixture
@@ -76,6 +78,36 @@ def test_components_that_the_patches_do_not_have_are_not_made_up_from_rounding(s
     components = principal_components(stripes[None], size_px, 8).reshape(40, 40, 8)
     assert components.std(axis=(0, 1))[0] == pytest.approx(1, abs=1e-5)
     assert np.ptp(components, axis=0).max() < 1e-4
+
+
+NETWORKS = ["transfer", "none"]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_pixel_without_a_number_counts_as_the_median_of_its_detector(
+    survey, network, wrong
+):
+    settings = ModelSettings(network=network)
+    spoilt, mended = survey.copy(), survey.copy()
+    spoilt[1, 3:5, 7] = wrong
+    mended[1, 3:5, 7] = np.median(survey[1][np.isfinite(spoilt[1])])
+    np.testing.assert_array_equal(embed(spoilt, settings), embed(mended, settings))
+    assert np.isfinite(embed(spoilt, settings)).all()
+    assert np.isnan(spoilt[1, 3, 7]) or np.isinf(spoilt[1, 3, 7])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_detector_without_any_number_is_flat(survey, network):
+    settings = ModelSettings(network=network)
+    spoilt, flat = survey.copy(), survey.copy()
+    spoilt[1], flat[1] = np.nan, 0
+    np.testing.assert_array_equal(embed(spoilt, settings), embed(flat, settings))
+
+
+def test_an_image_of_numbers_is_described_as_it_is(survey):
+    settings = ModelSettings(network="none")
+    np.testing.assert_array_equal(embed(survey, settings), described(survey))
 
 
 def test_descriptors_do_not_depend_on_the_detectors_gain_and_offset(survey):

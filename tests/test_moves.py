@@ -71,6 +71,57 @@ def test_a_trap_is_left_for_the_rare_better_one():
     assert np.median(stayed) >= 1.5 * np.median(left)
 
 
+def trapped_share(image, target, region, before=0, steps=45):
+    """In how many of the steps within a region the agent takes itself for trapped."""
+    policy = Policy(
+        ScanImage(image[None], ("HAADF",), image.shape, 1e-5),
+        model=ModelSettings(),
+        acquisition=LogExpectedImprovement(),
+        goal=Goal(),
+        initial=InitialDesign(points=10),
+        seed=0,
+    )
+    trapped = []
+    for step in range(steps):
+        allowed = region if step >= before else np.ones_like(region)
+        proposal = policy.ask(step, allowed)
+        policy.tell(
+            proposal.row, proposal.column, float(target[proposal.row, proposal.column])
+        )
+        if proposal.insight is not None and step >= before:
+            trapped.append(proposal.insight.trapped)
+    return np.mean(trapped)
+
+
+def particle(radius):
+    rows, columns = np.indices((48, 48))
+    return np.hypot(rows - 22, columns - 26) < radius
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+@pytest.mark.parametrize("before", [0, 12])
+def test_a_region_on_one_structure_is_no_trap(noise, before):
+    rows, columns = np.indices((48, 48))
+    rng = np.random.default_rng(0)
+    image = particle(17) + noise * rng.standard_normal((48, 48))
+    hill = np.exp(-((rows - 25) ** 2 + (columns - 22) ** 2) / 20)
+    target = hill + 0.01 * rng.standard_normal((48, 48))
+    share = trapped_share(image.astype(np.float32), target, particle(8), before)
+    assert share < 0.15
+
+
+def test_a_region_of_several_structures_has_its_traps():
+    sample = Sample(0)
+    region = np.ones((SIDE, SIDE), dtype=bool)
+    region[:4] = region[-4:] = False
+    inside = trapped_share(sample.image, sample.measured, region)
+    assert inside > 0
+    everywhere = trapped_share(
+        sample.image, sample.measured, np.ones_like(region), steps=45
+    )
+    assert inside == pytest.approx(everywhere, abs=0.2)
+
+
 def policy_with(**moves):
     return Policy(
         blobs.image(),
@@ -81,6 +132,21 @@ def policy_with(**moves):
         seed=0,
         moves=MoveSettings(**moves),
     )
+
+
+@pytest.mark.parametrize("reachable", [None, blobs.ANYWHERE])
+def test_a_choice_among_few_places_is_made_as_one_among_all_that_is_in_reach(reachable):
+    policy, truth = policy_with(patience=3), blobs.truth()
+    for index in np.random.default_rng(0).permutation(truth.size)[:8]:
+        policy.tell(*divmod(int(index), blobs.SIDE), float(truth.flat[index]))
+    row, column = np.unravel_index(truth.argmax(), truth.shape)
+    for right in (0, 1, 2, 3):
+        policy.tell(int(row), int(column) + right, 0.9)
+    few = np.zeros_like(blobs.ANYWHERE)
+    few[row - 1, column : column + 4] = True
+    insight = policy.ask(12, few, reachable=reachable).insight
+    assert insight.trapped == (reachable is not None)
+    assert policy.is_trapped == insight.trapped
 
 
 def path_length(policy, steps=20):

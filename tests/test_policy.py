@@ -82,6 +82,25 @@ def test_the_agent_finds_better_places_than_chance():
     assert sum(by_chance) <= 5
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_pixel_of_the_image_that_is_no_number_spoils_no_prediction(wrong):
+    data = blobs.image().data[0].copy()
+    data[0, 3] = wrong
+    path = run(policy(image=blobs.image(data)), 20)
+    assert np.isfinite([(p.mean, p.std, p.value) for p in path[5:]]).all()
+    assert path[-1].best > np.quantile(TRUTH, 0.98)
+
+
+def test_a_mask_that_lies_column_by_column_is_understood_too():
+    expected = pixels(run(policy(), 12))
+    assert pixels(run(policy(), 12, allowed=np.asfortranarray(blobs.ANYWHERE))) == (
+        expected
+    )
+    few = np.zeros((blobs.SIDE, blobs.SIDE), dtype=bool, order="F")
+    few[5, 3:6] = few[9, 7] = True
+    assert len(set(pixels(run(policy(), 4, allowed=few)))) == 4
+
+
 def test_the_same_seed_gives_the_same_path_and_another_seed_another():
     path = run(policy(ThompsonSampling(), seed=1), 9)
     assert run(policy(ThompsonSampling(), seed=1), 9) == path or pixels(

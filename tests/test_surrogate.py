@@ -157,6 +157,67 @@ def test_a_surprise_or_another_target_calls_for_a_fit(fitted, monkeypatch, kept)
     assert same == [True, False, False]
 
 
+MANY_PLACES = np.random.default_rng(5).permutation(len(TRUTH))
+
+
+@pytest.mark.parametrize(
+    ("noise", "contrast"), [(1.0, 100.0), (0.0, 100.0), (0.0, 5.0)]
+)
+def test_many_learn_of_a_feature_that_is_far_from_all_that_was_known(noise, contrast):
+    rng = np.random.default_rng(0)
+    feature = TRUTH[MANY_PLACES] > np.quantile(TRUTH, 0.8)
+    values = noise * rng.standard_normal(len(TRUTH)) + contrast * feature
+    background, feature = np.flatnonzero(~feature), np.flatnonzero(feature)
+    order = [*background[:105], *feature[:30]]
+    model = surrogate()
+    for count in range(105, len(order) + 1):
+        model.fit(MANY_PLACES[order[:count]], values[order[:count]])
+    rest = np.setdiff1d(np.arange(len(TRUTH)), order)
+    posterior = model.posterior()
+    missed = abs(values[rest] - posterior.mean[MANY_PLACES[rest]])
+    std = np.hypot(posterior.std[MANY_PLACES[rest]], model.noise_std)
+    assert (missed < 1.96 * std).mean() > 0.8
+    assert std.mean() < contrast
+
+
+def test_among_many_a_few_surprises_call_for_no_fit_and_more_of_them_for_one():
+    model = surrogate()
+    known, values = MANY_PLACES[:105], TRUTH[MANY_PLACES[:105]]
+    rng = np.random.default_rng(0)
+    model.fit(known, values + 0.1 * TRUTH.std() * rng.standard_normal(105))
+    values = model.state_dict()["targets"]
+    before, same = logs(model), []
+    for place in MANY_PLACES[105:109]:
+        expected = model.posterior()
+        off = 5 * np.hypot(expected.std[place], model.noise_std)
+        known = np.append(known, place)
+        values = np.append(values, expected.mean[place] + off)
+        restored = surrogate()
+        restored.load_state_dict(model.state_dict())
+        for each in (model, restored):
+            each.fit(known, values)
+        same.append(np.array_equal(logs(model), before))
+        assert np.array_equal(logs(restored), before) == same[-1]
+    assert same == [True, True, True, False]
+
+
+@pytest.mark.parametrize("tails", [2, 1000])
+def test_many_of_a_kind_are_fitted_again_only_as_they_grow(monkeypatch, tails):
+    from napari_hae.agent import surrogate as module
+
+    def counted(*given):
+        fits.append(len(given))
+        return fit(*given)
+
+    fits, fit = [], module.fit
+    monkeypatch.setattr(module, "fit", counted)
+    noise = 0.1 * TRUTH.std() * np.random.default_rng(1).standard_t(tails, len(TRUTH))
+    model = surrogate()
+    for count in range(100, 301):
+        model.fit(MANY_PLACES[:count], (TRUTH + noise)[MANY_PLACES[:count]])
+    assert len(fits) == 3
+
+
 @pytest.mark.parametrize("kept", [0, 20_000, 16_000_000])
 def test_conditioning_keeps_its_precision_over_many_measurements(
     fitted, monkeypatch, kept
@@ -438,6 +499,17 @@ def test_building_a_model_leaves_torchs_own_random_numbers_alone():
     torch.manual_seed(5)
     surrogate(network="residual").fit([1, 2], np.array([1.0, 2.0]))
     assert torch.rand(1) == expected
+
+
+def test_some_of_many_candidates_tell_how_much_they_vary(fitted, monkeypatch):
+    seen, exact = fitted.likeness(MEASURED, UNMEASURED)
+    embedded = fitted.embed()
+    np.testing.assert_allclose(seen, embedded[MEASURED])
+    np.testing.assert_allclose(exact, embedded[UNMEASURED].var(axis=0))
+    monkeypatch.setattr("napari_hae.agent.surrogate._ENOUGH", 300)
+    told = fitted.likeness(MEASURED, UNMEASURED)[1]
+    assert np.mean(told / exact) == pytest.approx(1, abs=0.1)
+    np.testing.assert_array_equal(fitted.likeness(MEASURED, UNMEASURED)[1], told)
 
 
 def test_the_noise_is_in_the_unit_of_the_targets(fitted):

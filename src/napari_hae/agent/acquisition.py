@@ -265,11 +265,21 @@ def _of_field(posterior: Posterior, chosen: int) -> tuple[Array, Array]:
     """Mean and standard deviation of a candidate and of a usual one, both `(2,)`."""
     mean, std = posterior.mean, posterior.std
     # A median of thousands is one of all, in a tenth of the time.
-    some = slice(None, None, max(1, len(mean) // _ENOUGH))
+    some = slice(None, None, _stride(len(mean)))
     return (
         np.array([mean[chosen], np.median(mean[some])]),
         np.array([std[chosen], np.median(std[some])]),
     )
+
+
+def _stride(count: int) -> int:
+    """The largest stride that takes enough of so many, and all columns alike.
+
+    Coprime to the number of pixels, and so to rows and columns: else it could fall in
+    step with a lattice, and take of each period the same part only.
+    """
+    most = max(1, count // _ENOUGH)
+    return next(s for s in range(most, 0, -1) if math.gcd(s, count) == 1)
 
 
 def _share(exploited: float, explored: float) -> float:

@@ -43,14 +43,28 @@ def embed(data: Array, settings: ModelSettings) -> Array:
     Parameters
     ----------
     data
-        Survey image, shape `(detectors, rows, columns)`.
+        Survey image, shape `(detectors, rows, columns)`. Pixels that are no finite
+        number are taken for the median of their detector.
     """
+    data = _finite(data)
     if settings.uses_descriptors:
         return describe(
             data, patch_px=settings.patch_px, components=settings.components
         )
     network = load_network(settings.weights)
     return np.concatenate([structure_features(each, network) for each in data], axis=1)
+
+
+def _finite(data: Array) -> Array:
+    """The image itself, or one in which no pixel spoils the features of all others."""
+    finite = np.isfinite(data)
+    if finite.all():
+        return data
+    planes = [
+        np.where(good, plane, np.median(plane[good]) if good.any() else 0)
+        for plane, good in zip(data, finite, strict=True)
+    ]
+    return np.stack(planes).astype(np.float32)
 
 
 def parts_of(

@@ -104,7 +104,8 @@ class Learned:
                 f"the mask of allowed positions has shape {allowed.shape}; "
                 f"the survey image has {self._shape}"
             )
-        open_ = np.array(allowed, dtype=bool)
+        # Row by row: of another order `ravel` would be a copy.
+        open_ = np.array(allowed, dtype=bool, order="C")
         open_.ravel()[self.measured + self.pending] = False
         return open_
 

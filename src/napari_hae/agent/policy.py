@@ -79,6 +79,7 @@ class Policy:
         self._surrogate: Surrogate | None = None
         self._space = ModelSpace()
         self._is_stale = True
+        self._reachable: NDArray[np.bool_] | None = None
         self._posterior: Posterior | None = None
         self._values: Array = np.empty(0)
 
@@ -99,11 +100,15 @@ class Policy:
 
     @property
     def is_trapped(self) -> bool:
-        """Whether its recent measurements found nothing better, all in like places."""
+        """Whether its recent measurements found nothing better, all in like places.
+
+        Like in comparison with what it could reach when it was last asked.
+        """
         if self._surrogate is None or not self._surrogate.is_fitted:
             return False
         measured, targets, *_ = self._data.of_training()
-        seen, spread = self._surrogate.likeness(measured[-self._moves.patience :])
+        recent = measured[-self._moves.patience :]
+        seen, spread = self._surrogate.likeness(recent, self._within_reach(recent))
         utilities = self._goal.utility_of(targets)
         return is_trapped(utilities, seen, spread, self.noise_std)
 
@@ -137,6 +142,7 @@ class Policy:
         allowed: NDArray[np.bool_],
         attempt: int = 0,
         preference: Array | None = None,
+        reachable: NDArray[np.bool_] | None = None,
     ) -> Proposal:
         """Where to measure next; that candidate is pending from now on.
 
@@ -151,6 +157,9 @@ class Policy:
         preference
             Shape `(rows, columns)`: how much places are preferred, in standard
             deviations of the acquisition function; the initial design has none.
+        reachable
+            Shape `(rows, columns)`: what tells a trap, where `allowed` is not all that
+            an experiment could measure.
 
         Raises
         ------
@@ -160,6 +169,7 @@ class Policy:
             If `allowed` or `preference` has another shape than the survey image.
         """
         open_ = self._data.open(allowed)
+        self._reachable = np.array(allowed if reachable is None else reachable)
         if not open_.any():
             raise Exhausted("every allowed position is measured")
         too_few = step < self._initial.points or self._data.usable.sum() < 2
@@ -252,6 +262,16 @@ class Policy:
         """
         self._space.update(self._surrogate)
         return self._space.picture
+
+    def _within_reach(self, recent: NDArray[np.intp]) -> NDArray[np.intp] | None:
+        """The recent measurements and what is open; None stands for the whole field."""
+        if self._reachable is None or self._reachable.all():
+            # Hardly any are measured, and how much all of them vary is known already.
+            return None
+        # What cannot be measured is nothing to leave for, however different it is.
+        within_reach = self._data.open(self._reachable)
+        within_reach.flat[recent] = True
+        return np.flatnonzero(within_reach)
 
     def _best_candidate(
         self,

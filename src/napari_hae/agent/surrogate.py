@@ -39,12 +39,21 @@ REFIT_GROWTH = 1.1
 in between the model is conditioned on them exactly."""
 MANY, REFIT_GROWTH_OF_MANY = 100, 1.5
 """With so many measurements a fit takes longer and changes less: none begins afresh,
-and one surprise among so many calls for none."""
+and a few surprises among so many call for none."""
 FRESH_GROWTH = 1.5
 """A fit starts afresh, to leave local optima, at so many times as many."""
 SURPRISE = 3.0
 """So many standard deviations off, a measurement calls for a fit at once."""
+FEW = 0.03
+"""Surprises since the last fit are a few if they are at most this share of what is
+known; noise with long tails gives some all the time."""
+RESCALED = 1.5
+"""Many targets that vary so many times more or less than at the last fit call for one
+at once, as does a centre that moved by half of how they varied: they are no longer
+standardised, and hyperparameters are fitted to targets that are."""
 _EMBED_ROWS = 8192
+_ENOUGH = 4096
+"""So many candidates tell a variance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +102,7 @@ class Surrogate:
         self._room: Tensor | None = None
         self._variety: tuple[nn.Module | None, Array] | None = None
         self._made: tuple[nn.Module, Tensor] | None = None
-        self._refit_at = self._fresh_at = 0
+        self._refit_at = self._fresh_at = self._surprises = 0
         self._indices = np.empty(0, dtype=np.intp)
         self._targets: Array = np.empty(0)
         self._errors: Array = np.empty(0)
@@ -133,7 +142,7 @@ class Surrogate:
         self._centre, self._spread = _standard(values)
         if self._conditioning is not None:
             self._room = self._conditioning.room
-        self._conditioning = None
+        self._conditioning, self._surprises = None, 0
         count = len(places)
         growth = REFIT_GROWTH if count < MANY else REFIT_GROWTH_OF_MANY
         self._refit_at = max(math.ceil(growth * count), count + 2)
@@ -183,16 +192,23 @@ class Surrogate:
         embedding: Array = self._candidates()[:, :width].numpy()
         return embedding
 
-    def likeness(self, indices: NDArray[np.intp]) -> tuple[Array, Array]:
-        """What the kernel compares of some candidates, and its variance over all.
+    def likeness(
+        self, indices: NDArray[np.intp], among: NDArray[np.intp] | None = None
+    ) -> tuple[Array, Array]:
+        """What the kernel compares of some candidates, and its variance among others.
 
-        Shapes `(len(indices), width)` and `(width,)`.
+        Shapes `(len(indices), width)` and `(width,)`. Without others it is the variance
+        over all candidates.
         """
         fitted = self._known_fit()
+        width = fitted.parts[0].width
+        seen = self._embedded(self._inputs[indices])[:, :width].numpy()
+        if among is not None:
+            others = self._embedded(self._inputs[_some(among)])[:, :width].numpy()
+            return seen, others.var(axis=0)
         if self._variety is None or self._variety[0] is not fitted.network:
             self._variety = fitted.network, self.embed().var(axis=0)
-        seen = self._embedded(self._inputs[indices])[:, : fitted.parts[0].width]
-        return seen.numpy(), self._variety[1]
+        return seen, self._variety[1]
 
     @property
     def fitted_network(self) -> nn.Module | None:
@@ -238,7 +254,7 @@ class Surrogate:
             "targets": self._targets.copy(),
             "errors": self._errors.copy(),
             "scale": (self._centre, self._spread),
-            "next": (self._refit_at, self._fresh_at),
+            "next": (self._refit_at, self._fresh_at, self._surprises),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -247,7 +263,7 @@ class Surrogate:
         self._indices, self._targets = state["indices"].copy(), state["targets"].copy()
         self._errors = state["errors"].copy()
         self._centre, self._spread = state["scale"]
-        self._refit_at, self._fresh_at = state["next"]
+        self._refit_at, self._fresh_at, self._surprises = state["next"]
         self._conditioning = None
 
     def _fit_from(self, start: Array | None, iterations: int) -> _Fitted | None:
@@ -301,14 +317,24 @@ class Surrogate:
         conditioning = self._everywhere()
         scaled = ((targets - self._centre) / self._spread)[before:].tolist()
         new, noise = indices[before:].tolist(), (errors[before:] / self._spread) ** 2
-        for place, target, known in zip(new, scaled, noise.tolist(), strict=True):
-            surprised = conditioning.is_surprised(place, target, known, SURPRISE)
-            if surprised and count < MANY:
-                return False
+        surprises = self._surprises + sum(
+            conditioning.is_surprised(place, target, known, SURPRISE)
+            for place, target, known in zip(new, scaled, noise.tolist(), strict=True)
+        )
+        few = FEW * count if count >= MANY else 0
+        if surprises > few or (count >= MANY and self._is_rescaled(targets)):
+            return False
+        self._surprises = surprises
         if new:
             conditioning.add(new, scaled, torch.from_numpy(noise).to(self._device))
         self._indices, self._targets, self._errors = indices, targets, errors
         return True
+
+    def _is_rescaled(self, targets: Array) -> bool:
+        """Whether what standardised the targets at the last fit no longer does."""
+        centre, spread = _standard(targets)
+        moved = abs(centre - self._centre) > (RESCALED - 1) * self._spread
+        return moved or not self._spread / RESCALED < spread < self._spread * RESCALED
 
     def _everywhere(self) -> Conditioning:
         """The prediction for all candidates, up to date."""
@@ -376,6 +402,13 @@ def _device(settings: ModelSettings) -> torch.device:
             "torch finds no graphics card to compute on: choose 'auto' or 'cpu'"
         )
     return torch.device(settings.device)
+
+
+def _some(indices: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Enough of many candidates to tell a variance, always the same ones."""
+    if len(indices) <= _ENOUGH:
+        return indices
+    return indices[np.random.default_rng(0).integers(len(indices), size=_ENOUGH)]
 
 
 def _standard(targets: Array) -> tuple[float, float]:

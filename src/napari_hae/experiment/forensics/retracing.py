@@ -44,10 +44,13 @@ class Ground:
         Shape `(rows, columns)`, True where a measurement is allowed.
     preference
         Of soft regions, same shape, as `Regions.preference` gives it.
+    reachable
+        Where the experiment might have measured, whatever the agent may choose now.
     """
 
     allowed: NDArray[np.bool_]
     preference: NDArray[np.float64] | None
+    reachable: NDArray[np.bool_]
 
 
 class Grounds:
@@ -71,15 +74,14 @@ class Grounds:
             drift_nm, margin_nm = moved
             grown = regions.with_margin(margin_nm)
             mask = AllowedField(self._frame, grown, drift_nm).mask()
-            ground = Ground(mask, regions.preference(self._frame))
+            ground = Ground(mask, regions.preference(self._frame), mask)
             self._newest = regions, moved, ground
         newest = self._newest[2]
-        allowed = newest.allowed.copy()
+        reachable = newest.reachable.copy()
         for pixel in vetoed:
-            allowed[pixel] = False
-        if self._among is not None:
-            allowed &= self._among
-        return Ground(allowed, newest.preference)
+            reachable[pixel] = False
+        allowed = reachable if self._among is None else reachable & self._among
+        return Ground(allowed, newest.preference, reachable)
 
 
 def ask(
@@ -95,7 +97,11 @@ def ask(
     maps: PredictionMaps | None = None
     try:
         proposal = policy.ask(
-            decision.proposal.step, ground.allowed, decision.attempt, ground.preference
+            decision.proposal.step,
+            ground.allowed,
+            decision.attempt,
+            ground.preference,
+            ground.reachable,
         )
         maps = policy.maps(ground.allowed)
         policy.withdraw(proposal.row, proposal.column)
