@@ -186,7 +186,7 @@ class Microscope(Part):
 
     @command
     def blank_beam(self):
-        if "refuse_blank" in self.column.levers:
+        if self.column.levers.get("refuse_blank"):
             tango.Except.throw_exception("Stuck", "the blanker is stuck", "blank()")
         if not self.column.levers.get("blank_ignored"):
             self.column.is_on = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 
@@ -12,10 +13,12 @@ from napari_hae.instruments.asyncroscopy.settings import AsyncroscopySettings
 from napari_hae.instruments.base import (
     Aborted,
     AcquisitionTimeout,
+    BlankingFailed,
+    ForbiddenPosition,
     InstrumentError,
     Unsupported,
 )
-from napari_hae.instruments.gate import GuardedInstrument
+from napari_hae.instruments.gate import GuardedInstrument, Unconstrained
 from napari_hae.types import BeamState
 from tango_stack import (
     API_KEY,
@@ -154,6 +157,95 @@ def test_a_blanker_that_refuses_is_said(connect):
 
     with pytest.raises(InstrumentError, match="the blanker is stuck"):
         microscope.blank()
+    assert microscope.status().beam is BeamState.UNVERIFIED
+    lever.pull(refuse_blank=False)
+
+
+@dataclass
+class Painted:
+    """A zone over the whole field."""
+
+    def refusal(self, position):
+        return "lies in a zone"
+
+    def refusal_of_scan(self, area):
+        return "lies in a zone"
+
+
+@pytest.fixture
+def refused_late(connect):
+    """A gate whose beam could not be blanked when a zone was painted over it."""
+
+    def refused(family, **lever_then):
+        microscope, lever = connect(family)
+        gate = GuardedInstrument(microscope)
+        gate.connect()
+        gate.place_beam(HERE)
+        lever.pull(slow_s=1.0, **lever_then)
+        thread, raised = in_the_background(lambda: gate.acquire_spectrum("eds", 0.01))
+        lever.wait_for("begins")
+        gate.set_constraint(Painted())
+        thread.join(PATIENCE_S)
+        assert isinstance(raised[0], ForbiddenPosition)
+        gate.set_constraint(Unconstrained())
+        lever.pull(slow_s=0)
+        return gate, microscope, lever
+
+    return refused
+
+
+@pytest.mark.parametrize("family", ["older", "newer"])
+def test_a_blanking_that_is_refused_late_keeps_the_beam_where_it_is(
+    refused_late, family
+):
+    gate, microscope, lever = refused_late(family, refuse_blank=True)
+
+    # Nobody waited for the device, which refuses when it has taken the spectrum.
+    for attempt in (
+        lambda: gate.place_beam(ELSEWHERE),
+        lambda: gate.acquire_survey(("haadf",), (16, 16), 1e-6),
+        lambda: microscope.place_beam(ELSEWHERE),
+        lambda: microscope.acquire_spectrum("eds", 0.01),
+        lambda: microscope.acquire_survey(("haadf",), (16, 16), 1e-6),
+        lambda: next(microscope.acquire_spectra([ELSEWHERE], "eds", 0.01)),
+    ):
+        with pytest.raises(InstrumentError, match="the blanker is stuck"):
+            attempt()
+    with pytest.raises(BlankingFailed, match=r"stuck.*blank it by hand"):
+        microscope.place_beam(ELSEWHERE)
+    assert len(lever.happened("place")) == 1
+    assert len(lever.happened("begins")) == 1
+
+    lever.pull(refuse_blank=False)
+    gate.place_beam(ELSEWHERE)
+    assert [is_on for is_on, *_ in lever.happened("place")] == [False, False]
+    assert gate.acquire_spectrum("eds", 0.01).position == ELSEWHERE
+
+
+def test_a_blanking_that_is_ignored_late_keeps_the_beam_where_it_is(refused_late):
+    gate, microscope, lever = refused_late("newer", blank_ignored=True)
+
+    microscope._calls.finish()
+    for instrument in (microscope, gate):
+        with pytest.raises(BlankingFailed, match="blank it by hand"):
+            instrument.place_beam(ELSEWHERE)
+    assert len(lever.happened("place")) == 1
+    lever.pull(blank_ignored=False)
+
+
+def test_disconnecting_says_that_the_beam_could_not_be_blanked(connect):
+    microscope, lever = connect("newer")
+    microscope.place_beam(HERE)
+    microscope.unblank()
+    lever.pull(slow_s=1.0, refuse_blank=True)
+    thread, _ = in_the_background(lambda: microscope.acquire_spectrum("eds", 0.01))
+    lever.wait_for("begins")
+
+    with pytest.raises(BlankingFailed, match=r"blanker is stuck.*blank it by hand"):
+        microscope.disconnect()
+
+    thread.join(PATIENCE_S)
+    assert not microscope.status().connected
     assert microscope.status().beam is BeamState.UNVERIFIED
 
 

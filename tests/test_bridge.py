@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from bridge_processes import PATIENCE_S, SMALL, TOKEN, ServerProcess
+from fakes import FakeInstrument
 from measured_files import save_cube
 from napari_hae.agent.acquisition import LogExpectedImprovement
 from napari_hae.agent.policy_settings import InitialDesign
@@ -36,6 +37,8 @@ from napari_hae.instruments.base import (
 from napari_hae.instruments.bridge import line as line_module
 from napari_hae.instruments.bridge.contact import Contact
 from napari_hae.instruments.bridge.look import look
+from napari_hae.instruments.bridge.ownership import Ownership
+from napari_hae.instruments.bridge.server import Server
 from napari_hae.instruments.bridge.wire import (
     packed,
     packed_error,
@@ -323,6 +326,79 @@ def test_an_abort_reaches_the_server_while_it_acquires(slow_server, slow):
     assert gate.acquire_spectrum("EELS", 0.01).counts.sum() > 0
 
 
+class Held(FakeInstrument):
+    """A microscope that exposes and blanks only when it is let, but hears an abort."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.exposes, self.blanks, self.heard = (threading.Event() for _ in range(3))
+
+    def acquire_spectrum(self, detector, exposure_s):
+        self.exposes.set()
+        self.may_go_on.wait(PATIENCE_S)
+        return super().acquire_spectrum(detector, exposure_s)
+
+    def blank(self):
+        self.blanks.set()
+        self.may_go_on.wait(PATIENCE_S)
+        super().blank()
+
+    def abort(self):
+        self.heard.set()
+
+
+def test_an_abort_reaches_the_microscope_whatever_else_was_asked_of_it(monkeypatch):
+    """While an exposure, an order and a blanking do not come back."""
+    obeys, may_obey = threading.Event(), threading.Event()
+    original = Ownership.obey
+
+    def held_up(self, client, number, orders):
+        obeys.set()
+        may_obey.wait(PATIENCE_S)
+        original(self, client, number, orders)
+
+    monkeypatch.setattr(Ownership, "obey", held_up)
+    bare = Held()
+    server = Server(lambda: bare, "Held", "127.0.0.1", 0, TOKEN, 4 * PATIENCE_S)
+    server.start()
+    port = int(server.address.rpartition(":")[2])
+    remote = RemoteMicroscope(
+        RemoteSettings(port=port, token=TOKEN, line_timeout_s=4 * PATIENCE_S)
+    )
+    threads = []
+
+    def start(call, *arguments):
+        threads.append(in_thread(call, *arguments)[0])
+
+    try:
+        remote.connect()
+        remote.place_beam(LEFT)
+        remote.unblank()
+        bare.heard.clear()
+        bare.may_go_on.clear()
+        start(remote.acquire_spectrum, "EELS", 0.1)
+        assert bare.exposes.wait(PATIENCE_S)
+        remote.hand_on_dose_limits(DoseLimits(run_e=1e9))
+        assert obeys.wait(PATIENCE_S)
+        start(remote.abort)
+        assert bare.heard.wait(PATIENCE_S)
+        bare.blanks.clear()
+        start(remote.blank)
+        assert bare.blanks.wait(PATIENCE_S)
+        bare.heard.clear()
+        start(remote.abort)
+        assert bare.heard.wait(PATIENCE_S)
+    finally:
+        bare.may_go_on.set()
+        may_obey.set()
+        for thread in threads:
+            ended(thread)
+        remote.disconnect()
+        server.stop()
+
+
 def test_what_takes_too_long_is_aborted_and_the_line_stays(slow_server):
     microscope = slow_server.microscope(reply_timeout_s=1)
     microscope.connect()
@@ -386,7 +462,7 @@ def test_a_move_that_relies_on_regions_the_server_does_not_have_is_refused(remot
 
 
 def test_a_microscope_that_connects_anew_takes_over_from_itself(server, remote):
-    remote._contact._first.cut()
+    remote._contact._lines.cut()
     with pytest.raises(NotConnected, match="line to the server"):
         remote.place_beam(LEFT)
     assert remote.status().beam is BeamState.UNVERIFIED

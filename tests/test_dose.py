@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
+import numpy as np
 import pytest
 
+from lab import Lab, experiment, run
+from napari_hae.experiment.settings import Budget, SurveySettings
+from napari_hae.experiment.survey import acquire_survey
 from napari_hae.instruments.base import (
     DoseExceeded,
     InstrumentError,
@@ -15,6 +20,8 @@ from napari_hae.instruments.base import (
 )
 from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.instruments.dose_book import DoseBook
+from napari_hae.instruments.place_dose import PlaceDose
+from napari_hae.instruments.simulated import SimulatedMicroscope, SimulatedSettings
 from napari_hae.types import WHOLE_FIELD, Area, ProbePosition, dose_electrons
 
 FOV_NM = (100.0, 100.0)
@@ -157,6 +164,147 @@ def test_what_this_instrument_delivered_itself_is_not_counted_twice(book):
     fresh.begin_run([Exposure(HERE, 0.1, dose_e=2 * took)], CURRENT_PA, FOV_NM)
     with pytest.raises(LocalDoseExceeded):
         take(fresh, HERE)
+
+
+def told(where, mark="", *, points=1):
+    """What a record tells of an exposure of 0.1 s for each point."""
+    return Exposure(where, 0.1 * points, points, mark=mark)
+
+
+def counted(book, where):
+    """How many exposures were counted at a place."""
+    limits = DoseLimits(point_e=1e-3 * ONE_E)
+    book.limit(limits)
+    with pytest.raises(DoseExceeded) as caught:
+        take(book, where)
+    book.limit(DoseLimits())
+    would_take_e = float(re.search(r"would take ([\d.e+]+)", str(caught.value))[1])
+    return round(would_take_e / ONE_E) - 1
+
+
+def begin(book, *taken):
+    book.begin_run(taken, CURRENT_PA, FOV_NM)
+
+
+def test_an_older_record_counts_on_top_of_what_was_taken_here(book):
+    begin(book)
+    for place in (HERE, NEAR):
+        take(book, place)
+    begin(book, told(HERE, "a"), told(FAR, "b"))
+    assert [counted(book, place) for place in (HERE, NEAR, FAR)] == [2, 1, 1]
+
+
+def test_a_run_of_this_gate_is_not_counted_twice_however_often_it_goes_on(book):
+    survey = told(WHOLE_FIELD, "image", points=100)
+    again = told(WHOLE_FIELD, points=100)
+    take(book, WHOLE_FIELD, 0.1 * 100, points=100)
+    begin(book, survey)
+    take(book, HERE)
+    take(book, WHOLE_FIELD, 0.1 * 100, points=100)
+    take(book, NEAR)
+    # The last one came to nothing: it is in no record.
+    take(book, NEAR)
+    begin(book, survey, again, told(HERE, "a"), told(NEAR, "b"))
+    take(book, FAR)
+    begin(book, survey, again, told(HERE, "a"), told(NEAR, "b"), told(FAR, "c"))
+    # Back after its first step, and then on with all of it.
+    begin(book, survey, told(HERE, "a"))
+    begin(book, survey, again, told(HERE, "a"), told(NEAR, "b"), told(FAR, "c"))
+    assert [counted(book, place) for place in (HERE, NEAR, FAR)] == [1 + 2, 2 + 2, 3]
+
+
+def test_a_place_that_was_exposed_several_times_for_one_spectrum_counts_once(book):
+    begin(book)
+    for _ in range(3):
+        take(book, HERE)
+    begin(book, Exposure(HERE, 0.3, mark="a"))
+    assert counted(book, HERE) == 3
+
+
+def test_a_record_that_begins_as_a_run_here_did_but_on_another_image_counts(book):
+    """Many begin with the same places: the first ones do not depend on the sample."""
+    take(book, WHOLE_FIELD, 0.1 * 100, points=100)
+    begin(book, told(WHOLE_FIELD, "image", points=100))
+    for place in (HERE, NEAR, FAR):
+        take(book, place)
+    older = told(WHOLE_FIELD, "older image", points=100)
+    begin(book, older, told(HERE, "a"), told(NEAR, "b"))
+    assert [counted(book, place) for place in (HERE, NEAR, FAR)] == [2 + 2, 2 + 2, 3]
+
+
+def test_what_two_older_records_share_counts_once_and_what_they_do_not_twice(book):
+    shared = told(WHOLE_FIELD, "image", points=100), told(HERE, "a")
+    begin(book, *shared, told(NEAR, "b"))
+    begin(book, *shared, told(NEAR, "c"), told(FAR, "d"))
+    assert [counted(book, place) for place in (HERE, NEAR, FAR)] == [2, 3, 2]
+
+
+def test_what_a_finer_image_takes_along_of_a_run_here_is_not_counted_again(book):
+    part = Area(0.4, 0.4, 0.6, 0.6)
+    begin(book)
+    take(book, WHOLE_FIELD, 0.1 * 100, points=100)
+    for place in (HERE, NEAR, FAR):
+        take(book, place)
+    take(book, part, 0.1 * 400, points=400)
+    finer = told(part, "finer", points=400), told(HERE, "a"), told(NEAR, "b")
+    begin(book, *finer)
+    take(book, NEAR)
+    begin(book, *finer, told(NEAR, "c"))
+    assert [counted(book, place) for place in (HERE, NEAR, FAR)] == [1 + 2, 2 + 2, 2]
+
+
+def test_a_run_that_goes_on_from_its_record_is_counted_once(tmp_path):
+    """What a spectrum or an image holds is the same on disk: it is known again."""
+    bare = SimulatedMicroscope(SimulatedSettings(shape=(32, 32), particles=3))
+    bare.settings = bare._settings
+    lab = Lab(tmp_path, bare)
+    survey = acquire_survey(lab.gate, SurveySettings())
+    runner = run(lab.runner(experiment(budget=Budget(steps=6)), survey=survey))
+    for steps in (8, 10):
+        runner = run(lab.resumed(runner, steps=steps))
+        counted_e = sum(charge.sum() for charge in lab.gate._dose._taken.values())
+        assert counted_e == pytest.approx(lab.gate.dose_e)
+    assert len(runner.measurements) == 10
+
+
+@pytest.mark.parametrize("radius_nm", [0.01, 3.0, 500.0])
+def test_what_is_counted_at_once_is_what_is_counted_one_by_one(radius_nm):
+    rng = np.random.default_rng(5)
+    # On a grid, so that many lie exactly a radius apart; and anywhere.
+    x, y = np.meshgrid(np.arange(0.0, 0.5, 0.03), np.arange(0.0, 0.5, 0.03))
+    grid = np.column_stack([x.ravel(), y.ravel()])
+    places = [ProbePosition(*at) for at in (*grid, *rng.random((200, 2)))]
+    charges = rng.random((len(places), 2))
+    at_once, one_by_one = PlaceDose(radius_nm), PlaceDose(radius_nm)
+    at_once.add_spots(places, charges, FOV_NM)
+    for place, charge in zip(places, charges, strict=True):
+        one_by_one.add_spot(place, charge, FOV_NM)
+    nothing = np.zeros(2)
+    for place in (*places, ProbePosition(0.7, 0.7)):
+        np.testing.assert_allclose(
+            at_once.with_spot(place, nothing, FOV_NM),
+            one_by_one.with_spot(place, nothing, FOV_NM),
+        )
+
+
+def test_a_long_run_is_counted_at_once(monkeypatch):
+    """To look at every place for each of them took seconds, for a few thousand."""
+    looked = []
+    near = PlaceDose._near
+    monkeypatch.setattr(
+        PlaceDose, "_near", lambda *given: looked.append(given) or near(*given)
+    )
+    book = DoseBook()
+    book.know(CURRENT_PA)
+    steps = (np.arange(30) + 0.5) / 30
+    run_before = [told(ProbePosition(x, y), f"{x},{y}") for x in steps for y in steps]
+    begin(book, *run_before)
+    for radius_nm in (2.0, 3.0):
+        book.limit(DoseLimits(point_e=1.5 * ONE_E, radius_nm=radius_nm))
+    begin(book, *(told(each.where, "older") for each in run_before[:1]))
+    assert not looked
+    with pytest.raises(DoseExceeded, match="would take"):
+        take(book, run_before[-1].where)
 
 
 def test_places_of_another_field_of_view_cannot_be_limited(book):

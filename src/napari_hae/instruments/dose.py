@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import asdict, astuple, dataclass, fields
+from collections import Counter
+from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_hae.instruments.base import OutOfRange
-from napari_hae.types import Area, ProbePosition
+from napari_hae.types import WHOLE_FIELD, Area, ProbePosition
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
     from napari_hae.types import ScanImage, Spectrum
+
+Place = tuple[ProbePosition | Area, int]
+"""Where an exposure is, and its points."""
+
+
+_ROUNDING = 1 + 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,32 +96,147 @@ class Exposure:
         The pixels of a scan; 1 for a spectrum.
     dose_e
         Its electrons, where they are known already.
+    mark
+        A digest of what it measured, by which it is known again; empty where nothing
+        was measured yet, or nothing that tells it from others.
     """
 
     where: ProbePosition | Area
     beam_on_s: float
     points: int = 1
     dose_e: float = math.nan
+    mark: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Where it is, and its points."""
+        return self.where, self.points
 
     @classmethod
     def of_spectrum(cls, spectrum: Spectrum) -> Exposure:
         """What a spectrum took."""
-        return cls(spectrum.position, spectrum.exposure_s, dose_e=spectrum.dose_e)
+        exposure_s, mark = spectrum.exposure_s, _mark(spectrum.counts)
+        return cls(spectrum.position, exposure_s, dose_e=spectrum.dose_e, mark=mark)
 
     @classmethod
     def of_scan(cls, image: ScanImage) -> Exposure:
         """What a survey image took."""
         points = image.shape[0] * image.shape[1]
-        return cls(image.area, image.dwell_time_s * points, points)
+        beam_on_s, mark = image.dwell_time_s * points, _mark(image.data)
+        return cls(image.area, beam_on_s, points, mark=mark)
 
     def to_json(self) -> list[Any]:
         """The exposure as JSON values, without loss."""
         known = self.dose_e if math.isfinite(self.dose_e) else None
-        return [astuple(self.where), self.beam_on_s, self.points, known]
+        return [astuple(self.where), self.beam_on_s, self.points, known, self.mark]
 
     @classmethod
     def from_json(cls, values: list[Any]) -> Exposure:
         """The exposure that `to_json` described."""
-        where, beam_on_s, points, dose_e = values
+        where, beam_on_s, points, dose_e, mark = values
         place = Area(*where) if len(where) == 4 else ProbePosition(*where)
-        return cls(place, beam_on_s, points, math.nan if dose_e is None else dose_e)
+        known = math.nan if dose_e is None else dose_e
+        return cls(place, beam_on_s, points, known, mark)
+
+
+@dataclass
+class _Run:
+    """A run, or what came before the first one.
+
+    Attributes
+    ----------
+    before
+        What it had taken when it began.
+    own_s
+        For how long each place was exposed in it since, less what is known by its mark.
+    """
+
+    before: Counter[Hashable] = field(default_factory=Counter)
+    own_s: dict[Place, float] = field(default_factory=dict)
+
+    def claims(self, exposures: Sequence[Exposure]) -> bool:
+        """Whether all these were made in it, and are not another record's."""
+        asked_s: dict[Place, float] = {}
+        for each in exposures:
+            asked_s[each.place] = asked_s.get(each.place, 0.0) + each.beam_on_s
+        if any(s > self.own_s.get(at, 0.0) * _ROUNDING for at, s in asked_s.items()):
+            return False
+        for each in exposures:
+            if each.mark:
+                # From now on it is known by its data.
+                self.own_s[each.place] -= each.beam_on_s
+        return True
+
+
+class KnownExposures:
+    """Tells what of a record was counted here before.
+
+    A record does not say at which gate it was made, and records resemble each other:
+    their places are pixels, and many begin with the same ones. So a record counts as
+    made here only as a whole: if it holds what a run here began with, and nothing
+    further but what was exposed in that run. Else it is counted in full, rather too
+    much than too little, except for what an earlier record told: that is known by its
+    data.
+    """
+
+    def __init__(self) -> None:
+        self._marks: set[str] = set()
+        self._runs = [_Run()]
+        self._newest: Place | None = None
+
+    def add(self, exposure: Exposure) -> None:
+        """Note an exposure that is made here."""
+        own_s, self._newest = self._runs[-1].own_s, exposure.place
+        own_s[exposure.place] = own_s.get(exposure.place, 0.0) + exposure.beam_on_s
+
+    def begin_run(self, taken: Sequence[Exposure]) -> list[Exposure]:
+        """Begin a run; gives what of its record was not counted yet."""
+        told = Counter(_key(each) for each in taken)
+        new = [] if self._is_from_here(taken, told) else self._further(taken, {})
+        self._marks |= {each.mark for each in taken if each.mark}
+        self._runs.append(_Run(told))
+        return new
+
+    def _is_from_here(self, taken: Sequence[Exposure], told: Counter[Hashable]) -> bool:
+        goes_on = [run for run in self._runs if run.before <= told]
+        if self._is_imaged_now(taken):
+            goes_on.append(self._runs[-1])
+        return any(
+            run.claims(self._further(taken, run.before)) for run in reversed(goes_on)
+        )
+
+    def _is_imaged_now(self, taken: Sequence[Exposure]) -> bool:
+        """Whether a record rests on an image that was taken last of all, for it.
+
+        In an image of an area it takes along what was measured there before.
+        """
+        if not taken or taken[0].mark in self._marks:
+            return False
+        alone = len(taken) == 1 or taken[0].where != WHOLE_FIELD
+        return alone and taken[0].place == self._newest
+
+    def _further(
+        self, taken: Sequence[Exposure], before: Mapping[Hashable, int]
+    ) -> list[Exposure]:
+        """What nobody told of before, neither ever nor when a run began."""
+        known, further = Counter(before), []
+        for each in taken:
+            key = _key(each)
+            if known[key] > 0:
+                known[key] -= 1
+            elif each.mark not in self._marks:
+                further.append(each)
+        return further
+
+
+def _key(exposure: Exposure) -> Hashable:
+    return exposure.mark or (exposure.place, exposure.beam_on_s)
+
+
+def _mark(data: NDArray[Any]) -> str:
+    """A digest of data; empty for those without any variation, as of no counts."""
+    # As a record keeps them.
+    kept = np.asarray(data, np.float32)
+    if not kept.size or (kept == kept.flat[0]).all():
+        return ""
+    return hashlib.blake2b(kept.tobytes(), digest_size=16).hexdigest()

@@ -18,7 +18,7 @@ from napari_hae.instruments.base import (
     LocalDoseExceeded,
     Unsupported,
 )
-from napari_hae.instruments.dose import DoseLimits, Exposure
+from napari_hae.instruments.dose import DoseLimits, KnownExposures, Place
 from napari_hae.instruments.place_dose import PlaceDose
 from napari_hae.types import Area, dose_electrons
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hae.types import ProbePosition
+    from napari_hae.instruments.dose import Exposure
 
     Charge = NDArray[np.float64]
 
@@ -53,7 +53,8 @@ class DoseBook:
         self._limits = DoseLimits()
         self._known_pa: float | None = None
         self._all, self._run = np.zeros(2), np.zeros(2)
-        self._taken: dict[tuple[ProbePosition | Area, int], Charge] = {}
+        self._taken: dict[Place, Charge] = {}
+        self._known = KnownExposures()
         self._fov_nm: tuple[float, float] | None = None
         self._fov_changed = False
         self._point = PlaceDose(POINT_NM)
@@ -96,9 +97,8 @@ class DoseBook:
                 raise Unsupported(refusal)
             before, self._limits = self._limits, limits
             is_new = not before.of_places or limits.radius_nm != before.radius_nm
-            if limits.of_places and is_new:
-                self._point = self._counted_within(POINT_NM)
-                self._local = self._counted_within(limits.radius_nm)
+            if is_new:
+                self._count_places()
 
     def begin_run(
         self,
@@ -108,24 +108,17 @@ class DoseBook:
     ) -> None:
         """Count the electrons of a run from what it has taken already.
 
-        Of places it counts what is not in the book yet: a run may go on with another
-        instrument object, or with this one.
+        Of places it counts what is not in the book yet: what was taken elsewhere comes
+        on top of what was taken here, and a run made here is not counted twice.
         """
+        taken = tuple(taken)
         with self._lock:
             self._known_pa = known_pa
             self._look_at_field(fov_nm)
-            self._run = np.zeros(2)
-            sums: dict[tuple[ProbePosition | Area, int], Charge] = {}
-            for exposure in taken:
-                charge = self._charge(exposure)
-                key = exposure.where, exposure.points
-                sums[key] = sums.get(key, np.zeros(2)) + charge
-                self._run += charge
-            for (where, points), charge in sums.items():
-                known = self._taken.get((where, points), np.zeros(2))
-                missing = np.maximum(charge - known, 0)
-                if missing.any():
-                    self._note(Exposure(where, 0.0, points), missing)
+            self._run = sum(map(self._charge, taken), np.zeros(2))
+            for exposure in self._known.begin_run(taken):
+                self._take(exposure.place, self._charge(exposure))
+            self._count_places()
 
     def reserve(
         self,
@@ -181,32 +174,41 @@ class DoseBook:
         return electrons
 
     def _note(self, exposure: Exposure, charge: Charge) -> None:
-        key = exposure.where, exposure.points
-        self._taken[key] = self._taken.get(key, np.zeros(2)) + charge
+        """Count an exposure that is made here."""
+        self._known.add(exposure)
+        self._take(exposure.place, charge)
         if not self._limits.of_places:
             # Counted when a limit needs it.
             return
-        for places in (self._point, self._local):
-            self._add(places, exposure.where, exposure.points, charge)
-
-    def _add(
-        self,
-        places: PlaceDose,
-        where: ProbePosition | Area,
-        points: int,
-        charge: Charge,
-    ) -> None:
         assert self._fov_nm is not None
-        if isinstance(where, Area):
-            places.add_scan(where, points, charge, self._fov_nm)
-        else:
-            places.add_spot(where, charge, self._fov_nm)
+        where, points = exposure.place
+        for places in (self._point, self._local):
+            if isinstance(where, Area):
+                places.add_scan(where, points, charge, self._fov_nm)
+            else:
+                places.add_spot(where, charge, self._fov_nm)
+
+    def _take(self, place: Place, charge: Charge) -> None:
+        self._taken[place] = self._taken.get(place, np.zeros(2)) + charge
+
+    def _count_places(self) -> None:
+        """Count all that was taken anew, where a limit needs it."""
+        if self._limits.of_places:
+            self._point = self._counted_within(POINT_NM)
+            self._local = self._counted_within(self._limits.radius_nm)
 
     def _counted_within(self, radius_nm: float) -> PlaceDose:
-        """All that was taken, counted within another radius."""
         places = PlaceDose(radius_nm)
+        if self._fov_nm is None:
+            return places
+        spots, charges = [], []
         for (where, points), charge in self._taken.items():
-            self._add(places, where, points, charge)
+            if isinstance(where, Area):
+                places.add_scan(where, points, charge, self._fov_nm)
+            else:
+                spots.append(where)
+                charges.append(charge)
+        places.add_spots(spots, np.array(charges).reshape(-1, 2), self._fov_nm)
         return places
 
     def _look_at_field(self, fov_nm: tuple[float, float]) -> None:

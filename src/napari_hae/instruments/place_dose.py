@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_hae.types import Area, ProbePosition
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 _CELLS = 256
 """Rows and columns into which the field is divided for what scans leave."""
+_TOGETHER = 64
+"""So many places are compared at once with those that may be near them."""
+_ROUNDING = 1 + 1e-9
 
 
 class PlaceDose:
@@ -29,6 +34,7 @@ class PlaceDose:
 
     def __init__(self, radius_nm: float) -> None:
         self._radius_nm = radius_nm
+        self._reach_nm = radius_nm * _ROUNDING
         self._spots_nm = np.empty((0, 2))
         self._own = np.empty((0, 2))
         self._around = np.empty((0, 2))
@@ -55,6 +61,21 @@ class PlaceDose:
         self._spots_nm = np.vstack([self._spots_nm, point_nm])
         self._own = np.vstack([self._own, charge])
         self._around = np.vstack([self._around, around])
+
+    def add_spots(
+        self,
+        positions: Sequence[ProbePosition],
+        charges: Charge,
+        fov_nm: tuple[float, float],
+    ) -> None:
+        """Count exposures at places that differ, where there was none yet.
+
+        Charges have the shape `(places, 2)`.
+        """
+        assert not len(self._spots_nm)
+        fractions = np.array([(each.y, each.x) for each in positions]).reshape(-1, 2)
+        self._spots_nm, self._own = fractions * fov_nm, charges
+        self._around = _sums_within(self._spots_nm, charges, self._reach_nm)
 
     def with_spot(
         self, position: ProbePosition, charge: Charge, fov_nm: tuple[float, float]
@@ -101,7 +122,7 @@ class PlaceDose:
 
     def _near(self, point_nm: Charge) -> NDArray[np.bool_]:
         distance_nm = np.hypot(*(self._spots_nm - point_nm).T)
-        near: NDArray[np.bool_] = distance_nm <= self._radius_nm
+        near: NDArray[np.bool_] = distance_nm <= self._reach_nm
         return near
 
     def _scanned_at(self, places_nm: Charge, fov_nm: tuple[float, float]) -> Charge:
@@ -110,6 +131,51 @@ class PlaceDose:
         rows, columns = _cell(places_nm, fov_nm).T
         scanned: Charge = self._scanned[rows, columns]
         return scanned
+
+
+def _sums_within(places_nm: Charge, charges: Charge, reach_nm: float) -> Charge:
+    """For every place, the charges within reach of it, its own among them.
+
+    The field is cut into strips that are no narrower than the reach, and the places of
+    a strip lie in order along it. So a few at a time are compared only with those that
+    are near along the strip, in the same one and in its neighbours.
+    """
+    sums = np.zeros_like(charges)
+    if not len(sums):
+        return sums
+    across = places_nm[:, 0] - places_nm[:, 0].min()
+    width_nm = max(reach_nm, across.max() / math.sqrt(len(sums)))
+    strips = (across / width_nm).astype(int)
+    order = np.lexsort((places_nm[:, 1], strips))
+    places_nm, charges = places_nm[order], charges[order]
+    count = int(strips.max()) + 1
+    bounds = np.searchsorted(strips[order], np.arange(count + 1))
+    for strip in range(count):
+        for begin in range(bounds[strip], bounds[strip + 1], _TOGETHER):
+            some = slice(begin, min(begin + _TOGETHER, bounds[strip + 1]))
+            for other in range(max(strip - 1, 0), min(strip + 2, count)):
+                sums[order[some]] += _sums_of_near(
+                    places_nm[some],
+                    places_nm[bounds[other] : bounds[other + 1]],
+                    charges[bounds[other] : bounds[other + 1]],
+                    reach_nm,
+                )
+    return sums
+
+
+def _sums_of_near(
+    some_nm: Charge, others_nm: Charge, charges: Charge, reach_nm: float
+) -> Charge:
+    """For some places, the charges of others within reach; both in order along x."""
+    along = some_nm[0, 1] - reach_nm, some_nm[-1, 1] + reach_nm
+    first, last = np.searchsorted(others_nm[:, 1], along)
+    others = slice(first, last + 1)
+    down, right = (
+        np.subtract.outer(some_nm[:, axis], others_nm[others, axis]) for axis in (0, 1)
+    )
+    near = down * down + right * right <= reach_nm**2
+    sums: Charge = near.astype(float) @ charges[others]
+    return sums
 
 
 def _nm(position: ProbePosition, fov_nm: tuple[float, float]) -> Charge:

@@ -6,7 +6,12 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from napari_hae.instruments.base import AcquisitionTimeout, Busy, InstrumentError
+from napari_hae.instruments.base import (
+    AcquisitionTimeout,
+    BlankingFailed,
+    Busy,
+    InstrumentError,
+)
 from napari_hae.types import BeamState
 
 if TYPE_CHECKING:
@@ -24,7 +29,8 @@ class Beam:
 
     A device that is acquiring takes no other command until it is done. So a blanking is
     sent by a thread of its own, which tries until the device has taken it, and those
-    who asked for it wait as long as they like.
+    who asked for it wait as long as they like. What comes of it when nobody waits any
+    more is not lost: `settle` has it out before the beam is used again.
 
     Parameters
     ----------
@@ -38,7 +44,7 @@ class Beam:
         self._news = threading.Condition()
         self._state = BeamState.UNVERIFIED
         self._asked = self._answered = 0
-        self._at_work = self._overdue = self._closed = False
+        self._at_work = self._overdue = self._owed = self._closed = False
         self._failure: InstrumentError | None = None
 
     @property
@@ -83,7 +89,8 @@ class Beam:
         Busy
             If the blanker is still waiting for the device after so long.
         InstrumentError
-            If the device refuses, or reads as blanked afterwards.
+            If the device refuses, or reads as blanked afterwards, and `BlankingFailed`
+            if it could not be blanked before.
         """
         with self._news:
             self.settle(wait_s)
@@ -96,10 +103,31 @@ class Beam:
             )
 
     def settle(self, wait_s: float) -> None:
-        """Wait until the blanker has answered. Raises `Busy` if it has not by then."""
+        """Wait until the blanker has answered, and blank again what it did not blank.
+
+        Raises
+        ------
+        Busy
+            If it has not answered by then.
+        BlankingFailed
+            If the beam was to be blanked and may still be on.
+        """
         with self._news:
             if not self._news.wait_for(lambda: not self._at_work, wait_s):
                 raise Busy(f"{self._device} is busy, and has still to be blanked")
+            if not self._owed:
+                return
+            try:
+                self.blank(wait_s)
+            except InstrumentError as error:
+                raise BlankingFailed(
+                    f"the beam could not be blanked ({error}): blank it by hand"
+                ) from error
+            if self._owed:
+                raise BlankingFailed(
+                    "the beam was told to blank twice and may still be on: blank it by "
+                    "hand"
+                )
 
     def close(self) -> None:
         """End the thread at its next failure."""
@@ -116,6 +144,7 @@ class Beam:
             state, failure = self._blanked()
             with self._news:
                 self._state, self._failure = state, failure
+                self._owed = failure is not None or state is BeamState.ON
                 self._answered = mine
                 self._overdue = False
                 self._news.notify_all()

@@ -14,6 +14,7 @@ from napari_hae.instruments.asyncroscopy.spectra import counts, energy_axis, pla
 from napari_hae.instruments.asyncroscopy.stack import Stack
 from napari_hae.instruments.base import (
     AcquisitionTimeout,
+    BlankingFailed,
     Busy,
     Capabilities,
     InstrumentError,
@@ -47,7 +48,8 @@ class Asyncroscopy:
 
     The beam is blanked as soon as an exposure is over, before its data are fetched. An
     abort returns at once; a microscope that is acquiring is blanked the moment it
-    takes commands again, and the beam is unverified meanwhile.
+    takes commands again, and the beam is unverified meanwhile. If it refuses then, the
+    beam goes nowhere and nothing is exposed until a blanking has worked.
     """
 
     title: ClassVar[str] = "asyncroscopy (Tango)"
@@ -93,7 +95,8 @@ class Asyncroscopy:
     def disconnect(self) -> None:
         """Blank the beam, give the devices their settings back, and let go of them.
 
-        It waits for an acquisition that is under way.
+        It waits for an acquisition that is under way. Raises `BlankingFailed` if the
+        beam may be on; the devices are let go of all the same.
         """
         with self._connecting:
             stack = self._connected
@@ -105,10 +108,14 @@ class Asyncroscopy:
                 try:
                     stack.beam.blank(self._settings.margin_s)
                 except InstrumentError as error:
-                    logger.error("disconnected with the beam unverified: %s", error)
-                self._last_seen = stack.beam.state
-                self._connected = self._position = None
-                stack.close()
+                    raise BlankingFailed(
+                        f"disconnected, and the beam could not be blanked ({error}): "
+                        "blank it by hand"
+                    ) from error
+                finally:
+                    self._last_seen = stack.beam.state
+                    self._connected = self._position = None
+                    stack.close()
 
     def capabilities(self) -> Capabilities:
         """What it can do. Raises `NotConnected`."""
@@ -132,7 +139,7 @@ class Asyncroscopy:
         """Scan the field of view.
 
         Raises `NotConnected`, `Unsupported`, `OutOfRange`, `Busy`, `Aborted`,
-        `AcquisitionTimeout`, `InstrumentError`.
+        `AcquisitionTimeout`, `BlankingFailed`, `InstrumentError`.
         """
         able = self.capabilities()
         check_detectors(detectors, able)
@@ -157,7 +164,8 @@ class Asyncroscopy:
     def place_beam(self, position: ProbePosition) -> None:
         """Put the beam at a position.
 
-        Raises `NotConnected`, `OutOfRange`, `Busy`, `InstrumentError`.
+        Raises `NotConnected`, `OutOfRange`, `Busy`, `BlankingFailed`,
+        `InstrumentError`.
         """
         self._stack()
         check_position(position)
@@ -169,7 +177,7 @@ class Asyncroscopy:
         """Take a spectrum where the beam is, which is blanked afterwards.
 
         Raises `NotConnected`, `Unsupported`, `OutOfRange`, `Busy`, `Aborted`,
-        `AcquisitionTimeout`, `InstrumentError`.
+        `AcquisitionTimeout`, `BlankingFailed`, `InstrumentError`.
         """
         name = self._check_exposure(detector, exposure_s)
         with self._in_use() as stack:
@@ -208,8 +216,8 @@ class Asyncroscopy:
     def unblank(self) -> None:
         """Let the electrons reach the sample.
 
-        Raises `NotConnected`, `Busy`, `InstrumentError`, and `Aborted` while an abort
-        holds.
+        Raises `NotConnected`, `Busy`, `BlankingFailed`, `InstrumentError`, and
+        `Aborted` while an abort holds.
         """
         stack = self._stack()
         self._calls.check()
@@ -248,6 +256,7 @@ class Asyncroscopy:
             check_position(position)
             with self._in_use() as stack:
                 self._calls.check()
+                stack.beam.settle(self._settings.margin_s)
                 self._move(stack, position)
                 with self._blanked_after():
                     self.unblank()
@@ -266,6 +275,7 @@ class Asyncroscopy:
         if position is None:
             raise OutOfRange("no probe position: place the beam first")
         self._calls.check()
+        stack.beam.settle(self._settings.margin_s)
         stack.prepare_spectrum(detector, exposure_s)
         is_dark = stack.beam.state is BeamState.BLANKED
         with self._blanked_after():
@@ -282,7 +292,7 @@ class Asyncroscopy:
         return Spectrum(line, axis, detector, position, exposure_s, dose_e)
 
     def _ready_again(self, stack: Stack) -> None:
-        """Lift an abort, and wait for what it left behind."""
+        """Lift an abort, and wait for what it left behind, the beam blanked."""
         self._calls.rearm()
         self._calls.settle(self._settings.margin_s)
         stack.beam.settle(self._settings.margin_s)

@@ -4,7 +4,7 @@
 package in the plugin. Pyro5 carries the calls; what they carry is in `wire.py`.
 """
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Both sides have to speak the same; counted up when the calls change."""
 
 OBJECT = "napari-hae-microscope"

@@ -1,8 +1,8 @@
-"""The two lines of a remote instrument to its server, and the thread that keeps them.
+"""A remote instrument in touch with its server, and the thread that keeps it so.
 
-One line carries what takes its time: moves, spectra, images. The other one is always
-free for abort, blank, new regions and the sign of life that the server's watchdog waits
-for.
+That thread sends new regions and dose limits, and the sign of life that the server's
+watchdog waits for. No call waits for the answer to another one, so that abort and blank
+reach the server whatever it is busy with.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from napari_hae.instruments.base import (
     InstrumentError,
     Status,
 )
-from napari_hae.instruments.bridge.line import Line, LineCut
+from napari_hae.instruments.bridge.line import Line, LineCut, Lines
 from napari_hae.types import BeamState
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from napari_hae.instruments.bridge.settings import RemoteSettings
 
 logger = logging.getLogger(__name__)
+
+_USUAL_LINES = 3
+"""For a move or an acquisition, for orders and signs of life, and for an abort."""
 
 
 class Contact:
@@ -61,7 +64,7 @@ class Contact:
         self._is_overdue = False
         self._is_over = threading.Event()
         self._why_over = ""
-        self._open_lines(identity)
+        self._lines = self._opened(identity)
         self.about: dict[str, Any] = json.loads(self.urgently("hello"))
         """What the server says of itself: title, version, watchdog_s, owner."""
         self._thread = threading.Thread(
@@ -112,9 +115,8 @@ class Contact:
 
     def urgently(self, method: str, *arguments: Any) -> Any:
         """Have the server do what must not wait. Raises like `work`."""
-        return self._call(
-            self._second, method, *arguments, timeout_s=self._settings.line_timeout_s
-        )
+        timeout_s = self._settings.line_timeout_s
+        return self._call(method, *arguments, timeout_s=timeout_s)
 
     def release(self) -> Status:
         """Give the microscope back, and end; gives its state after that.
@@ -126,29 +128,23 @@ class Contact:
         """
         timeout_s = self._settings.reply_timeout_s
         try:
-            self._call(self._second, "release", timeout_s=timeout_s)
+            self._call("release", timeout_s=timeout_s)
             return self._status
         finally:
             self.end("disconnected")
 
     def end(self, why: str) -> None:
-        """Close both lines at once; whoever waits for an answer is told why."""
+        """Close all lines at once; whoever waits for an answer is told why."""
         if not self._is_over.is_set():
             self._why_over = why
             self._is_over.set()
         self._orders.close()
-        for line in (self._first, self._second):
-            line.cut()
+        self._lines.cut()
 
-    def _open_lines(self, identity: str) -> None:
+    def _opened(self, identity: str) -> Lines:
         settings, session = self._settings, uuid.uuid4().hex
         where = (settings.host, settings.port, settings.secret(), session, identity)
-        self._first = Line(*where, settings.connect_timeout_s)
-        try:
-            self._second = Line(*where, settings.connect_timeout_s)
-        except InstrumentError:
-            self._first.cut()
-            raise
+        return Lines(lambda: Line(*where, settings.connect_timeout_s), _USUAL_LINES)
 
     def _slowly(self, method: str, *arguments: Any, takes_s: float) -> Any:
         patience_s = takes_s + self._settings.reply_timeout_s
@@ -156,7 +152,7 @@ class Contact:
         # The thread below aborts what is overdue, and the answer to that comes here.
         longest_s = patience_s + 3 * self._settings.line_timeout_s
         try:
-            return self._call(self._first, method, *arguments, timeout_s=longest_s)
+            return self._call(method, *arguments, timeout_s=longest_s)
         except Aborted as error:
             if self._is_overdue:
                 raise AcquisitionTimeout(
@@ -167,9 +163,10 @@ class Contact:
         finally:
             self._due_s = math.inf
 
-    def _call(self, line: Line, method: str, *arguments: Any, timeout_s: float) -> Any:
+    def _call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
         try:
-            reply = line.call(method, *arguments, timeout_s=timeout_s)
+            with self._lines.free() as line:
+                reply = line.call(method, *arguments, timeout_s=timeout_s)
         except LineCut as error:
             if not self.is_over:
                 logger.warning("%s", error)
@@ -181,7 +178,7 @@ class Contact:
         return reply.value
 
     def _note(self, reply: Reply) -> None:
-        """Keep the newest state; answers of the two lines overtake each other."""
+        """Keep the newest state; answers of several lines overtake each other."""
         with self._latest:
             self._heard_s = time.monotonic()
             if reply.reading > self._reading:

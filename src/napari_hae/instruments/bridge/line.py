@@ -1,7 +1,7 @@
-"""One connection of a remote instrument to its server, with failures in words.
+"""The connections of a remote instrument to its server, with failures in words.
 
-A Pyro proxy belongs to one thread at a time; here whoever calls takes it over, one
-after the other.
+A connection carries one call at a time, so that each call under way has one of its own:
+an abort must not wait for what another call asked of the microscope.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import getpass
 import os
 import socket
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_hae import __version__
@@ -19,6 +20,7 @@ from napari_hae.instruments.bridge.pyro import SERIALIZER, pyro, pyro_errors
 from napari_hae.instruments.bridge.wire import packed, unpacked, unpacked_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from dataclasses import dataclass
 
     from napari_hae.instruments.base import Status
@@ -49,7 +51,7 @@ class Reply:
 
 
 class Line:
-    """One connection; any thread may call, and each waits for the one before.
+    """One connection, for one call at a time, from whatever thread.
 
     Parameters
     ----------
@@ -80,7 +82,6 @@ class Line:
         timeout_s: float,
     ) -> None:
         self._where = f"{host}:{port}"
-        self._lock = threading.Lock()
         in_url = f"[{host}]" if ":" in host else host
         self._proxy = pyro().Proxy(f"PYRO:{OBJECT}@{in_url}:{port}")
         self._proxy._pyroSerializer = SERIALIZER
@@ -107,23 +108,8 @@ class Line:
         LineCut
             If no answer comes in time, or the line is closed.
         """
-        with self._lock:
-            return self._call(method, arguments, timeout_s)
-
-    def is_free(self) -> bool:
-        """Whether no call is under way."""
-        return not self._lock.locked()
-
-    def cut(self) -> None:
-        """Close the line at once; a call that waits for its answer ends."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self._socket.close()
-
-    def _call(self, method: str, arguments: tuple[Any, ...], timeout_s: float) -> Reply:
         proxy = self._proxy
+        # To Pyro it belongs to the thread that called last.
         proxy._pyroClaimOwnership()
         if proxy._pyroConnection is None:
             # Pyro would connect anew by itself, as a client that nobody knows.
@@ -146,6 +132,14 @@ class Line:
             raise LineCut(
                 f"what the server at {self._where} answers cannot be read: {error}"
             ) from error
+
+    def cut(self) -> None:
+        """Close the line at once; a call that waits for its answer ends."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._socket.close()
 
     def _why_not(self, error: Exception, timeout_s: float) -> str:
         """Why there is no connection, and what to do."""
@@ -175,6 +169,75 @@ class Line:
                 "port"
             )
         return f"{self._where} cannot be reached: {cause}"
+
+
+class Lines:
+    """As many lines of one client as there are calls at once.
+
+    Parameters
+    ----------
+    open_line
+        Opens one more.
+    ready
+        How many to open now, so that the first calls need not wait for that.
+
+    Raises
+    ------
+    InstrumentError
+        What `open_line` raises.
+    """
+
+    def __init__(self, open_line: Callable[[], Line], ready: int) -> None:
+        self._open_line = open_line
+        self._lock = threading.Lock()
+        self._all: list[Line] = []
+        self._free: list[Line] = []
+        self._is_cut = False
+        try:
+            for _ in range(ready):
+                self._free.append(self._opened())
+        except InstrumentError:
+            self.cut()
+            raise
+
+    @contextmanager
+    def free(self) -> Iterator[Line]:
+        """A line that no other call uses; a new one where all are in use.
+
+        Raises
+        ------
+        LineCut
+            If the lines were cut, or no more can be opened.
+        """
+        with self._lock:
+            line = self._free.pop() if self._free else None
+        if line is None:
+            line = self._opened()
+        try:
+            yield line
+        finally:
+            with self._lock:
+                self._free.append(line)
+
+    def cut(self) -> None:
+        """Close all lines at once, for good."""
+        with self._lock:
+            self._is_cut = True
+            lines = tuple(self._all)
+        for line in lines:
+            line.cut()
+
+    def _opened(self) -> Line:
+        if self._is_cut:
+            raise LineCut("the line to the server is closed")
+        line = self._open_line()
+        with self._lock:
+            self._all.append(line)
+            is_cut = self._is_cut
+        if is_cut:
+            # While it was being opened.
+            line.cut()
+        return line
 
 
 def _own_name() -> str:
