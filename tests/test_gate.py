@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +26,9 @@ from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.instruments.simulated import SimulatedMicroscope, SimulatedSettings
 from napari_hae.types import Area, BeamState, ProbePosition, dose_electrons
 from recording import RecordingInstrument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CENTRE = ProbePosition(0.5, 0.5)
 RIGHT = ProbePosition(0.9, 0.5)
@@ -411,6 +415,63 @@ def test_a_place_closed_while_the_beam_unblanks_is_not_exposed(recording):
         gate.acquire_spectrum("EELS", 0.1)
     assert recording.delivered == []
     assert not recording.beam.on
+
+
+@dataclass
+class Watched:
+    """Open everywhere; calls somebody whenever the gate looks."""
+
+    at_look: Callable[[], None]
+
+    def refusal_of_scan(self, area: Area) -> str | None:
+        self.at_look()
+        return None
+
+    def refusal(self, position: ProbePosition) -> str | None:
+        self.at_look()
+        return None
+
+
+def measure(gate: GuardedInstrument, what: str) -> None:
+    if what == "acquire_survey":
+        gate.acquire_survey(["HAADF"], (8, 8), 1e-5)
+    else:
+        gate.place_beam(CENTRE)
+        gate.acquire_spectrum("EELS", 0.1)
+
+
+@pytest.mark.parametrize("what", ["acquire_spectrum", "acquire_survey"])
+def test_where_the_beam_may_be_is_looked_at_while_it_is_blanked(recording, what):
+    """Before an exposure and after it: with the beam on, looking would expose."""
+    gate, was_on = connected(recording), []
+
+    def look() -> None:
+        was_on.append(recording.beam.on)
+        recording.log.append("look")
+
+    gate.set_constraint(Watched(look))
+    measure(gate, what)
+    assert not any(was_on)
+    assert recording.log[-2:] == ["blank", "look"]
+
+
+@pytest.mark.parametrize("what", ["acquire_spectrum", "acquire_survey"])
+def test_an_abort_does_not_wait_for_a_look_at_the_regions(recording, what):
+    gate, was_done = connected(recording), []
+
+    def abort_meanwhile() -> None:
+        aborting = meanwhile(gate.abort)
+        aborting.join(5)
+        was_done.append(not aborting.is_alive())
+
+    # What is looked at last before the beam is on.
+    looks = {"acquire_survey": 2, "acquire_spectrum": 3}[what]
+    coming = iter([lambda: None] * (looks - 1) + [abort_meanwhile])
+    gate.set_constraint(Watched(lambda: next(coming)()))
+    with pytest.raises(Aborted):
+        measure(gate, what)
+    assert was_done == [True]
+    assert recording.delivered == []
 
 
 def test_a_survey_image_of_what_is_closed_meanwhile_is_ended_and_discarded(recording):

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from napari_hae.coordinates import FieldFrame
 from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.regions.regions import (
+    AdjustedRegion,
     MaskRegion,
     PolygonRegion,
     Region,
@@ -203,6 +204,125 @@ def test_an_area_may_be_scanned_where_all_of_it_is_open():
     assert "close to the beam" in field.refusal_of_scan(WHOLE_FIELD)
     assert field.refusal_of_scan(Area(0, 0, 0.25, 1)) is None
     assert field.refusal_of_scan(Area(0.2, 0.1, 0.4, 0.5)) is not None
+
+
+def box(name: str, top: float, left: float, bottom: float, right: float):
+    corners = [[top, left], [top, right], [bottom, right], [bottom, left]]
+    return PolygonRegion(name, (np.array(corners),))
+
+
+COARSE = FieldFrame((20, 20), (200.0, 200.0))
+THIN = {
+    "polygon": box("thin", 84.2, 0, 85.7, 200),
+    "line": PolygonRegion("line", (np.array([[84.2, 20.0], [85.8, 180.0]]),)),
+    "mask": MaskRegion(
+        "mask",
+        np.ones((1, 1), bool),
+        np.array([[1 / 1.5, 0, -84.2 / 1.5 - 0.5], [0, 0.005, -0.5]]),
+    ),
+}
+"""1.5 nm in height at most, and pixels have 10 nm."""
+
+
+@pytest.mark.parametrize("zone", THIN.values(), ids=THIN)
+def test_no_zone_is_too_thin_for_a_scan(zone: Region):
+    field = AllowedField(COARSE, Regions(forbidden=(zone,)))
+    assert field.refusal(COARSE.position_at(85.0, 100.0)) is not None
+    assert field.refusal_of_scan(WHOLE_FIELD) is not None
+    assert field.refusal_of_scan(Area(0.4, 0.36, 0.6, 0.46)) is not None
+    for clear in (Area(0, 0, 1, 0.37), Area(0, 0.48, 1, 1)):
+        assert field.refusal_of_scan(clear) is None
+
+
+def test_no_gap_between_regions_of_interest_is_too_thin_for_a_scan():
+    upper, lower = box("upper", 0, 0, 83.1, 200), box("lower", 83.2, 0, 200, 200)
+    field = AllowedField(COARSE, Regions(interest=(upper, lower)))
+    assert field.refusal_of_scan(WHOLE_FIELD) is not None
+    assert field.refusal_of_scan(Area(0, 0, 1, 0.415)) is None
+    lower = box("lower", 70, 0, 200, 200)
+    field = AllowedField(COARSE, Regions(interest=(upper, lower)))
+    assert field.refusal_of_scan(Area(0.05, 0.05, 0.95, 0.95)) is None
+
+
+def adjusted(drawn: MaskRegion | PolygonRegion, grow_nm: float) -> Region:
+    return AdjustedRegion(drawn, grow_nm)
+
+
+zones = masks | polygons | st.builds(adjusted, masks | polygons, st.floats(0, 6))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(masks | polygons, max_size=2).map(tuple),
+    st.lists(zones, max_size=2).map(tuple),
+    st.tuples(*[st.floats(0, 0.8)] * 2, *[st.floats(0.01, 1)] * 2),
+    st.tuples(st.floats(-4, 4), st.floats(-4, 4)) | st.just((0.0, 0.0)),
+)
+def test_a_scan_that_is_allowed_goes_nowhere_that_a_spot_may_not(
+    interest, forbidden, extent, drift_nm
+):
+    left, top, width, height = extent
+    area = Area(left, top, min(left + width, 1), min(top + height, 1))
+    field = AllowedField(FRAME, Regions(interest, forbidden), drift_nm)
+    y, x = FRAME.within(area, 0.25).centres_nm()
+    down, right = drift_nm
+    if field.refusal_of_scan(area) is None:
+        assert field.regions.are_open(y - down, x - right).all()
+        return
+    # Where it is refused, a place is closed, or one is nearer than a pixel.
+    pixel_nm = max(FRAME.pixel_nm)
+    inner = Regions(
+        tuple(adjusted(each, -pixel_nm) for each in interest if not each.is_empty),
+        field.regions.with_margin(pixel_nm).forbidden,
+    )
+    assert not inner.are_open(y - down, x - right).all()
+
+
+def test_a_scan_is_looked_at_alike_however_many_pixels_there_are(monkeypatch):
+    asked = []
+    for kind in (MaskRegion, PolygonRegion):
+
+        def counted(self, y_nm, x_nm, *, edge=True, contains=kind.contains):
+            asked.append(np.broadcast(y_nm, x_nm).size)
+            return contains(self, y_nm, x_nm, edge=edge)
+
+        monkeypatch.setattr(kind, "contains", counted)
+    corner = MaskRegion("corner", np.eye(10, dtype=bool), np.eye(2, 3) / 2)
+    here = Regions(interest=(square(1, 45),), forbidden=(corner, square(24, 30)))
+    open_area, closed_area = Area(0.75, 0.55, 0.9, 0.7), Area(0.05, 0.05, 0.9, 0.7)
+    costs = {}
+    for shape in ((12, 16), (768, 1024)):
+        field = AllowedField(FieldFrame(shape, FRAME.fov_nm), here)
+        for area in (open_area, closed_area, WHOLE_FIELD):
+            asked.clear()
+            is_open = field.refusal_of_scan(area) is None
+            assert is_open == (area == open_area)
+            costs[shape, area] = sum(asked)
+            asked.clear()
+            # A gate asks again during and after a scan.
+            field.refusal_of_scan(area)
+            assert asked == []
+            assert costs[shape, area] == costs[(12, 16), area] < 2000
+
+
+@pytest.mark.parametrize(
+    ("region", "low_nm", "high_nm"),
+    [
+        (square(7.3, 31.9), (7.3, 7.3), (31.9, 31.9)),
+        (pixel_mask((3, 4), (3, 5), (4, 4), (4, 5)), (15, 12), (25, 18)),
+    ],
+)
+def test_an_area_that_is_drawn_around_a_region_of_interest_may_be_scanned(
+    region, low_nm, high_nm
+):
+    low, high = FRAME.position_at(*low_nm), FRAME.position_at(*high_nm)
+    area = Area(low.x, low.y, high.x, high.y)
+    beside = box("beside", 0, 0, 60, 20)
+    for interest in ((region,), (beside, region), (AdjustedRegion(region, 2.0),)):
+        field = AllowedField(FRAME, Regions(interest=interest))
+        assert field.refusal_of_scan(area) is None
+    shrunk = Regions(interest=(AdjustedRegion(region, -0.5),))
+    assert AllowedField(FRAME, shrunk).refusal_of_scan(area) is not None
 
 
 @given(regions, st.sampled_from([WHOLE_FIELD, Area(0.125, 1 / 3, 0.7, 0.9)]))

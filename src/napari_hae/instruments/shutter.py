@@ -188,14 +188,16 @@ class Shutter:
         overrun.daemon = True
         overrun.start()
         try:
+            # To look may take time, which an abort does not wait for.
+            self._check(going)
             with self._beam:
-                self._check(going)
+                self._check_not_ended(going)
                 if opens:
                     self._bare.unblank()
                     # What was ordered while the instrument did so.
-                    self._check(going)
+                    self._check_not_ended(going)
             yield
-            self._check(going)
+            self._check_not_ended(going)
         except BaseException as error:
             self._close(going, overrun, error)
             reason = going.ended_by
@@ -203,17 +205,20 @@ class Shutter:
                 raise reason from error
             raise
         self._close(going, overrun, None)
-        if going.ended_by is not None:
-            raise going.ended_by
+        # Who painted meanwhile may still be looking at it. The beam is off by now.
+        self._check(going)
 
     def _look_at(self, going: _Going) -> None:
         if (reason := going.refusal()) is not None:
             self._end(ForbiddenPosition(reason), going)
 
-    def _check(self, going: _Going) -> None:
+    def _check_not_ended(self, going: _Going) -> None:
         self.check_not_aborted()
         if going.ended_by is not None:
             raise going.ended_by
+
+    def _check(self, going: _Going) -> None:
+        self._check_not_ended(going)
         if (reason := going.refusal()) is not None:
             raise ForbiddenPosition(reason)
 

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hae.coordinates import FieldFrame
-from napari_hae.regions.regions import Regions
+from napari_hae.regions.outlines import Rectangle
+from napari_hae.regions.regions import AdjustedRegion, PolygonRegion, Regions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_hae.regions.regions import DrawnRegion, Region
     from napari_hae.types import Area, ProbePosition
+
+    Array = NDArray[np.float64]
 
 _ROUNDING_PX = 1e-6
 """Positions so near to a pixel's centre mean it."""
+
+_DOUBT = 2e-3
+"""Of a distance by which a region is grown or shrunk: so well it is known."""
+
+_CORNERS = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)])
+_AT_FIRST = 16
+"""Parts along the longer side of an area, whose centres are looked at first."""
+_MOST_PARTS = 50_000
+"""What would have to be divided into more counts as closed."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +58,13 @@ class AllowedField:
     def refusal_of_scan(self, area: Area) -> str | None:
         """Why the beam may not scan an area, in words; None where it may.
 
-        The area has to be open everywhere, looked at in quarters of a pixel.
+        The area has to be open everywhere. No zone is too thin to be seen, as the
+        drawn outlines are looked at, and not pixels.
         """
-        if not self.regions.restricts:
-            return None
-        fineness_nm = min(self.frame.pixel_nm) / 4
-        y, x = self.frame.within(area, fineness_nm).centres_nm()
-        down, right = self.drift_nm
-        if self.regions.are_open(y - down, x - right).all():
+        # A gate asks before, during and after a scan.
+        if area not in self._scans:
+            self._scans[area] = self._is_open(area)
+        if self._scans[area]:
             return None
         return (
             "would expose what regions close to the beam: switch those regions off, "
@@ -117,6 +131,22 @@ class AllowedField:
             (down, right),
         )
 
+    @cached_property
+    def _scans(self) -> dict[Area, bool]:
+        return {}
+
+    def _is_open(self, area: Area) -> bool:
+        (height, width), (down, right) = self.frame.field_nm, self.drift_nm
+        scanned = Rectangle(
+            (area.top * height - down, area.left * width - right),
+            (area.bottom * height - down, area.right * width - right),
+        )
+        regions = self.regions.in_force
+        if any(_meets(zone, scanned) for zone in regions.forbidden):
+            return False
+        finest_nm = min(self.frame.pixel_nm) / 4
+        return not regions.interest or _cover(regions.interest, scanned, finest_nm)
+
     @property
     def _has_moved(self) -> bool:
         return self.drift_nm != (0.0, 0.0)
@@ -131,3 +161,99 @@ class AllowedField:
         if (np.abs(np.subtract((y_nm, x_nm), centre_nm)) < near).all():
             return centre_nm
         return y_nm, x_nm
+
+
+def _meets(zone: Region, scanned: Rectangle) -> bool:
+    """Whether a forbidden zone reaches into a rectangle."""
+    drawn, grow_nm = _drawn(zone)
+    # One place would do where no outline is near; more of them often end it at once.
+    centres, _ = _divided(scanned)
+    return bool(drawn.contains(*centres.T).any()) or _is_reached(
+        drawn, grow_nm, scanned
+    )
+
+
+def _cover(interest: tuple[Region, ...], scanned: Rectangle, finest_nm: float) -> bool:
+    """Whether regions of interest hold all of a rectangle.
+
+    One of them does, or each part of it lies in one of them. Parts are divided only
+    where they are in doubt, and the first place that is outside ends it.
+    """
+    regions = Regions(interest=interest)
+    centres, half = _divided(scanned)
+    if not regions.are_open(*centres.T).all():
+        return False
+    if any(_holds(whole, scanned) for each in interest for whole in _wholes(each)):
+        return True
+    while len(centres) <= _MOST_PARTS:
+        corners = centres[:, None] + half * _CORNERS
+        if not regions.are_open(corners[..., 0], corners[..., 1]).all():
+            return False
+        reach_nm = math.hypot(*half)
+        for region in interest:
+            if len(centres) and (inner := _without_rim(region, reach_nm)) is not None:
+                centres = centres[~inner.contains(*centres.T, edge=False)]
+        if not len(centres):
+            return True
+        if reach_nm < finest_nm:
+            break
+        half = half / 2
+        centres = (centres[:, None] + half * _CORNERS).reshape(-1, 2)
+    return False
+
+
+def _holds(region: Region, scanned: Rectangle) -> bool:
+    """Whether a region, as it is drawn or shrunk, holds all of a rectangle."""
+    drawn, grow_nm = _drawn(region)
+    inside = bool(drawn.contains(*scanned.centre, edge=False))
+    return inside and not _is_reached(drawn, -grow_nm, scanned)
+
+
+def _is_reached(drawn: DrawnRegion, reach_nm: float, scanned: Rectangle) -> bool:
+    """Whether an outline comes within reach of a rectangle.
+
+    An outline along the border does not: the beam stays half a pixel away from it, and
+    an area that is drawn around a region has the same border.
+    """
+    within = scanned.inset(2 * drawn.edge_nm)
+    return within.comes_near(drawn.sides(), reach_nm * (1 + _DOUBT) + drawn.edge_nm)
+
+
+def _drawn(region: Region) -> tuple[DrawnRegion, float]:
+    """What is drawn, and by how much it is grown."""
+    if isinstance(region, AdjustedRegion):
+        return region.drawn, region.grow_nm
+    return region, 0.0
+
+
+def _wholes(region: Region) -> tuple[Region, ...]:
+    """Parts of a region of interest that may hold an area, and have one outline."""
+    if isinstance(region, AdjustedRegion):
+        if region.edges_nm is not None:
+            return ()
+        if region.grow_nm < 0:
+            return (region,)
+        region = region.drawn
+    if isinstance(region, PolygonRegion):
+        return tuple(replace(region, polygons=(each,)) for each in region.polygons)
+    return (region,)
+
+
+def _without_rim(region: Region, rim_nm: float) -> Region | None:
+    """The places of a region all around which it goes on; None where there are none."""
+    if not isinstance(region, AdjustedRegion):
+        region = AdjustedRegion(region)
+    rim_nm += _DOUBT * abs(region.grow_nm) + 2 * region.drawn.edge_nm
+    if region.edges_nm is None:
+        return replace(region, grow_nm=region.grow_nm - rim_nm)
+    edges_nm = region.edges_nm - 2 * rim_nm
+    return replace(region, edges_nm=edges_nm) if edges_nm > 0 else None
+
+
+def _divided(scanned: Rectangle) -> tuple[Array, Array]:
+    """The centres `(n, 2)` of about square parts, and half their height and width."""
+    size = np.array(scanned.size)
+    counts = np.ceil(_AT_FIRST * size / size.max()).astype(np.intp)
+    half = size / counts / 2
+    centres = np.indices(counts).reshape(2, -1).T * 2 * half + half
+    return np.array(scanned.low) + centres, half

@@ -106,34 +106,54 @@ class MaskRegion:
             inside[on_edge] = np.any(around, axis=0) if edge else np.all(around, axis=0)
         return inside.reshape(shape)
 
+    @property
+    def edge_nm(self) -> float:
+        """How near the outline a point may count as on it."""
+        to_nm = np.linalg.inv(self.nm_to_pixel[:, :2])
+        return EDGE_PX * float(np.linalg.norm(to_nm, axis=0).sum())
+
+    def sides(self) -> NDArray[np.float64]:
+        """All that it is bounded by, uncut, `(n, 2, 2)`, in nm."""
+        return self._sides(borders=True)
+
     def outline(self, longest_nm: float, *, borders: bool) -> NDArray[np.float64]:
         """The edges between painted and unpainted pixels as pieces, `(m, 2, 2)`, in nm.
 
         With `borders`, what is painted at the border of the mask ends there; without,
         parts that touch each other have edges between them.
         """
+        return cut(self._sides(borders=borders), longest_nm)[0]
+
+    def _sides(self, *, borders: bool) -> NDArray[np.float64]:
         parts = self.mask if borders or self.labels is None else self.labels
-        below, right = (
+        # Most of a mask is often empty: only what is around the painted part counts.
+        rows = _extent(np.any(parts, axis=1))
+        columns = _extent(np.any(parts[rows], axis=0))
+        parts = parts[rows, columns]
+        along, down = (
             self._edges(pixels, borders=borders) for pixels in (parts, parts.T)
         )
-        edges = np.concatenate([below, right[:, :, ::-1]])
+        edges = np.concatenate([along, down[:, :, ::-1]])
+        edges += np.array([rows.start, columns.start])
         matrix = np.linalg.inv(self.nm_to_pixel[:, :2])
-        segments = (edges - self.nm_to_pixel[:, 2]) @ matrix.T
-        return cut(segments, longest_nm)[0]
+        sides: NDArray[np.float64] = (edges - self.nm_to_pixel[:, 2]) @ matrix.T
+        return sides
 
     @staticmethod
     def _edges(
         pixels: NDArray[np.bool_] | NDArray[np.int32], *, borders: bool
     ) -> NDArray[np.float64]:
         """The edges along rows as whole runs, `(n, 2, 2)`, in pixels."""
-        padded = np.pad(pixels, ((1, 1), (0, 0)))
-        differs = np.pad(padded[1:] != padded[:-1], ((0, 0), (1, 1)))
+        # One column more, so that no run goes on in the next row.
+        padded = np.pad(pixels, ((1, 1), (0, 1)))
+        differs = padded[1:] != padded[:-1]
         if not borders:
             differs[0] = differs[-1] = False
-        row, start = np.nonzero(differs[:, 1:] & ~differs[:, :-1])
-        _, end = np.nonzero(differs[:, :-1] & ~differs[:, 1:])
-        ends = [np.stack([row, column], axis=1) for column in (start, end)]
-        return np.stack(ends, axis=1).astype(np.float64) - 0.5
+        edges = np.flatnonzero(differs)
+        start = edges[np.diff(edges, prepend=-2) > 1]
+        end = edges[np.diff(edges, append=differs.size + 1) > 1] + 1
+        runs = np.stack([start, end], axis=1)
+        return np.stack(np.divmod(runs, differs.shape[1]), axis=2) - 0.5
 
     def _painted(
         self, row: NDArray[np.float64], column: NDArray[np.float64]
@@ -235,17 +255,28 @@ class PolygonRegion:
         result[order] = inside
         return result.reshape(shape)
 
+    @property
+    def edge_nm(self) -> float:
+        """How near the outline a point may count as on it."""
+        return EDGE_RELATIVE * max(
+            (float(np.abs(polygon).max()) for polygon in self.polygons), default=0.0
+        )
+
+    def sides(self) -> NDArray[np.float64]:
+        """All that it is bounded by, uncut, `(n, 2, 2)`, in nm."""
+        if not self.polygons:
+            return np.empty((0, 2, 2))
+        ends = [np.roll(polygon, -1, axis=0) for polygon in self.polygons]
+        return np.stack([np.concatenate(self.polygons), np.concatenate(ends)], axis=1)
+
     def outline(self, longest_nm: float, *, borders: bool) -> NDArray[np.float64]:
         """The outline of the union as pieces, `(m, 2, 2)`, in nm.
 
         Polygons have no `borders`: nothing cuts them off.
         """
-        if not self.polygons:
-            return np.empty((0, 2, 2))
-        ends = [np.roll(polygon, -1, axis=0) for polygon in self.polygons]
-        sides = np.stack([np.concatenate(self.polygons), np.concatenate(ends)], axis=1)
-        owners = np.repeat(np.arange(len(ends)), [len(each) for each in ends])
-        pieces, which = cut(sides, longest_nm)
+        counts = np.array([len(each) for each in self.polygons], dtype=np.intp)
+        owners = np.repeat(np.arange(len(counts)), counts)
+        pieces, which = cut(self.sides(), longest_nm)
         return pieces[~self._is_covered(pieces, owners[which])]
 
     def _is_covered(
@@ -304,6 +335,14 @@ def _frozen(array: NDArray[Any], dtype: type) -> NDArray[Any]:
     return copy
 
 
+def _extent(is_filled: NDArray[np.bool_]) -> slice:
+    """From the first to the last that is filled, and one more on either side."""
+    filled = np.flatnonzero(is_filled)
+    if not len(filled):
+        return slice(0, 0)
+    return slice(max(int(filled[0]) - 1, 0), int(filled[-1]) + 2)
+
+
 def _points(
     y_nm: ArrayLike, x_nm: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
@@ -318,10 +357,16 @@ def _winding(
     tolerance = EDGE_RELATIVE * float(np.abs(polygon).max())
     winding = np.zeros(y.shape, dtype=np.int32)
     on_edge = np.zeros(y.shape, dtype=np.bool_)
-    for (y0, x0), (y1, x1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        low, high = min(y0, y1) - tolerance, max(y0, y1) + tolerance
-        # Sorted by y, only the points in the edge's own band of heights are looked at.
-        band = slice(*np.searchsorted(y, (low, np.nextafter(high, np.inf))))
+    ends = np.roll(polygon, -1, axis=0)
+    low = np.minimum(polygon[:, 0], ends[:, 0]) - tolerance
+    high = np.maximum(polygon[:, 0], ends[:, 0]) + tolerance
+    # Sorted by y, only the points in an edge's own band of heights are looked at, and
+    # only the edges that have some.
+    first = np.searchsorted(y, low)
+    last = np.searchsorted(y, np.nextafter(high, np.inf))
+    for edge in np.flatnonzero(first < last):
+        (y0, x0), (y1, x1) = polygon[edge], ends[edge]
+        band = slice(first[edge], last[edge])
         dy, dx = y[band] - y0, x[band] - x0
         height, width = y1 - y0, x1 - x0
         side = width * dy - dx * height

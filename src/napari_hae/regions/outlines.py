@@ -1,13 +1,15 @@
-"""How far places are from an outline, fast for many places and many segments.
+"""How far places and rectangles are from outlines, fast for many and large ones.
 
-An outline is cut into short pieces, and the distance to the nearest middle of a piece
-is looked up in a tree. The distance to the outline itself is at most that, and at least
-the other leg of a right triangle over half a piece: two bounds, so that whoever asks
-can be on the safe side.
+For places, an outline is cut into short pieces, and the distance to the nearest middle
+of a piece is looked up in a tree. The distance to the outline itself is at most that,
+and at least the other leg of a right triangle over half a piece: two bounds, so that
+whoever asks can be on the safe side. For a rectangle the distance is exact, and no
+point of it is sampled: what that costs depends on the outline only.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +44,73 @@ def cut(segments: Array, longest_nm: float) -> tuple[Array, NDArray[np.intp]]:
     step = along[which] / counts[which, None]
     pieces = start[which, None] + step[:, None] * np.stack([part, part + 1], axis=1)
     return pieces, which
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A rectangle along the axes, with its border.
+
+    Attributes
+    ----------
+    low, high
+        Its least and its largest `(y, x)`, in nm.
+    """
+
+    low: tuple[float, float]
+    high: tuple[float, float]
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """`(y, x)` in nm."""
+        (top, left), (bottom, right) = self.low, self.high
+        return (top + bottom) / 2, (left + right) / 2
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Height and width in nm."""
+        (top, left), (bottom, right) = self.low, self.high
+        return bottom - top, right - left
+
+    def inset(self, by_nm: float) -> Rectangle:
+        """What is left without a rim; its centre at least."""
+        (y, x), (height, width) = self.centre, self.size
+        down, right = max(height / 2 - by_nm, 0), max(width / 2 - by_nm, 0)
+        return Rectangle((y - down, x - right), (y + down, x + right))
+
+    def comes_near(self, segments: Array, reach_nm: float) -> bool:
+        """Whether one of `(n, 2, 2)` segments comes within reach, or right to it."""
+        low, high = np.array(self.low), np.array(self.high)
+        # Most are ruled out by the rectangles around them.
+        least, most = segments.min(axis=1), segments.max(axis=1)
+        beside = (least > high + reach_nm) | (most < low - reach_nm)
+        segments = segments[~beside.any(axis=1)]
+        away = np.maximum(low - segments, 0) + np.maximum(segments - high, 0)
+        if (np.hypot(away[..., 0], away[..., 1]) <= reach_nm).any():
+            return True
+        start, along = segments[:, 0], segments[:, 1] - segments[:, 0]
+        return self._is_crossed(segments, along) or any(
+            (_distance(np.array(corner), start, along) <= reach_nm).any()
+            for corner in (low, high, (low[0], high[1]), (high[0], low[1]))
+        )
+
+    def _is_crossed(self, segments: Array, along: Array) -> bool:
+        """Whether a segment goes through: no axis and no normal keeps the two apart."""
+        low, high = np.array(self.low), np.array(self.high)
+        least, most = segments.min(axis=1), segments.max(axis=1)
+        apart = ((least > high) | (most < low)).any(axis=1)
+        normal = np.stack([-along[:, 1], along[:, 0]], axis=1)
+        off = ((np.array(self.centre) - segments[:, 0]) * normal).sum(axis=1)
+        apart |= np.abs(off) > (np.abs(normal) * (high - low) / 2).sum(axis=1)
+        return not apart.all()
+
+
+def _distance(place: Array, start: Array, along: Array) -> Array:
+    """From one place to each of many segments, in nm."""
+    squared = (along**2).sum(axis=1)
+    part = ((place - start) * along).sum(axis=1) / np.where(squared, squared, 1)
+    off = place - start - np.clip(part, 0, 1)[:, None] * along
+    distance: Array = np.hypot(off[:, 0], off[:, 1])
+    return distance
 
 
 class Outline:

@@ -239,6 +239,12 @@ class Regions:
         """Whether any position may be refused."""
         return any(not region.is_empty for region in self.interest + self.forbidden)
 
+    @property
+    def in_force(self) -> Regions:
+        """Those that have an effect: switched on, and with something in them."""
+        soft = tuple(each for each in self.soft if not each.is_empty)
+        return Regions(_in_force(self.interest), _in_force(self.forbidden), soft)
+
     def allows(self, y_nm: float, x_nm: float) -> str | None:
         """Why the beam may not go to a point in nm, in words; None if it may."""
         if not (math.isfinite(y_nm) and math.isfinite(x_nm)):
@@ -267,7 +273,7 @@ class Regions:
 
         Shape `(rows, columns)`, from -3 to 3; None where no soft region has an effect.
         """
-        soft = [each for each in self.soft if not each.is_empty]
+        soft = self.in_force.soft
         if not soft:
             return None
         if frame not in self._preferences:
@@ -352,8 +358,8 @@ def _grown(zone: Region, margin_nm: float) -> Region:
     return AdjustedRegion(zone, margin_nm)
 
 
-def _in_force(regions: tuple[Region, ...]) -> list[Region]:
-    return [region for region in regions if not region.is_empty]
+def _in_force(regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    return tuple(region for region in regions if not region.is_empty)
 
 
 def _region_from_json(values: dict[str, Any]) -> Region:
