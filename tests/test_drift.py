@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from drifting import (
 from lab import TIMEOUT_S, Lab, column_region, experiment, path_of, run
 from napari_hae.agent.acquisition import UpperConfidenceBound
 from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment import following
+from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.drift import Drift, ImageAgain
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.forensics.analysis import analyse
@@ -30,13 +33,18 @@ from napari_hae.experiment.record import Record
 from napari_hae.experiment.registration import NotRegistered, register
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.sentences import sentence
-from napari_hae.experiment.settings import Budget, DriftSettings
+from napari_hae.experiment.settings import (
+    Budget,
+    DriftSettings,
+    LoopSettings,
+    MeasurementSettings,
+)
 from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.survey import fiducial_scan
 from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.regions.regions import PolygonRegion, Regions
-from napari_hae.types import Area, BeamState, ProbePosition
+from napari_hae.types import Area, BeamState, ChosenBy, ProbePosition, dose_electrons
 
 SHIFTS = [(0.0, 0.0), (3.3, -5.7), (-8.45, 2.2)]
 
@@ -141,6 +149,26 @@ def test_the_drift_goes_on_as_fast_as_it_was_and_grows_less_sure():
     assert anew.at(10.0) == (50.0, 0.0)
 
 
+def test_while_a_person_is_waited_for_the_sample_may_stay_or_go_on():
+    drift = Drift(survey_s=0.0)
+    for at_s in (0.25, 0.5, 1.0, 2.0, 3.0):
+        drift = drift.found(at_s, (2 * at_s, 0.0), is_anew=False)
+    waited = drift.waited(10.0)
+    assert waited.at(4.0) == drift.at(4.0)
+    assert drift.margin_nm(4.0, 1.0) == 1.0
+    assert waited.margin_nm(4.0, 1.0) == 21.0
+    # Not found, it is as unsure as before; found, as sure as ever.
+    assert waited.scanned(1.0).waited_s == 10.0
+    found = waited.found(4.0, (8.0, 0.0), is_anew=False)
+    assert found.margin_nm(4.0, 1.0) == 1.0
+    # From now on it goes by 2 nm in a second of exposing and three of waiting.
+    for at_s in (5.0, 6.0, 7.0):
+        found = found.waited(3.0).found(at_s, (2 * at_s, 0.0), is_anew=False)
+    assert found.waited(4.0).margin_nm(8.0, 1.0) == 3.0
+    anew = drift.found(9.0, (50.0, 0.0), is_anew=True)
+    assert anew.waited(4.0).margin_nm(9.0, 1.0) == 9.0
+
+
 def test_what_the_mask_allows_the_gate_never_refuses_wherever_the_sample_is():
     frame = FieldFrame((40, 30), (80.0, 60.0))
     # Its edges run through centres of pixels.
@@ -221,7 +249,7 @@ def zone_nm() -> np.ndarray:
 def test_forbidden_zones_hold_on_the_sample_at_every_exposure(tmp_path, seed, walk_px):
     zone = PolygonRegion("crystal", (zone_nm(),))
     frame = (0.0, 0.0, 1.0, 0.25)
-    lab = DriftLab(tmp_path, drifting(seed, 0.3, walk_px=walk_px))
+    lab = DriftLab(tmp_path, drifting(seed, 0.5, walk_px=walk_px))
     survey = lab.gate.acquire_survey(("HAADF", "BF"), (128, 128), 1e-5)
     settings = drift_experiment(100, seed, every=10, fiducial=frame)
     runner = lab.runner(settings, survey=survey, regions=Regions(forbidden=(zone,)))
@@ -237,6 +265,264 @@ def test_forbidden_zones_hold_on_the_sample_at_every_exposure(tmp_path, seed, wa
     found = [each for each in images if each.offset_nm is not None]
     assert all(each.is_fiducial for each in images)
     assert len(found) > 0.6 * len(images)
+
+
+class Clock:
+    """Stands still unless a test lets time pass."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.is_now()
+
+    def is_now(self) -> None:
+        """Be right once: journals have the real time."""
+        self.now_s = time.time()
+
+    def time(self) -> float:
+        return self.now_s
+
+    monotonic = time
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(following, "time", clock)
+    return clock
+
+
+def keeping_waiting(runner, bare, clock, monkeypatch, passed_s: float) -> None:
+    """Let a person take so long to go on the next time, while the sample drifts."""
+    left_s = [passed_s]
+
+    def late(answer):
+        def wait():
+            waited_s = left_s.pop() if left_s else 0.0
+            clock.now_s += waited_s
+            bare._drift.pass_time(waited_s)
+            runner.resume()
+            runner.approve()
+            return answer()
+
+        return wait
+
+    for name in ("wait_for_order", "wait_for_verdict"):
+        answer = getattr(runner._controls, name)
+        monkeypatch.setattr(runner._controls, name, late(answer))
+
+
+def beside_zone(lab, passed_s: float) -> tuple[int, int]:
+    """The pixel near the zone which the zone reaches when the sample drifts on."""
+    gone_nm = passed_s * lab.bare._drift._velocity
+    place_nm = np.array([100.0, 100.0])
+    axis = int(np.abs(gone_nm).argmax())
+    pixel_nm = FOV_NM / 128
+    place_nm[axis] += np.sign(gone_nm[axis]) * (40 + 3 * pixel_nm)
+    assert np.abs(place_nm - gone_nm - 100).max() < 40 - pixel_nm
+    row, column = (place_nm / pixel_nm).astype(int)
+    return int(row), int(column)
+
+
+def wanting(pixel, step: int, monkeypatch) -> None:
+    """Let the agent want a pixel at a step, as long as it is allowed."""
+    ask = Advisor.ask
+
+    def wants(self, asked_for, allowed, *more):
+        if asked_for == step and allowed[pixel]:
+            return self.choose(step, *pixel, ChosenBy.AGENT)
+        return ask(self, asked_for, allowed, *more)
+
+    monkeypatch.setattr(Advisor, "ask", wants)
+
+
+ZONE = Regions(forbidden=(PolygonRegion("crystal", (zone_nm(),)),))
+TOP = (0.0, 0.0, 1.0, 0.25)
+
+
+def expect_outside_zone(bare) -> None:
+    (zone,) = ZONE.forbidden
+    assert not any(zone.contains(*place).any() for place in bare.exposed_nm)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("who", ["paused", "asked"])
+def test_zones_hold_on_the_sample_after_a_person_was_waited_for(
+    tmp_path, monkeypatch, clock, who, seed
+):
+    lab = DriftLab(tmp_path, drifting(seed, 0.03))
+    survey = lab.gate.acquire_survey(("HAADF",), (128, 128), 1e-5)
+    settings = drift_experiment(12, seed, every=4, fiducial=TOP)
+    loop = LoopSettings(lookahead=0, approve=who == "asked")
+    runner = lab.runner(settings.replaced(loop=loop), survey=survey, regions=ZONE)
+    pixel = beside_zone(lab, 25.0)
+    wanting(pixel, 10, monkeypatch)
+    refused = []
+    runner.events.refused.connect(lambda _, reason: refused.append(reason))
+
+    def on_measured(measurement) -> None:
+        # The image before was taken at step 8.
+        if measurement.step == 9:
+            keeping_waiting(runner, lab.bare, clock, monkeypatch, 25.0)
+            if who == "paused":
+                runner.pause()
+
+    if who == "asked":
+        keeping_waiting(runner, lab.bare, clock, monkeypatch, 0.0)
+    runner.events.measured.connect(on_measured)
+    run(runner)
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert len(lab.bare.exposed_nm) == 12
+    expect_outside_zone(lab.bare)
+    assert pixel not in path_of(runner.measurements)
+    assert any("forbidden zone" in reason for reason in refused) is (who == "asked")
+
+
+def test_a_zone_that_waiting_grew_over_the_image_is_told_of(
+    tmp_path, monkeypatch, clock
+):
+    lab = DriftLab(tmp_path, drifting(0, 0.03))
+    survey = lab.gate.acquire_survey(("HAADF",), (128, 128), 1e-5)
+    settings = drift_experiment(16, every=2, fiducial=TOP)
+    runner = lab.runner(settings, survey=survey, regions=ZONE)
+    keeping_waiting(runner, lab.bare, clock, monkeypatch, 60.0)
+    runner.events.measured.connect(lambda m: m.step == 7 and runner.pause())
+    run(runner)
+    expect_outside_zone(lab.bare)
+    assert len(open_run(runner.record.path).images_again) == 5
+    (warning,) = [text for text in lab.warnings if "not taken again" in text]
+    assert "would expose what regions close" in warning
+    assert "Forbidden zones are grown by" in warning
+
+
+def test_after_a_long_pause_the_sample_is_found_and_zones_are_as_before(
+    tmp_path, monkeypatch, clock
+):
+    lab = DriftLab(tmp_path, drifting(0, 0.001))
+    survey = lab.gate.acquire_survey(("HAADF",), (128, 128), 1e-5)
+    corners = zone_nm() + np.array([55.0, 0.0])
+    far = Regions(forbidden=(PolygonRegion("far", (corners,)),))
+    settings = drift_experiment(16, every=2, fiducial=TOP)
+    runner = lab.runner(settings, survey=survey, regions=far)
+    keeping_waiting(runner, lab.bare, clock, monkeypatch, 600.0)
+    runner.events.measured.connect(lambda m: m.step == 7 and runner.pause())
+    run(runner)
+    assert runner.finish_reason is FinishReason.COMPLETED
+    after = open_run(runner.record.path).images_again[5:]
+    assert after[0].is_anew
+    assert after[0].waited_s == pytest.approx(600)
+    assert after[-1].offset_nm is not None
+    assert runner._field.allowed().mask().mean() > 0.7
+
+
+def test_zones_hold_on_the_sample_when_a_run_is_resumed_late(
+    tmp_path, monkeypatch, clock
+):
+    lab = DriftLab(tmp_path, drifting(0, 0.03))
+    survey = lab.gate.acquire_survey(("HAADF",), (128, 128), 1e-5)
+    settings = drift_experiment(9, every=4, fiducial=TOP)
+    first = run(lab.runner(settings, survey=survey, regions=ZONE))
+    wanting(beside_zone(lab, 40.0), 9, monkeypatch)
+    clock.is_now()
+    clock.now_s += 40
+    lab.bare._drift.pass_time(40.0)
+    # Nobody takes an image again.
+    rest = resumed(first.record.path, 12, lab.bare, drift=DriftSettings())
+    assert len(rest.measurements) == 12
+    expect_outside_zone(lab.bare)
+
+
+REPEATED = MeasurementSettings(
+    exposure_s=EXPOSURE_S,
+    relative_error=1e-6,
+    longest_exposure_s=10 * EXPOSURE_S,
+    only_promising=False,
+)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_place_is_followed_while_it_is_exposed_again_and_again(tmp_path, seed):
+    lab = DriftLab(tmp_path, drifting(seed, 0.5))
+    settings = drift_experiment(14, seed, every=5).replaced(measurement=REPEATED)
+    runner = run(lab.runner(settings))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    wanted_nm = [
+        (m.y_nm, m.x_nm)
+        for m in runner.measurements
+        for _ in range(round(m.spectrum.exposure_s / EXPOSURE_S))
+    ]
+    # Less than 10 each, where a place left the field.
+    assert len(wanted_nm) > 100
+    errors = np.subtract(wanted_nm, lab.bare.exposed_nm) / (FOV_NM / 128)
+    # Standing still it would be off by up to 4.5 pixels.
+    assert np.hypot(*errors.T).max() < 1.5
+    # Where the dose went is known, though a spectrum has one position only.
+    exposures = open_run(runner.record.path).exposures
+    assert [each.beam_on_s for each in exposures] == [EXPOSURE_S] * len(wanted_nm)
+    assert len({each.where for each in exposures}) > 50
+    exposed_e = dose_electrons(20, EXPOSURE_S * len(wanted_nm))
+    assert sum(each.dose_e for each in exposures) == pytest.approx(exposed_e)
+
+
+def test_waits_and_repeats_are_gone_on_with_bit_for_bit(tmp_path, monkeypatch, clock):
+    settings = drift_experiment(16, 3, every=6, fiducial=TOP).replaced(
+        measurement=REPEATED, loop=LoopSettings(lookahead=0)
+    )
+
+    def begun(folder, steps):
+        clock.is_now()
+        (tmp_path / folder).mkdir()
+        lab = DriftLab(tmp_path / folder, drifting(3, 0.03))
+        survey = lab.gate.acquire_survey(("HAADF",), (128, 128), 1e-5)
+        new = settings.replaced(budget=Budget(steps=steps))
+        runner = lab.runner(new, survey=survey, regions=ZONE)
+
+        def on_measured(measurement) -> None:
+            if measurement.step == 9:
+                keeping_waiting(runner, lab.bare, clock, monkeypatch, 6.0)
+                runner.pause()
+
+        runner.events.measured.connect(on_measured)
+        return lab, run(runner)
+
+    _, whole = begun("whole", 16)
+    lab, cut = begun("cut", 12)
+    clock.is_now()
+    rest = resumed(cut.record.path, 16, Replaying.of(lab.bare, 3, 0.03))
+    assert path_of(rest.measurements) == path_of(whole.measurements)
+    for one, other in zip(rest.measurements, whole.measurements, strict=True):
+        assert one.drift_nm == other.drift_nm
+        assert one.spectrum.position == other.spectrum.position
+        np.testing.assert_array_equal(one.spectrum.counts, other.spectrum.counts)
+    ends = [open_run(each.record.path) for each in (rest, whole)]
+    assert repr(ends[0].images_again) == repr(ends[1].images_again)
+    assert ends[0].images_again[-1].waited_s == pytest.approx(6.0)
+    assert ends[0].exposures == ends[1].exposures
+
+
+@pytest.mark.parametrize("pause", [False, True])
+def test_an_image_that_would_be_too_much_for_a_place_is_left_out(tmp_path, pause):
+    lab = DriftLab(tmp_path, drifting(0, 0.0))
+    # Two images and a spectrum at one point, and no third image.
+    point_e = dose_electrons(20, EXPOSURE_S + 2.5e-5)
+    settings = drift_experiment(20, every=1, pause=pause).replaced(
+        budget=Budget(steps=20, point_dose_e=point_e)
+    )
+    runner = lab.runner(settings)
+    pauses = []
+
+    def on_state(state: RunState) -> None:
+        if state is RunState.PAUSED:
+            pauses.append(len(runner.measurements))
+            runner.resume()
+
+    runner.events.state_changed.connect(on_state)
+    run(runner)
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert "20 of 20 steps" in runner.finish_text
+    assert lab.bare.scans == 2
+    (warning,) = [text for text in lab.warnings if "not taken again" in text]
+    assert "at one point: the limit is" in warning
+    assert pauses == (list(range(1, 20)) if pause else [])
 
 
 def test_where_regions_close_the_image_a_warning_says_what_to_do(tmp_path):
@@ -275,9 +561,10 @@ def test_what_drifts_out_of_the_field_is_not_chosen(tmp_path):
         assert measurement.spectrum.position.is_inside
 
 
-def resumed(path, settings_steps: int, bare) -> Runner:
+def resumed(path, settings_steps: int, bare, **sections) -> Runner:
     past = open_run(path)
-    settings = past.settings.replaced(budget=Budget(steps=settings_steps))
+    budget = Budget(steps=settings_steps)
+    settings = past.settings.replaced(budget=budget, **sections)
     gate = GuardedInstrument(bare)
     gate.connect()
     record = Record.reopen(past.path, surveys=past.surveys)
@@ -288,8 +575,8 @@ class Replaying:
     """Brings a fresh microscope to where another one was when it was left."""
 
     @staticmethod
-    def of(bare, seed):
-        fresh = drifting(seed, 0.4)
+    def of(bare, seed, px_per_step=0.4):
+        fresh = drifting(seed, px_per_step)
         fresh._drift, fresh._surveys = bare._drift, bare._surveys
         fresh._exposures = bare._exposures
         fresh._in_survey_nm = bare._in_survey_nm

@@ -11,8 +11,9 @@ import pytest
 from fakes import FakeInstrument, FakeSettings
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.scalarizers import BandIntegral
-from napari_hae.experiment.exposures import Exposures, Judge
+from napari_hae.experiment.exposures import Exposures, Judge, stays
 from napari_hae.experiment.settings import MeasurementSettings
+from napari_hae.instruments.base import InstrumentError
 from napari_hae.instruments.dose import DoseLimits
 from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.types import ProbePosition, Spectrum, dose_electrons
@@ -43,14 +44,14 @@ def expose():
     """Exposes at a place; gives the spectrum and the instrument."""
     made = []
 
-    def run(counts, wanted=WANTED, judge=JUDGE, budget_e=None):
+    def run(counts, wanted=WANTED, judge=JUDGE, budget_e=None, track=stays):
         bare = Counting(counts)
         gate = GuardedInstrument(bare)
         gate.connect()
         gate.limit_dose(DoseLimits(run_e=budget_e))
         exposures = Exposures(gate)
         made.append(exposures)
-        exposures.begin(PLACE, wanted, judge)
+        exposures.begin(PLACE, wanted, judge, track)
         return exposures.wait(), bare
 
     yield run
@@ -135,3 +136,42 @@ def test_an_exposure_that_nobody_waits_for_is_aborted_at_the_end():
     exposures.close()
     assert not bare.beam.on
     assert gate.is_aborted
+
+
+def test_an_abort_that_fails_does_not_keep_the_thread():
+    bare = Counting([1] * 5)
+    bare.hold = threading.Event()
+    gate = GuardedInstrument(bare)
+    gate.connect()
+
+    def abort() -> None:
+        FakeInstrument.abort(bare)
+        raise InstrumentError("no answer")
+
+    bare.abort = abort
+    exposures = Exposures(gate)
+    exposures.begin(PLACE, MeasurementSettings(), JUDGE)
+    with pytest.raises(InstrumentError, match="no answer"):
+        exposures.close()
+    assert not any("hae-beam" in each.name for each in threading.enumerate())
+    assert not bare.beam.on
+
+
+def test_a_place_that_moves_on_is_followed_before_each_repeat(expose):
+    asked_s = []
+
+    def track(exposed_s: float) -> ProbePosition | None:
+        asked_s.append(exposed_s)
+        return ProbePosition(0.7, 0.4) if len(asked_s) == 2 else None
+
+    spectrum, bare = expose([100] * 20, track=track)
+    assert asked_s == pytest.approx([0.1, 0.2, 0.3])
+    assert bare.beam.exposed == [PLACE, PLACE, *2 * [ProbePosition(0.7, 0.4)]]
+    assert spectrum.exposure_s == pytest.approx(0.4)
+    assert spectrum.position == PLACE
+
+
+def test_where_a_place_may_not_go_what_it_took_is_kept(expose):
+    spectrum, bare = expose([100] * 20, track=lambda _: ProbePosition(0.7, 1.2))
+    assert len(bare.beam.exposed) == 1
+    assert spectrum.exposure_s == pytest.approx(0.1)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
 
 from lab import TIMEOUT_S, Lab, column_region, experiment, path_of, run
 from napari_hae.agent.acquisition import UpperConfidenceBound
+from napari_hae.experiment.choice import Choice
 from napari_hae.experiment.events import FinishReason
-from napari_hae.experiment.settings import Budget
+from napari_hae.experiment.sentences import sentence
+from napari_hae.experiment.settings import Budget, DriftSettings, SurveySettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.instruments.base import AcquisitionTimeout, InstrumentError
 from napari_hae.regions.regions import Regions
-from napari_hae.types import dose_electrons
+from napari_hae.types import WHOLE_FIELD, dose_electrons
 from recording import TRUE_PA, RecordingInstrument
 
 ONE_E = dose_electrons(TRUE_PA, 0.1)
@@ -183,6 +186,158 @@ def test_a_resumed_run_goes_on_with_the_dose_it_has_taken(tmp_path, is_same_gate
     resumed = run(lab.resumed(first, 12))
     assert resumed.finish_reason is FinishReason.COMPLETED
     assert len(resumed.measurements) == 6
+
+
+def with_ended_exposures(lab: Lab, budget: Budget, *which: int):
+    """A run in which these exposures, counted from 1, are ended by new zones."""
+    runner = lab.runner(experiment(budget=budget))
+    closed: list[int] = []
+
+    def close(position) -> None:
+        if len(lab.bare.beam.exposed) in which:
+            closed.append(int(position.x * 8))
+            runner.set_regions(Regions(forbidden=(column_region("now", *closed),)))
+
+    lab.bare.during_exposure = close
+    run(runner)
+    lab.bare.during_exposure = None
+    return runner
+
+
+@pytest.mark.parametrize("is_same_gate", [True, False])
+@pytest.mark.parametrize("says_current", [True, False])
+def test_a_resumed_run_counts_what_was_booked_and_came_to_nothing(
+    tmp_path, is_same_gate, says_current
+):
+    lab = Lab(tmp_path, RecordingInstrument(says_current=says_current))
+    budget = Budget(steps=2, dose_e=6.5 * ONE_E, current_pa=TRUE_PA)
+    first = with_ended_exposures(lab, budget, 1, 3)
+    assert len(first.measurements) == 2
+    assert len(lab.bare.beam.exposed) == 4
+    before = 4
+    if not is_same_gate:
+        lab, before = Lab(tmp_path, RecordingInstrument(says_current=says_current)), 0
+    resumed = run(lab.resumed(first, 12))
+    assert resumed.finish_reason is FinishReason.COMPLETED
+    assert "dose budget" in resumed.finish_text
+    assert len(lab.bare.beam.exposed) - before == 2
+    stored = open_run(first.record.path)
+    assert [each.beam_on_s for each in stored.exposures] == [0.1] * 6
+
+
+def test_the_place_of_what_came_to_nothing_has_taken_it(tmp_path):
+    lab = Lab(tmp_path, RecordingInstrument())
+    budget = Budget(steps=2, point_dose_e=1.5 * ONE_E)
+    first = with_ended_exposures(lab, budget, 2)
+    lost = lab.bare.beam.exposed[1]
+    lab = Lab(tmp_path, RecordingInstrument())
+    resumed = lab.resumed(first, 70)
+    resumed.set_regions(Regions())
+    run(resumed)
+    assert resumed.finish_reason is FinishReason.EXHAUSTED
+    assert lost not in lab.bare.beam.exposed
+    assert len(resumed.measurements) == 63
+
+
+def test_a_scan_that_a_zone_ended_counts_when_the_run_is_resumed(tmp_path):
+    lab = Lab(tmp_path, RecordingInstrument())
+    scan_e = dose_electrons(TRUE_PA, 64e-3)
+    settings = experiment(
+        budget=Budget(steps=2, dose_e=2 * scan_e + 4.5 * ONE_E),
+        drift=DriftSettings(every=1, follow=False),
+        survey=SurveySettings(dwell_time_s=1e-3),
+    )
+    runner = lab.runner(settings)
+
+    def close(which: str) -> None:
+        if which == "acquire_survey" and lab.bare.moments[which] == 2:
+            runner.set_regions(Regions(forbidden=(column_region("now", 3),)))
+
+    lab.bare.at = close
+    run(runner)
+    assert len(runner.measurements) == 2
+    stored = open_run(runner.record.path)
+    (scan,) = [each for each in stored.exposures if each.where == WHOLE_FIELD]
+    assert scan.dose_e == pytest.approx(scan_e)
+    told = [sentence(x) for x in stored.journal if x["event"] == "booked"]
+    assert "A scan of 0.064 s" in told[0]
+    assert "came to nothing; its dose counts, because: " in told[0]
+    lab = Lab(tmp_path, RecordingInstrument())
+    resumed = run(lab.resumed(runner, 12))
+    assert "dose budget" in resumed.finish_text
+    assert len(resumed.measurements) == 4
+
+
+def test_an_aborted_exposure_counts_when_the_run_is_resumed(tmp_path):
+    lab = Lab(tmp_path, RecordingInstrument())
+    runner = lab.runner(experiment(budget=Budget(steps=12, dose_e=6.5 * ONE_E)))
+
+    def abort(_: object) -> None:
+        if len(lab.bare.beam.exposed) == 3:
+            runner.abort()
+
+    lab.bare.during_exposure = abort
+    run(runner)
+    assert len(runner.measurements) == 2
+    lab = Lab(tmp_path, RecordingInstrument())
+    resumed = run(lab.resumed(runner, 12))
+    assert len(lab.bare.beam.exposed) == 3
+    assert len(resumed.measurements) == 5
+
+
+def test_an_exposure_that_nobody_waited_for_is_in_the_journal(lab, monkeypatch):
+    """The disk is full while the next place is exposed already."""
+    monkeypatch.setattr(Choice, "is_known", lambda *_: True)
+    runner = lab.runner(experiment())
+    write, seventh = runner.record.measurement, threading.Event()
+
+    def look(_: object) -> None:
+        if len(lab.bare.beam.exposed) == 7:
+            seventh.set()
+
+    def fail(measurement, **more) -> None:
+        if measurement.step == 5:
+            assert seventh.wait(TIMEOUT_S)
+            raise OSError("no space left")
+        write(measurement, **more)
+
+    lab.bare.during_exposure = look
+    monkeypatch.setattr(runner.record, "measurement", fail)
+    run(runner)
+    assert "no space left" in runner.finish_text
+    # All but the one that could not be written.
+    exposed = lab.bare.beam.exposed
+    places = [each.where for each in open_run(runner.record.path).exposures]
+    assert places == [*exposed[:5], exposed[6]]
+
+
+def test_a_record_of_before_that_tells_of_no_lost_dose_is_gone_on_with(tmp_path):
+    lab = Lab(tmp_path, RecordingInstrument())
+    budget = Budget(steps=4, dose_e=6.5 * ONE_E)
+    first = with_ended_exposures(lab, budget, 2)
+    journal = first.record.path / "journal.jsonl"
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    kept = [each for each in entries if each["event"] != "booked"]
+    assert len(kept) == len(entries) - 1
+    journal.write_text("".join(json.dumps(each) + "\n" for each in kept))
+    lab = Lab(tmp_path, RecordingInstrument())
+    resumed = run(lab.resumed(first, 12))
+    assert len(resumed.measurements) == 6
+
+
+def test_the_limits_hold_until_the_last_exposure_has_ended(lab, monkeypatch):
+    runner = lab.runner(experiment(budget=Budget(steps=12, dose_e=100 * ONE_E)))
+    limit, beams = lab.gate.limit_dose, []
+
+    def look(limits) -> None:
+        if limits.is_open:
+            names = [each.name for each in threading.enumerate()]
+            beams.append([name for name in names if "napari-hae-beam" in name])
+        limit(limits)
+
+    monkeypatch.setattr(lab.gate, "limit_dose", look)
+    run(runner)
+    assert beams == [[]]
 
 
 def test_a_run_takes_no_survey_image_of_what_its_regions_close(lab):

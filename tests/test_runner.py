@@ -15,9 +15,10 @@ from napari_hae.agent.acquisition import (
     UpperConfidenceBound,
 )
 from napari_hae.agent.model_settings import ModelSettings
-from napari_hae.agent.policy_settings import MoveSettings
+from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.agent.scalarizers import BandMaximum, BandRatio
 from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.choice import Choice
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.settings import (
     Budget,
@@ -25,6 +26,7 @@ from napari_hae.experiment.settings import (
     MeasurementSettings,
 )
 from napari_hae.experiment.stored import open_run
+from napari_hae.instruments.base import InstrumentError
 from napari_hae.regions.regions import (
     AdjustedRegion,
     Regions,
@@ -271,6 +273,34 @@ def test_an_instrument_that_fails_ends_the_run_in_words(lab):
     assert not lab.bare.beam.on
 
 
+def test_what_fails_at_the_end_keeps_nothing_else_from_being_ended(lab, monkeypatch):
+    """The disk fails while the next place is exposed, and then the abort does too."""
+    monkeypatch.setattr(Choice, "is_known", lambda *_: True)
+    runner = lab.runner(experiment(acquisition=LogExpectedImprovement()))
+    write, abort = runner.record.measurement, lab.bare.abort
+
+    def fail(measurement: Measurement, **more: object) -> None:
+        if measurement.step == 8:
+            raise OSError("no space left")
+        write(measurement, **more)
+
+    def fail_to_abort() -> None:
+        abort()
+        raise InstrumentError("no answer to the abort")
+
+    monkeypatch.setattr(runner.record, "measurement", fail)
+    monkeypatch.setattr(lab.bare, "abort", fail_to_abort)
+    run(runner)
+    assert runner.finish_reason is FinishReason.FAILED
+    assert "no space left" in runner.finish_text
+    assert "no answer to the abort" in runner.finish_text
+    assert open_run(runner.record.path).latest_maps() is not None
+    names = [each.name for each in threading.enumerate()]
+    ours = [name for name in names if "hae-beam" in name or "hae-agent" in name]
+    assert ours == []
+    assert not lab.bare.beam.on
+
+
 def test_every_allowed_position_measured_exhausts_the_run(lab):
     regions = Regions(interest=(column_region("edge", 0),))
     runner = run(lab.runner(experiment(), regions=regions))
@@ -345,6 +375,26 @@ def test_a_changed_scalarizer_recomputes_all_targets_and_is_journalled(lab):
     changes = [json.loads(x) for x in lines if '"settings"' in x and '"human"' in x]
     assert changes[0]["step"] == len(retargeted[-1])
     assert changes[0]["changes"]["scalarizer"]["old"]["kind"] == "band_integral"
+
+
+def test_how_a_run_begins_is_not_changed_in_its_middle(lab):
+    runner = lab.runner(experiment())
+    begun = runner.settings
+
+    def change(measurement: Measurement) -> None:
+        if measurement.step == 2:
+            begin = {"initial": InitialDesign(points=8), "seed": 7}
+            budget = Budget(steps=10)
+            runner.configure(runner.settings.replaced(**begin, budget=budget))
+
+    runner.events.measured.connect(change)
+    run(runner)
+    assert len(runner.measurements) == 10
+    assert runner.settings.initial == begun.initial
+    assert runner.settings.seed == begun.seed
+    stored = open_run(runner.record.path)
+    changes = [x["changes"] for x in stored.journal if x.get("who") == "human"]
+    assert [list(each) for each in changes] == [["budget"]]
 
 
 def test_a_band_off_the_energy_axis_is_refused_in_words(lab):

@@ -110,7 +110,10 @@ class Choice:
         """A proposal will not be measured, now or, with `keep_out`, ever."""
         if keep_out:
             self.keep_out([(proposal.row, proposal.column)])
-        self._record.refusal(proposal.step, reason, keep_out=keep_out)
+        is_human = reason.startswith(VETOED)
+        self._record.refusal(
+            proposal.step, reason, keep_out=keep_out, is_human=is_human
+        )
         self.drop_ahead(Dropped.REFUSED)
         self._advisor.withdraw(proposal)
         self._visited.discard((proposal.row, proposal.column))

@@ -4,8 +4,10 @@ Sample coordinates are those of the first survey image. All else in the experime
 in them; only the beam is placed where the sample is now.
 
 Time is counted in seconds of exposing and scanning, as far as the record knows of them:
-then the same run gives the same positions whenever it is repeated. Pauses are not
-counted, and end what was known of the drift's speed.
+then the same run gives the same positions whenever it is repeated. While a person is
+waited for, the sample is taken to stay; that it may go on as before is in the margin.
+After a long while in which nobody looked, the next image ends what was known of the
+drift's speed.
 """
 
 from __future__ import annotations
@@ -51,13 +53,16 @@ class Estimate:
     miss_nm_per_s
         How far from where it was expected, for each second since the estimate before.
     after_s
-        How long after the estimate before.
+        How long after the estimate before, waiting included.
+    waited_s
+        For how long of that a person was waited for.
     """
 
     at_s: float
     offset_nm: Offset
     miss_nm_per_s: float = 0.0
     after_s: float = 0.0
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,14 @@ class Drift:
         Those that the speed follows from, in order; none before one was made.
     scanned_s
         How long images have been scanned again, in all.
+    waited_s
+        For how long a person was waited for since the last estimate.
     """
 
     survey_s: float = 0.0
     estimates: tuple[Estimate, ...] = ()
     scanned_s: float = 0.0
+    waited_s: float = 0.0
 
     @classmethod
     def after(cls, survey: ScanImage) -> Drift:
@@ -97,17 +105,21 @@ class Drift:
         """The same after an image was taken again."""
         return replace(self, scanned_s=self.scanned_s + scan_s)
 
+    def waited(self, waited_s: float) -> Drift:
+        """The same after a person was waited for."""
+        return replace(self, waited_s=self.waited_s + waited_s)
+
     def found(self, at_s: float, offset_nm: Offset, *, is_anew: bool) -> Drift:
         """What is known after the sample was found at a time."""
         if is_anew:
             # It may go on as fast as it was before.
             first = Estimate(at_s, offset_nm, math.hypot(*self.speed_nm_per_s))
-            return replace(self, estimates=(first,))
+            return replace(self, estimates=(first,), waited_s=0.0)
         before = self.estimates or (Estimate(self.survey_s, (0.0, 0.0)),)
-        passed_s = max(at_s - before[-1].at_s, 1e-9)
+        passed_s = max(at_s - before[-1].at_s, 1e-9) + self.waited_s
         miss_nm = math.dist(offset_nm, self.at(at_s))
-        new = Estimate(at_s, offset_nm, miss_nm / passed_s, passed_s)
-        return replace(self, estimates=(*before, new)[-RECENT:])
+        new = Estimate(at_s, offset_nm, miss_nm / passed_s, passed_s, self.waited_s)
+        return replace(self, estimates=(*before, new)[-RECENT:], waited_s=0.0)
 
     def at(self, time_s: float) -> Offset:
         """Where the sample is expected at a time: straight on from the last."""
@@ -132,19 +144,32 @@ class Drift:
     def margin_nm(self, time_s: float, pixel_nm: float) -> float:
         """How far the sample may be from where it is expected, in steps of a size.
 
-        What an estimate may be off by, and what the last ones were found to miss, for
-        the time that has passed since.
+        What an estimate may be off by, what the last ones were found to miss, for the
+        time that has passed since, and how far it may have gone on while a person was
+        waited for.
         """
         if not self.estimates:
             return 0.0
         passed_s = max(time_s - self.estimates[-1].at_s, 0.0)
+        in_all_s = passed_s + self.waited_s
         # A wrong speed leads astray as time goes, a random walk as its square root.
         misses_nm = [
-            each.miss_nm_per_s * max(passed_s, math.sqrt(passed_s * each.after_s))
+            each.miss_nm_per_s * max(passed_s, math.sqrt(in_all_s * each.after_s))
             for each in self.estimates[-LAST_MISSES:]
         ]
-        margin_px = ERROR_PX + max(misses_nm) / pixel_nm
+        margin_px = ERROR_PX + (max(misses_nm) + self._gone_on_nm) / pixel_nm
         return math.ceil(margin_px * FINENESS) / FINENESS * pixel_nm
+
+    @property
+    def _gone_on_nm(self) -> float:
+        """How far it went if it did not stay while a person was waited for."""
+        first, *others = self.estimates
+        if not others:
+            return first.miss_nm_per_s * self.waited_s
+        exposed_s = others[-1].at_s - first.at_s
+        # Where steps wait too, the speed per second of exposing holds the waiting.
+        passed_s = exposed_s + sum(each.waited_s for each in others)
+        return math.hypot(*self.speed_nm_per_s) * exposed_s / passed_s * self.waited_s
 
 
 @dataclass(frozen=True)
@@ -179,6 +204,8 @@ class ImageAgain:
         The number of that image.
     refusal
         Why the sample was not found, or empty.
+    waited_s
+        For how long a person was waited for since the image before.
     """
 
     step: int
@@ -194,6 +221,7 @@ class ImageAgain:
     correlation: float = math.nan
     against: int = 0
     refusal: str = ""
+    waited_s: float = 0.0
 
     def fields(self) -> dict[str, Any]:
         """What the journal keeps of it."""
@@ -221,11 +249,12 @@ class ImageAgain:
             correlation=math.nan if correlation is None else correlation,
             against=entry["against"],
             refusal=entry["refusal"],
+            waited_s=entry.get("waited_s", 0.0),
         )
 
     def added_to(self, drift: Drift) -> Drift:
         """What is known of the drift with this image."""
-        drift = drift.scanned(self.scan_s)
+        drift = drift.waited(self.waited_s).scanned(self.scan_s)
         if self.offset_nm is None:
             return drift
         return drift.found(self.at_s, self.offset_nm, is_anew=self.is_anew)

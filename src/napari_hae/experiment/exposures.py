@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hae.instruments.base import DoseExceeded
+from napari_hae.experiment.taken import booking
+from napari_hae.instruments.base import DoseExceeded, ForbiddenPosition, OutOfRange
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_hae.agent.goal import Goal
     from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.settings import MeasurementSettings
+    from napari_hae.instruments.dose import Exposure
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import ProbePosition, Spectrum
+
+    Track = Callable[[float], ProbePosition | None]
 
 Interval = tuple[float, float]
 
@@ -66,6 +70,11 @@ class Judge:
         return bool(best - found > SURELY * error)
 
 
+def stays(exposed_s: float) -> ProbePosition | None:
+    """The track of a place that does not move."""
+    return None
+
+
 class Exposures:
     """Exposes what it is given; used by the experiment's thread.
 
@@ -79,6 +88,7 @@ class Exposures:
         self._instrument = instrument
         self._beam = ThreadPoolExecutor(1, "napari-hae-beam")
         self._under_way: Future[tuple[Spectrum, Interval]] | None = None
+        self._booked: list[Exposure] = []
         self.interval: Interval = (0.0, 0.0)
         """When the instrument began with the place that was waited for last, and when
         it was done, on the clock `time.perf_counter`."""
@@ -88,13 +98,16 @@ class Exposures:
         position: ProbePosition,
         wanted: MeasurementSettings,
         judge: Judge | None,
+        track: Track = stays,
     ) -> None:
         """Begin to measure at a place; the one before has been waited for.
 
-        The judge tells when the exposures there are enough; None: one always is.
+        The judge tells when the exposures there are enough; None: one always is. The
+        track tells, for how long the place was exposed, where it is by then; None: the
+        beam may stay. It is asked on the beam's thread, before each repeat.
         """
         assert self._under_way is None
-        self._under_way = self._beam.submit(self._timed, position, wanted, judge)
+        self._under_way = self._beam.submit(self._timed, position, wanted, judge, track)
 
     def wait(self) -> Spectrum:
         """The spectrum of the place that was begun with, when it is done.
@@ -109,20 +122,31 @@ class Exposures:
         spectrum, self.interval = exposure.result()
         return spectrum
 
+    def take_booked(self) -> tuple[Exposure, ...]:
+        """What was booked since the last call, whatever became of it.
+
+        Not while a place is under way.
+        """
+        booked, self._booked = self._booked, []
+        return tuple(booked)
+
     def close(self) -> None:
         """End the thread; an exposure that nobody waits for any more is aborted."""
-        if self._under_way is not None:
-            self._instrument.abort()
-        self._beam.shutdown(wait=True)
+        try:
+            if self._under_way is not None:
+                self._instrument.abort()
+        finally:
+            self._beam.shutdown(wait=True)
 
     def _timed(
         self,
         position: ProbePosition,
         wanted: MeasurementSettings,
         judge: Judge | None,
+        track: Track,
     ) -> tuple[Spectrum, Interval]:
         begin_s = time.perf_counter()
-        spectrum = self._expose(position, wanted, judge)
+        spectrum = self._expose(position, wanted, judge, track)
         return spectrum, (begin_s, time.perf_counter())
 
     def _expose(
@@ -130,21 +154,42 @@ class Exposures:
         position: ProbePosition,
         wanted: MeasurementSettings,
         judge: Judge | None,
+        track: Track,
     ) -> Spectrum:
         self._instrument.place_beam(position)
         detector = self._instrument.capabilities().spectrum_detector(wanted.detector)
-
-        def expose() -> Spectrum:
-            return self._instrument.acquire_spectrum(detector.name, wanted.exposure_s)
-
-        taken = [expose()]
+        taken = [self._once(position, detector.name, wanted.exposure_s)]
         while judge is not None and not judge.is_enough(taken, wanted):
+            moved = track(sum(each.exposure_s for each in taken))
+            if moved is not None:
+                if not self._can_place(moved):
+                    # It has drifted to where the beam may not go.
+                    break
+                position = moved
             try:
-                taken.append(expose())
+                taken.append(self._once(position, detector.name, wanted.exposure_s))
             except DoseExceeded:
                 # What is left of the budget does not suffice for the error.
                 break
         return together(taken)
+
+    def _can_place(self, position: ProbePosition) -> bool:
+        """Put the beam there, unless that is closed or outside the field."""
+        try:
+            self._instrument.place_beam(position)
+        except (ForbiddenPosition, OutOfRange):
+            return False
+        return True
+
+    def _once(
+        self, position: ProbePosition, detector: str, exposure_s: float
+    ) -> Spectrum:
+        """One exposure where the beam was placed; noted if it was booked."""
+        with booking(self._instrument, position, exposure_s, 1, self._note):
+            return self._instrument.acquire_spectrum(detector, exposure_s)
+
+    def _note(self, exposure: Exposure, failed: BaseException | None) -> None:
+        self._booked.append(exposure)
 
 
 def together(spectra: Sequence[Spectrum]) -> Spectrum:

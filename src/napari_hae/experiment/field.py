@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 from napari_hae.regions.allowed_field import AllowedField
 
+Moved = tuple[tuple[float, float], float]
+"""How far the sample has drifted, `(y, x)` in nm, and to within what margin in nm."""
+UNMOVED: Moved = ((0.0, 0.0), 0.0)
+
 if TYPE_CHECKING:
     from napari_hae.coordinates import FieldFrame
     from napari_hae.instruments.gate import GuardedInstrument
@@ -24,13 +28,17 @@ class Field:
         self._lock = threading.Lock()
         self._frame: FieldFrame | None = None
         self._regions = regions
-        self._drift_nm = (0.0, 0.0)
-        self._margin_nm = 0.0
+        self._moved = self._moved_since = UNMOVED
 
     @property
     def regions(self) -> Regions:
         """Where the beam may go, as a person wants it."""
         return self._regions
+
+    @property
+    def drift_nm(self) -> tuple[float, float]:
+        """`(y, x)`: how far the sample has moved since the survey image."""
+        return self._moved_since[0]
 
     def begin(self, frame: FieldFrame) -> None:
         """Guard the field that a survey image shows, or is to show."""
@@ -44,19 +52,35 @@ class Field:
             self._regions = regions
             self._guard()
 
-    def move(self, drift_nm: tuple[float, float], margin_nm: float) -> None:
-        """The sample has moved, as far as is known to within a margin."""
+    def move(self, moved: Moved) -> None:
+        """The sample has moved since the last step."""
         with self._lock:
-            if (drift_nm, margin_nm) != (self._drift_nm, self._margin_nm):
-                self._drift_nm, self._margin_nm = drift_nm, margin_nm
-                self._guard()
+            self._moved = moved
+            self._guard_if_new(moved)
+
+    def go_on(self, moved: Moved) -> AllowedField:
+        """The sample has moved on in mid-step: the gate follows, and only the gate.
+
+        The agent, which chooses meanwhile, would else depend on which came first.
+        """
+        with self._lock:
+            self._guard_if_new(moved)
+            return self._at(moved)
 
     def allowed(self) -> AllowedField:
-        """The newest snapshot of where the beam may go."""
+        """The newest snapshot of where the beam may go, as the step began."""
+        return self._at(self._moved)
+
+    def _at(self, moved: Moved) -> AllowedField:
         assert self._frame is not None
-        regions = self._regions.with_margin(self._margin_nm)
-        return AllowedField(self._frame, regions, self._drift_nm)
+        drift_nm, margin_nm = moved
+        return AllowedField(self._frame, self._regions.with_margin(margin_nm), drift_nm)
+
+    def _guard_if_new(self, moved: Moved) -> None:
+        if moved != self._moved_since:
+            self._moved_since = moved
+            self._guard()
 
     def _guard(self) -> None:
         if self._frame is not None:
-            self._instrument.set_constraint(self.allowed())
+            self._instrument.set_constraint(self._at(self._moved_since))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -16,22 +17,27 @@ from napari_hae.experiment.drift import Drift, ImageAgain, scan_s
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.registration import LEAST_SIDE, NotRegistered, register
 from napari_hae.experiment.survey import fiducial_scan, whole_scan
-from napari_hae.instruments.base import ForbiddenPosition, Unsupported
-from napari_hae.types import dose_electrons
+from napari_hae.experiment.taken import booking, dose_of
+from napari_hae.instruments.base import (
+    ForbiddenPosition,
+    LocalDoseExceeded,
+    Unsupported,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from napari_hae.experiment.events import RunEvents
-    from napari_hae.experiment.field import Field
+    from napari_hae.experiment.field import Field, Moved
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import DriftSettings
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.experiment.survey import Scan
+    from napari_hae.instruments.dose import Exposure
     from napari_hae.instruments.gate import GuardedInstrument
-    from napari_hae.types import ScanImage
+    from napari_hae.types import ProbePosition, ScanImage
 
 IDLE_S = 30.0
 """After so long without an exposure nothing is known of where the sample went."""
@@ -39,6 +45,16 @@ OF_FIELD = 0.1
 """What counts as far where a person said nothing: this share of the field's side."""
 KEPT = 0.25
 """The reference is replaced when the sample has moved so far in it, of its side."""
+MOVED_PX = 0.25
+"""A place that is exposed is followed when it has moved on by so much."""
+
+
+_LEFT_OUT = ForbiddenPosition, LocalDoseExceeded, Unsupported, NotRegistered
+"""What keeps an image from being taken, and does not end the run."""
+_ADVICE = (
+    "Choose a fiducial region outside of what is closed or took its dose, or take no "
+    "images again. The run goes on with what is known of the drift."
+)
 
 
 @dataclass(frozen=True)
@@ -85,8 +101,11 @@ class Following:
         self._last_step: int | None = None
         self._begin_step = 0
         self._reference = _Reference(survey.data[0], np.zeros(2), 0)
-        """Electrons of all images that were taken again; NaN if unknown."""
+        self._left_out: type[Exception] | None = None
         self.drift = Drift.after(survey)
+        """What is known since the last image."""
+        self.waited_s = 0.0
+        """For how long a person was waited for since then."""
         if past is not None:
             self._take_up(past)
 
@@ -100,13 +119,51 @@ class Following:
         self._exposed_s += exposure_s
         self._busy_s = time.time()
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A person is waited for, and nobody looks after the sample."""
+        begin_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited_s += time.monotonic() - begin_s
+
     def move(self) -> None:
         """Let the gate and the mask follow to where the sample is now."""
-        drift = self.drift
+        self._move(self._drift_now)
+
+    def track(self, place: ProbePosition) -> Callable[[float], ProbePosition | None]:
+        """Tells where a place is after an exposure of so many seconds from now on.
+
+        None as long as the beam may stay. Called on the beam's thread; where it goes
+        follows from what is known now, so that the same run gives the same positions.
+        """
+        drift, begin_s = self._drift_now, self.time_s
+        newest = self._moved(drift, begin_s)
+        fine_nm = MOVED_PX * min(self._frame.pixel_nm)
+
+        def follow(exposed_s: float) -> ProbePosition | None:
+            nonlocal newest
+            moved = self._moved(drift, begin_s + exposed_s)
+            is_near = math.dist(moved[0], newest[0]) < fine_nm
+            if is_near and moved[1] == newest[1]:
+                return None
+            newest = moved
+            return self._field.go_on(moved).position(place)
+
+        return follow
+
+    def _move(self, drift: Drift) -> None:
         if drift.is_followed:
-            pixel_nm = max(self._frame.pixel_nm)
-            margin_nm = drift.margin_nm(self.time_s, pixel_nm)
-            self._field.move(drift.at(self.time_s), margin_nm)
+            self._field.move(self._moved(drift, self.time_s))
+
+    def _moved(self, drift: Drift, time_s: float) -> Moved:
+        margin_nm = drift.margin_nm(time_s, max(self._frame.pixel_nm))
+        return drift.at(time_s), margin_nm
+
+    @property
+    def _drift_now(self) -> Drift:
+        return self.drift.waited(self.waited_s)
 
     def is_due(self, step: int, wanted: DriftSettings) -> bool:
         """Whether the image is to be taken again before a step.
@@ -138,10 +195,18 @@ class Following:
         try:
             scan = self._scan(wanted)
             image = self._scanned(scan, wanted)
-        except (ForbiddenPosition, Unsupported, NotRegistered) as error:
+        except _LEFT_OUT as error:
+            self.move()
             self._busy_s = time.time()
-            self._warn(f"The survey image was not taken again: {error}. {self._advice}")
+            # At each step anew it would only hide other warnings.
+            if type(error) is not self._left_out:
+                self._warn(
+                    f"The survey image was not taken again: {error}. {_ADVICE}"
+                    f"{self._grown}"
+                )
+            self._left_out = type(error)
             return not wanted.follow
+        self._left_out = None
         taken = self._noted(image, step, is_anew)
         taken = replace(
             taken, is_asked=is_asked, is_fiducial=wanted.fiducial is not None
@@ -162,10 +227,15 @@ class Following:
         return time.time() - self._busy_s > IDLE_S
 
     @property
-    def _advice(self) -> str:
+    def _grown(self) -> str:
+        """How far zones are grown by waiting, in words."""
+        drift = self._drift_now
+        if not (drift.is_followed and drift.waited_s):
+            return ""
+        _, margin_nm = self._moved(drift, self.time_s)
         return (
-            "Choose a fiducial region outside of what is closed, or take no images "
-            "again. The run goes on with what is known of the drift."
+            f" Forbidden zones are grown by {margin_nm:.3g} nm: the sample may have "
+            "gone on while it waited for you."
         )
 
     def _scan(self, wanted: DriftSettings) -> Scan:
@@ -177,29 +247,35 @@ class Following:
         return fiducial_scan(self._frame, wanted.fiducial, moved, smallest)
 
     def _scanned(self, scan: Scan, wanted: DriftSettings) -> ScanImage:
-        self.move()
+        # After a long pause zones would else close every image, and nobody could look.
+        drift = self._drift_now
+        self._move(replace(drift, waited_s=min(drift.waited_s, IDLE_S)))
         dwell_time_s = wanted.dwell_time_s or self._survey.dwell_time_s
-        return self._instrument.acquire_survey(
-            self._survey.detectors, scan.shape, dwell_time_s, scan.area
-        )
+        points = scan.shape[0] * scan.shape[1]
+        scan_s = dwell_time_s * points
+        with booking(self._instrument, scan.area, scan_s, points, self._note_lost):
+            return self._instrument.acquire_survey(
+                self._survey.detectors, scan.shape, dwell_time_s, scan.area
+            )
+
+    def _note_lost(self, scan: Exposure, failed: BaseException | None) -> None:
+        if failed is not None:
+            self._record.booked(scan, why=str(failed))
 
     def _noted(self, image: ScanImage, step: int, is_anew: bool) -> ImageAgain:
         """Keep an image; what is known of it before it is looked at."""
         index = self._record.surveys
         self._record.image(image)
-        took_s = scan_s(image)
-        current_pa = self._instrument.capabilities().current_pa
-        area = image.area
+        took_s, area = scan_s(image), image.area
         return ImageAgain(
             step=step,
             index=index,
             scan_s=took_s,
-            dose_e=math.nan
-            if current_pa is None
-            else dose_electrons(current_pa, took_s),
+            dose_e=dose_of(self._instrument, took_s),
             area=(area.left, area.top, area.right, area.bottom),
             at_s=self.time_s + took_s / 2,
             is_anew=is_anew,
+            waited_s=self.waited_s,
         )
 
     def _registered(
@@ -245,7 +321,7 @@ class Following:
         self, taken: ImageAgain, plane: Callable[[], NDArray[np.float32]]
     ) -> None:
         """Follow what an image says, now or when the run is taken up again."""
-        self.drift = taken.added_to(self.drift)
+        self.drift, self.waited_s = taken.added_to(self.drift), 0.0
         if taken.offset_nm is None or taken.is_fiducial:
             return
         offset_px = np.divide(taken.offset_nm, self._frame.pixel_nm)
@@ -285,8 +361,13 @@ class Following:
         done = [
             x for x in past.journal if x["event"] in ("measurement", "survey_again")
         ]
-        if done:
-            self._busy_s = datetime.fromisoformat(done[-1]["time"]).timestamp()
+        if not done:
+            return
+        self._busy_s = datetime.fromisoformat(done[-1]["time"]).timestamp()
+        if done[-1]["event"] == "measurement":
+            self.waited_s = done[-1].get("waited_s", 0.0)
+        if self._is_idle:
+            self.waited_s += time.time() - self._busy_s
 
 
 def _plane(past: StoredRun, index: int) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from napari_hae.instruments.base import ForbiddenPosition, LocalDoseExceeded
 from napari_hae.types import ChosenBy, Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.experiment.targets import Targets
+    from napari_hae.instruments.dose import Exposure
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.regions.allowed_field import AllowedField
     from napari_hae.regions.regions import Regions
@@ -100,7 +101,7 @@ class Loop:
             queue=queue,
             clock=self._clock,
             agree=agree,
-            look_again=self.survey_if_due,
+            look_again=self._look_again,
             refuse=self._refuse,
         )
         self.following = Following(
@@ -170,11 +171,23 @@ class Loop:
         return len(self._targets)
 
     def close(self) -> None:
-        """Keep the last maps, and end the threads of the beam and of the agent."""
-        self._exposures.close()
-        if self.maps is not None:
-            self._record.maps(self.maps, self.step)
-        self._advisor.close()
+        """Keep the last maps, and end the threads of the beam and of the agent.
+
+        All of it is done, whatever fails; the first error is raised.
+        """
+        errors = []
+        for let_go in (
+            self._exposures.close,
+            self._note_lost,
+            self._keep_last_maps,
+            self._advisor.close,
+        ):
+            try:
+                let_go()
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def change_regions(self, regions: Regions, *, why: str = "") -> None:
         """Let the agent's mask and preference follow new regions from now on."""
@@ -202,6 +215,12 @@ class Loop:
             return True
         self._pause()
         return False
+
+    def _look_again(self) -> bool:
+        """Look for the sample after a while in which nobody did; False if lost."""
+        is_found = self.survey_if_due()
+        self.following.move()
+        return is_found
 
     def _survey_as_asked(self, why: str) -> None:
         wanted = self.settings.drift
@@ -235,12 +254,14 @@ class Loop:
             self._look_ahead(proposal.step)
             try:
                 spectrum = self._exposures.wait()
-            except ForbiddenPosition as error:
-                self._refuse(proposal, str(error))
+            except Exception as error:
+                self._note_lost(str(error))
+                if not isinstance(error, ForbiddenPosition | LocalDoseExceeded):
+                    raise
+                keep_out = isinstance(error, LocalDoseExceeded)
+                self._refuse(proposal, str(error), keep_out)
                 return
-            except LocalDoseExceeded as error:
-                self._refuse(proposal, str(error), keep_out=True)
-                return
+            exposures = self._exposures.take_booked()
             self.following.exposed(spectrum.exposure_s)
             times = self._clock.times(
                 self._exposures.interval, self._agent_s, self._record.disk_s
@@ -249,7 +270,7 @@ class Loop:
             try:
                 following = self._begin_next(proposal.step + 1)
             finally:
-                self._keep(begun, spectrum, times)
+                self._keep(begun, spectrum, times, exposures)
             begun = following
 
     def _begin(self, step: int) -> Begun | None:
@@ -262,7 +283,8 @@ class Loop:
             return None
         allowed, wanted = self._field.allowed(), self.settings.measurement
         position = allowed.position(proposal.position)
-        self._exposures.begin(position, wanted, self._judge(proposal))
+        track = self.following.track(proposal.position)
+        self._exposures.begin(position, wanted, self._judge(proposal), track)
         return Begun(proposal, allowed, self.following.drift.is_followed)
 
     def _begin_next(self, step: int) -> Begun | None:
@@ -287,7 +309,13 @@ class Loop:
         goal = self.settings.goal
         return Judge(self._targets.scalarizer, goal, goal.best(self._targets.values))
 
-    def _keep(self, begun: Begun, spectrum: Spectrum, times: StepTimes) -> None:
+    def _keep(
+        self,
+        begun: Begun,
+        spectrum: Spectrum,
+        times: StepTimes,
+        exposures: Sequence[Exposure],
+    ) -> None:
         """Record a spectrum, and let everybody know."""
         y_nm, x_nm = begun.allowed.on_sample_nm(spectrum.position)
         unscored = Measurement(
@@ -300,7 +328,9 @@ class Loop:
             drift_nm=begun.allowed.drift_nm if begun.is_followed else None,
         )
         measurement = with_outcome(self._targets.score(unscored))
-        self._record.measurement(measurement)
+        self._record.measurement(
+            measurement, exposures=exposures, waited_s=self.following.waited_s
+        )
         self._targets.add(measurement)
         self._advisor.learn(measurement)
         self._keep_maps()
@@ -318,6 +348,15 @@ class Loop:
         """Show and record a warning."""
         self._record.warning(self.step, text)
         emit(self._events.warned, text)
+
+    def _note_lost(self, why: str = "the run ended") -> None:
+        """Record the dose of exposures whose spectra nobody gets."""
+        for exposure in self._exposures.take_booked():
+            self._record.booked(exposure, why=why)
+
+    def _keep_last_maps(self) -> None:
+        if self.maps is not None:
+            self._record.maps(self.maps, self.step)
 
     def _keep_maps(self) -> None:
         if self.maps is not None and self.step % self.settings.loop.maps_every == 0:

@@ -19,6 +19,7 @@ from napari_hae import __version__
 from napari_hae.agent.experience import load_experience
 from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.journal import Entry, Journal
+from napari_hae.experiment.taken import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.drift import ImageAgain
     from napari_hae.experiment.events import FinishReason
     from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.instruments.dose import Exposure
     from napari_hae.regions.regions import Regions
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
@@ -157,16 +159,34 @@ class Record:
             insight=proposal.insight.to_json() if proposal.insight else None,
         )
 
-    def refusal(self, step: int, reason: str, *, keep_out: bool = False) -> None:
-        """Note that the last proposal was not measured, why, and if it never may be."""
-        self._write("refusal", step=step, reason=reason, keep_out=keep_out)
+    def refusal(
+        self, step: int, reason: str, *, keep_out: bool = False, is_human: bool = False
+    ) -> None:
+        """Note that the last proposal was not measured, why, and if it never may be.
+
+        `is_human` where a person said no to it.
+        """
+        by = {"who": "human"} if is_human else {}
+        self._write("refusal", step=step, reason=reason, keep_out=keep_out, **by)
+
+    def booked(self, exposure: Exposure, *, why: str) -> None:
+        """Note the dose of an exposure of which no result is kept, and why not."""
+        values = exposure.to_json()
+        self._write("booked", who="automatic", why=why, exposure=values)
 
     def measurement(
-        self, measurement: Measurement, source: Mapping[str, Any] | None = None
+        self,
+        measurement: Measurement,
+        source: Mapping[str, Any] | None = None,
+        *,
+        exposures: Sequence[Exposure] = (),
+        waited_s: float = 0.0,
     ) -> None:
         """Store a spectrum and what is known about it.
 
-        `source` tells record and step that it was taken from, if not measured here.
+        `source` tells record and step that it was taken from, if not measured here;
+        `exposures` what it was added up from, and `waited_s` for how long a person was
+        waited for since the last survey image.
         """
         spectrum = measurement.spectrum
         with self._timed():
@@ -185,7 +205,9 @@ class Record:
             energy_dispersion_ev=spectrum.energy.dispersion_ev,
             times=measurement.times.to_json() if measurement.times else None,
             **({"source": dict(source)} if source else {}),
+            **({"waited_s": waited_s} if waited_s else {}),
             **_placing(measurement),
+            **fields_of(exposures),
         )
 
     def maps(self, maps: PredictionMaps, step: int) -> None:

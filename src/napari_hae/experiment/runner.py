@@ -15,15 +15,13 @@ from napari_hae.experiment.field import Field
 from napari_hae.experiment.loop import Loop
 from napari_hae.experiment.steered import Steered
 from napari_hae.experiment.survey import acquire_survey
+from napari_hae.experiment.taken import taken_before
 from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
-from napari_hae.instruments.dose import DoseLimits, Exposure
+from napari_hae.instruments.dose import DoseLimits
 from napari_hae.regions.regions import Regions
-from napari_hae.types import Area
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -112,6 +110,11 @@ class Runner(Steered):
     def measurements(self) -> tuple[Measurement, ...]:
         """All measurements so far, in order, with the targets in force."""
         return self._targets.measurements
+
+    @property
+    def drift_nm(self) -> tuple[float, float]:
+        """`(y, x)`: how far the sample has moved since the survey image, if known."""
+        return self._field.drift_nm
 
     @property
     def latest_maps(self) -> PredictionMaps | None:
@@ -205,7 +208,7 @@ class Runner(Steered):
 
     def _prepare(self) -> Loop:
         self._set_state(RunState.INITIALISING)
-        self._instrument.begin_run(self._taken())
+        self._instrument.begin_run(taken_before(self._survey, self._past))
         self._instrument.limit_dose(self._first_settings.budget.dose_limits)
         is_fresh = self._survey is None
         survey = self._survey or self._acquire_survey()
@@ -233,19 +236,6 @@ class Runner(Steered):
         able = self._instrument.capabilities()
         self._field.begin(FieldFrame(able.survey_shape, able.fov_nm))
         return acquire_survey(self._instrument, self._first_settings.survey)
-
-    def _taken(self) -> Iterator[Exposure]:
-        """What the run has taken before it begins."""
-        if self._survey is not None:
-            yield Exposure.of_scan(self._survey)
-        if (past := self._past) is None:
-            return
-        for again in past.images_again:
-            _, rows, columns = past.image(again.index).shape
-            where = Area(*again.area)
-            yield Exposure(where, again.scan_s, rows * columns, again.dose_e)
-        for measurement in past.measurements:
-            yield Exposure.of_spectrum(measurement.spectrum)
 
     def _make_loop(self, survey: ScanImage, *, is_fresh: bool) -> Loop:
         past = self._past
@@ -278,9 +268,10 @@ class Runner(Steered):
                     raise
                 # A person who is painting can still open new positions.
                 self._controls.pause()
+                look = ", or survey again" if loop.following.drift.is_followed else ""
                 loop.warn(
-                    "Every position that the regions allow is measured. Widen them and "
-                    "press Resume, or press Stop."
+                    "Every position that the regions allow is measured. Widen them"
+                    f"{look}, and press Resume, or press Stop."
                 )
 
     def _boundary(self) -> None:
@@ -296,7 +287,8 @@ class Runner(Steered):
                     loop.obey(human_order)
             else:
                 self._set_state(RunState.PAUSED)
-                self._controls.wait_for_order()
+                with loop.following.waiting():
+                    self._controls.wait_for_order()
         self._set_state(RunState.RUNNING)
 
     def _apply(self, changes: dict[str, tuple[Any, str]]) -> None:
@@ -311,9 +303,11 @@ class Runner(Steered):
     def _agree(self, proposal: Proposal) -> Verdict | None:
         if self._controls.takes_alone():
             return Verdict(True)
+        assert self._loop is not None
         self._controls.forget_verdict()
         self._set_state(RunState.WAITING)
-        return self._controls.wait_for_verdict()
+        with self._loop.following.waiting():
+            return self._controls.wait_for_verdict()
 
     def _set_state(self, state: RunState) -> None:
         if state is not self._state:
@@ -325,8 +319,9 @@ class Runner(Steered):
         self._set_state(RunState.FINISHING)
         for let_go in (
             self._instrument.blank,
-            self._lift_dose_limit,
+            # The limits hold until the last exposure has ended.
             self._close_loop,
+            self._lift_dose_limit,
             self._close_record,
         ):
             # One that fails must not keep the others from being done.

@@ -15,7 +15,9 @@ from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import ARRAYS, FORMAT, JOURNAL, named
 from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.experiment.taken import exposures_of
 from napari_hae.experiment.votes import Vote
+from napari_hae.instruments.dose import Exposure
 from napari_hae.regions.regions import Regions
 from napari_hae.types import (
     WHOLE_FIELD,
@@ -90,6 +92,9 @@ class StoredRun:
         Pixels that a human wants to be measured next, in order.
     images_again
         Survey images that were taken again, in order; see `image`.
+    exposures
+        What was exposed beside the survey images: for spectra, and all that came to
+        nothing.
     discarded
         Steps whose measurements are left out of training.
     votes
@@ -117,6 +122,7 @@ class StoredRun:
     vetoed: frozenset[tuple[int, int]]
     queue: tuple[tuple[int, int], ...]
     images_again: tuple[ImageAgain, ...]
+    exposures: tuple[Exposure, ...]
     discarded: frozenset[int]
     votes: Mapping[int, Vote]
     history: tuple[HistoryEvent, ...]
@@ -192,6 +198,7 @@ class _Reader:
         self._vetoed: set[tuple[int, int]] = set()
         self._queue: list[tuple[int, int]] = []
         self._images_again: list[ImageAgain] = []
+        self._exposures: list[Exposure] = []
         self._discarded: set[int] = set()
         self._votes: dict[int, Vote] = {}
         self._history: list[HistoryEvent] = []
@@ -221,6 +228,7 @@ class _Reader:
             vetoed=frozenset(self._vetoed),
             queue=tuple(self._queue),
             images_again=tuple(self._images_again),
+            exposures=tuple(self._exposures),
             discarded=frozenset(self._discarded),
             votes=self._votes,
             history=tuple(self._history),
@@ -289,6 +297,9 @@ class _Reader:
         if entry["keep_out"] and refused is not None:
             self._vetoed.add((refused.row, refused.column))
 
+    def _on_booked(self, entry: Entry) -> None:
+        self._exposures.append(Exposure.from_json(entry["exposure"]))
+
     def _on_measurement(self, entry: Entry) -> None:
         proposal = self._proposals.pop(entry["step"], None)
         if proposal is None:
@@ -315,6 +326,7 @@ class _Reader:
             drift_nm=(drift[0], drift[1]) if drift else None,
         )
         measurement = with_outcome(measurement)
+        self._exposures += exposures_of(entry, spectrum)
         self._measured.append(measurement)
         self._history.append(measurement)
 
