@@ -121,8 +121,9 @@ def test_a_run_fills_layers_and_plots_and_leaves_its_record(connected, qtbot):
         assert np.isfinite(layers.map_layer(role).data).any()
     scales = {tuple(layer.scale) for layer in connected.viewer.layers}
     assert len(scales) == 1
-    assert not connected.monitor.spectra.plot.is_empty
-    assert not connected.monitor.learning.curve.is_empty
+    # What is drawn may come a little after what is known.
+    until(qtbot, lambda: not connected.monitor.spectra.plot.is_empty)
+    until(qtbot, lambda: not connected.monitor.learning.curve.is_empty)
     stored = open_run(connected.session.record_path)
     assert len(stored.measurements) == 14
     assert str(stored.path) in connected.experiment.controls.message.text()
@@ -212,6 +213,8 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
     before = [m.target for m in measured(connected)]
     plot = connected.monitor.spectra.plot
     until(qtbot, plot.band.isVisible)
+    newest = f"Step {len(before)},"
+    until(qtbot, lambda: title_of(connected).startswith(newest))
     until(qtbot, lambda: is_settled(plot))
     drag_band(plot, by_ev=0.05)
     until(
@@ -224,6 +227,11 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
     form = connected.experiment.forms["scalarizer"].form
     assert float(form.controls["low_ev"].value) == scalarizer.low_ev
     stop(connected, qtbot)
+
+
+def title_of(cockpit) -> str:
+    """What is written above the spectrum."""
+    return cockpit.monitor.spectra.plot.plot.getPlotItem().titleLabel.text
 
 
 def is_settled(plot) -> bool:
@@ -261,8 +269,7 @@ def test_a_selected_point_shows_its_spectrum(connected, qtbot):
     pause(connected, qtbot)
     connected.session.live.refresh()
     connected.session.layers.measured_layer.selected_data = {1}
-    title = connected.monitor.spectra.plot.plot.getPlotItem().titleLabel.text
-    assert title.startswith("Step 2,")
+    until(qtbot, lambda: title_of(connected).startswith("Step 2,"))
     stop(connected, qtbot)
 
 
