@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hae import plugins
 from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.instruments.dose import Exposure
 from napari_hae.types import WHOLE_FIELD, Area
 
 if TYPE_CHECKING:
@@ -120,6 +121,16 @@ def _proposal(entry: Entry) -> str:
 def _refusal(entry: Entry) -> str:
     kept_out = "; its place is kept out" if entry["keep_out"] else ""
     return f"a proposal was not measured: {entry['reason']}{kept_out}"
+
+
+@tells("booked")
+def _booked(entry: Entry) -> str:
+    exposure = Exposure.from_json(entry["exposure"])
+    what = "a scan" if isinstance(exposure.where, Area) else "an exposure"
+    return (
+        f"{what} of {exposure.beam_on_s:.3g} s at {exposure.where} came to nothing; "
+        "its dose counts"
+    )
 
 
 @tells("measurement")

@@ -10,7 +10,6 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.sentences import tells
 from napari_hae.instruments.dose import Exposure
 from napari_hae.types import Area, dose_electrons
 
@@ -81,13 +80,3 @@ def fields_of(exposures: Sequence[Exposure]) -> dict[str, Any]:
     if len({each.where for each in exposures}) < 2:
         return {}
     return {"exposures": [each.to_json() for each in exposures]}
-
-
-@tells("booked")
-def _booked(entry: Entry) -> str:
-    exposure = Exposure.from_json(entry["exposure"])
-    what = "a scan" if isinstance(exposure.where, Area) else "an exposure"
-    return (
-        f"{what} of {exposure.beam_on_s:.3g} s at {exposure.where} came to nothing; "
-        "its dose counts"
-    )

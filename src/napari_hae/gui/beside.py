@@ -8,9 +8,9 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
-from napari_hae.gui.learning import ShownSettings
 from napari_hae.gui.plots import BEST_COLOR
 from napari_hae.gui.selection import CandidateSelection
+from napari_hae.gui.shown_settings import ShownSettings
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:

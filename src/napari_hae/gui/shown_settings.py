@@ -1,0 +1,62 @@
+"""The settings that were in force at the step that is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+from napari_hae.experiment.settings import ExperimentSettings
+
+if TYPE_CHECKING:
+    from napari_hae.agent.goal import Goal
+    from napari_hae.experiment.journal import Entry
+    from napari_hae.gui.session import Session
+
+
+class ShownSettings(QObject):
+    """Goal and unit of the target in force at the step that is shown.
+
+    The journal tells them: the window's settings may be those of the next run already.
+    """
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._begin()
+        session.started.connect(self._begin)
+        session.live.noted.connect(self._on_noted)
+
+    @property
+    def goal(self) -> Goal:
+        """What was looked for."""
+        return self._shown.goal
+
+    @property
+    def unit(self) -> str:
+        """The unit of the targets."""
+        return self._shown.scalarizer.unit
+
+    @property
+    def _shown(self) -> ExperimentSettings:
+        shown = self._session.live.shown_step
+        # What was changed just then is not seen yet, as with the targets.
+        known = [each for step, each in self._since if shown is None or step < shown]
+        return known[-1]
+
+    def _begin(self) -> None:
+        self._since = [(0, self._session.settings)]
+
+    def _on_noted(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if entry["event"] == "start":
+                new = entry["settings"]
+            elif entry["event"] == "settings":
+                new = {name: each["new"] for name, each in entry["changes"].items()}
+            else:
+                continue
+            wanted = {"goal", "scalarizer"}
+            now = self._since[-1][1].model_dump(mode="json", include=wanted)
+            now |= {name: new[name] for name in wanted & new.keys()}
+            settings = ExperimentSettings.model_validate(now)
+            self._since.append((entry.get("step", 0), settings))
