@@ -40,6 +40,7 @@ class CandidateCloud(pg.GraphicsObject):
     def __init__(self) -> None:
         super().__init__()
         self._points: Floats = np.empty((0, 2), np.float32)
+        self._bounds = QRectF()
         self._values: Floats | None = None
         self._limits: Limits = (0.0, 1.0)
         self._palette: Colors = np.full((2, 4), 255, np.uint8)
@@ -58,6 +59,8 @@ class CandidateCloud(pg.GraphicsObject):
             return
         self.prepareGeometryChange()
         self._points, self._chosen = points, None
+        # Kept: Qt asks for it several times with each move of the mouse.
+        self._bounds = _around(points)
         if self._values is not None and len(self._values) != len(points):
             self._values = None
         self._redraw()
@@ -80,12 +83,7 @@ class CandidateCloud(pg.GraphicsObject):
 
     def boundingRect(self) -> QRectF:
         """All of the cloud, with a margin."""
-        if not len(self._points):
-            return QRectF()
-        low, high = self._points.min(axis=0), self._points.max(axis=0)
-        room = MARGIN * np.maximum(high - low, 1e-6)
-        (left, top), (width, height) = low - room, high - low + 2 * room
-        return QRectF(float(left), float(top), float(width), float(height))
+        return self._bounds
 
     def paint(self, painter: QPainter, *_: Any) -> None:
         """Draw the image of what is in view, made anew if that is another one."""
@@ -167,6 +165,15 @@ class _Dots:
                 grid[tuple(ahead)] += once[tuple(behind)]
                 grid[tuple(behind)] += once[tuple(ahead)]
         return grid
+
+
+def _around(points: Floats) -> QRectF:
+    if not len(points):
+        return QRectF()
+    low, high = points.min(axis=0), points.max(axis=0)
+    room = MARGIN * np.maximum(high - low, 1e-6)
+    (left, top), (width, height) = low - room, high - low + 2 * room
+    return QRectF(float(left), float(top), float(width), float(height))
 
 
 def _rgba(color: str) -> tuple[int, int, int, int]:

@@ -12,9 +12,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
+from napari.utils.colormaps import ensure_colormap
 
 from napari_hae.coordinates import FieldFrame
+from napari_hae.gui.label_color import label_color
 from napari_hae.types import Area
 
 if TYPE_CHECKING:
@@ -179,9 +180,7 @@ def selection_data(mask: NDArray[np.bool_], frame: FieldFrame) -> LayerData:
     """A Labels layer of the candidates that are selected, `(rows, columns)`."""
     keywords = {
         "name": "Selection",
-        "colormap": DirectLabelColormap(
-            color_dict={1: SELECTION_COLOR, None: SELECTION_COLOR}
-        ),
+        "colormap": label_color(SELECTION_COLOR),
         "opacity": 0.5,
     }
     return (

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_hae.gui.label_color import label_color
 from napari_hae.gui.layer_data import METADATA_KEY, Role, calibration
 from napari_hae.gui.layers import find_layer, insert_layer, role_of
 from napari_hae.gui.region_layers import region_from_layer
@@ -139,7 +139,7 @@ def change_kind(layer: Layer, kind: RegionKind) -> None:
 def _dress(layer: Labels, kind: RegionKind) -> None:
     """A region of interest is drawn as an outline, the others are filled."""
     color = REGION_COLORS[kind]
-    layer.colormap = DirectLabelColormap(color_dict={1: color, None: color})
+    layer.colormap = label_color(color)
     is_outline = kind is RegionKind.ROI
     layer.opacity = 0.9 if is_outline else 0.5
     layer.contour = max(1, round(max(layer.data.shape) / 128)) if is_outline else 0

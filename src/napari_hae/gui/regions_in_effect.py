@@ -10,6 +10,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hae.gui.background import Background
+from napari_hae.gui.label_color import prepare
 from napari_hae.gui.layer_data import METADATA_KEY, Role, calibration
 from napari_hae.gui.layers import find_layer, insert_layer
 from napari_hae.gui.regions import REGION_COLORS
@@ -53,6 +54,8 @@ class RegionsInEffect(QObject):
         self._timer = QTimer(self, singleShot=True, interval=_PAUSE_MS)
         self._timer.timeout.connect(self._draw)
         self._background.idle.connect(self._on_idle)
+        # Nobody needs this thread before there are regions.
+        self._background.do(NAME, prepare, lambda _: None, self._on_failed)
 
     @property
     def layer(self) -> Image | None:
