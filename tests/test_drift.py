@@ -329,7 +329,7 @@ def wanting(pixel, step: int, monkeypatch) -> None:
 
     def wants(self, asked_for, allowed, *more):
         if asked_for == step and allowed[pixel]:
-            return self.choose(step, *pixel, ChosenBy.AGENT)
+            return self.choose(step, pixel, ChosenBy.AGENT)
         return ask(self, asked_for, allowed, *more)
 
     monkeypatch.setattr(Advisor, "ask", wants)

@@ -298,7 +298,8 @@ def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
     until(qtbot, lambda: not session.is_running)
     assert open_run(session.record_path).vetoed == {(vetoed.row, vetoed.column)}
     (refusal,) = entries(connected, "refusal")
-    assert refusal["reason"] == "vetoed by you, because: a hole"
+    assert (refusal["reason"], refusal["who"]) == ("vetoed by you", "human")
+    assert refusal["why"] == "a hole"
     (alone,) = entries(connected, "alone")
     assert alone["why"] == "looks well"
 

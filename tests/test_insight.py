@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
@@ -16,13 +18,14 @@ from napari_hae.agent.acquisition import (
     UpperConfidenceBound,
 )
 from napari_hae.agent.goal import Goal
-from napari_hae.agent.insight import APART, RUNNERS_UP
+from napari_hae.agent.insight import APART
 from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.policy import Policy
 from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.agent.posterior import Posterior
 from napari_hae.agent.surrogate import Surrogate
-from napari_hae.diagnostics import Insight
+from napari_hae.diagnostics import Insight, leaning
+from napari_hae.types import ChosenBy
 
 TRUTH = blobs.truth()
 LEFT_HALF = np.arange(TRUTH.size).reshape(TRUTH.shape) % blobs.SIDE < 12
@@ -86,9 +89,52 @@ def test_runners_up_are_the_best_of_all_other_places():
         assert runner_up.mean == pytest.approx(maps.mean[place], rel=1e-5)
         assert runner_up.std == pytest.approx(maps.std[place], rel=1e-5)
     values = [each.value for each in proposal.insight.runners_up]
-    assert len(values) == RUNNERS_UP
+    assert len(values) == MoveSettings().places - 1
     assert values == sorted(values, reverse=True)
     assert values[0] <= proposal.value
+
+
+@pytest.mark.parametrize("places", [1, 3, 12])
+def test_so_many_places_are_proposed_as_are_wanted(places):
+    usual = told().ask(8, blobs.ANYWHERE)
+    proposal = told(moves=MoveSettings(places=places)).ask(8, blobs.ANYWHERE)
+    insight = proposal.insight
+    assert len(insight.runners_up) == places - 1
+    assert insight.runners_up[:5] == usual.insight.runners_up[: places - 1]
+    # How many are shown changes nothing else.
+    assert (proposal.row, proposal.column) == (usual.row, usual.column)
+    assert replace(insight, runners_up=()) == replace(usual.insight, runners_up=())
+
+
+def test_a_runner_up_explores_as_much_as_if_it_were_chosen():
+    ucb = UpperConfidenceBound(beta=2.0)
+    policy = told(ucb)
+    proposal = policy.ask(8, blobs.ANYWHERE)
+    predicted = policy._posterior
+    utility = Goal().utility(predicted)
+    for each in proposal.insight.runners_up:
+        index = each.row * blobs.SIDE + each.column
+        expected = ucb.exploring(utility, proposal.best, index)
+        assert each.exploring == pytest.approx(expected, nan_ok=True)
+    shares = [each.exploring for each in proposal.insight.runners_up]
+    assert np.isfinite(shares).any()
+
+
+def test_the_agent_says_what_it_thinks_of_a_persons_place():
+    agent, policy = told(), told()
+    own = agent.ask(8, LEFT_HALF)
+    values = agent.maps(LEFT_HALF).acquisition
+    values[own.row, own.column] = own.value
+    theirs = policy.choose(8, 3, 5, ChosenBy.HUMAN, LEFT_HALF)
+    assert theirs.value == pytest.approx(values[3, 5], rel=1e-5)
+    assert own.insight.rank == 1
+    assert theirs.insight.rank == 1 + np.count_nonzero(values > values[3, 5]) > 1
+    first = theirs.insight.runners_up[0]
+    assert (first.row, first.column) == (own.row, own.column)
+    assert f"number {theirs.insight.rank:.0f} by" in theirs.reason
+    planned = policy.choose(9, 4, 5, ChosenBy.PLAN)
+    assert np.isnan(planned.value)
+    assert planned.insight is None
 
 
 def test_in_a_small_region_there_are_fewer_runners_up():
@@ -235,8 +281,8 @@ def test_no_prediction_at_all_is_told_as_a_failed_fit(monkeypatch):
 
 def test_the_reason_says_which_way_a_proposal_leans():
     proposal = told().ask(8, blobs.ANYWHERE)
-    assert proposal.reason.endswith(proposal.insight.leaning)
-    words = [Insight(exploring=share).leaning for share in (0.1, 0.5, 0.9, np.nan)]
+    assert proposal.reason.endswith(leaning(proposal.insight.exploring))
+    words = [leaning(share) for share in (0.1, 0.5, 0.9, np.nan)]
     assert words == [
         "mostly exploiting",
         "exploiting and exploring",

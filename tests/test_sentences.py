@@ -94,7 +94,8 @@ def test_regions_and_refusals_are_told(lab):
     runner.events.measured.connect(lambda m: m.step == 4 and runner.set_regions(zone))
     told = story(run(runner))
     assert any(
-        text.endswith("the beam may go anywhere, but not in artefact.") for text in told
+        text.endswith("may go anywhere, but not in artefact; before: anywhere.")
+        for text in told
     )
     refusal = {
         "event": "refusal",
@@ -105,6 +106,36 @@ def test_regions_and_refusals_are_told(lab):
     assert sentence(refusal) == (
         "Step 1: a proposal was not measured: vetoed by you; its place is kept out."
     )
+
+
+def test_old_and_new_are_told_where_the_journal_has_both():
+    def told(event: str, **fields) -> str:
+        return sentence({"event": event, "step": 3, "who": "human", **fields})
+
+    vote = {"of": 1, "vote": "bad"}
+    assert told("vote", **vote) == "Step 4: you called the spectrum of step 2 bad."
+    changed = told("vote", **vote, old="good")
+    assert changed == "Step 4: you called the spectrum of step 2 bad, good before."
+    two, three = [[0, 0], [1, 1]], [[0, 0], [1, 1], [2, 2]]
+    queues = {
+        "you queued 2 places to measure next": (two, []),
+        "you queued 1 place to measure next; 3 wait": (three, two),
+        "you took 1 place off the queue; 2 left": (two, three),
+        "you put the queue in another order": (two[::-1], two),
+        "you emptied the queue": ([], two),
+    }
+    for words, (pixels, old) in queues.items():
+        assert told("queue", pixels=pixels, old=old) == f"Step 4: {words}."
+    zone = {"forbidden": [{"name": "dirt", "grow_nm": 0.0}]}
+    grown = {"forbidden": [{"name": "dirt", "grow_nm": 2.0}]}
+    where = "the beam may go anywhere, but not in dirt"
+    assert told("regions", regions=zone) == f"Step 4: {where}."
+    same = told("regions", regions=grown, old=zone)
+    assert same == f"Step 4: {where}; what is drawn was changed."
+    gone = told("regions", regions={}, old=zone)
+    assert gone.endswith("may go anywhere; before: anywhere, but not in dirt.")
+    kept_out = told("veto", row=3, column=4)
+    assert kept_out == "Step 4: you kept row 3, column 4 out."
 
 
 def test_a_reason_that_was_given_is_told():

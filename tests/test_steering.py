@@ -75,7 +75,7 @@ def test_queued_places_are_measured_next_and_in_their_order(lab, lookahead, batc
     assert runner.queue.pixels == ()
     entry = lines(runner, "queue")[0]
     assert (entry["step"], entry["who"], entry["why"]) == (6, "human", "the corners")
-    assert entry["pixels"] == [list(pixel) for pixel in wanted]
+    assert (entry["old"], entry["pixels"]) == ([], [list(pixel) for pixel in wanted])
 
 
 def test_a_queue_can_be_reordered_emptied_and_gone_on_with(lab):
@@ -92,6 +92,9 @@ def test_a_queue_can_be_reordered_emptied_and_gone_on_with(lab):
     assert path_of(past.measurements)[5:] == [(2, 2)]
     assert past.queue == ((0, 0),)
     assert dict(past.votes) == {0: Vote.GOOD}
+    changes = [(each["old"], each["pixels"]) for each in lines(runner, "queue")]
+    first = [[0, 0], [1, 1], [2, 2]]
+    assert changes == [([], first), (first, [[2, 2], [0, 0]])]
     resumed = run(lab.resumed(runner, 12))
     assert path_of(resumed.measurements)[5:7] == [(2, 2), (0, 0)]
 
@@ -161,6 +164,44 @@ def test_another_place_can_be_taken_than_the_proposed_one(lab):
     assert lines(runner, "refusal")[-1]["reason"] == "another place was taken"
     runner.stop()
     assert runner.wait(TIMEOUT_S)
+
+
+def test_any_of_the_proposed_places_can_be_kept_out(lab):
+    runner, waiting = waiting_run(lab, lookahead=0)
+    offered = runner.latest_proposal
+    other = offered.insight.runners_up[0]
+    pixel = other.row, other.column
+    runner.keep_out(*pixel, why="dirt")
+    assert waiting.acquire(timeout=TIMEOUT_S)
+    again = runner.latest_proposal
+    assert (again.row, again.column) == (offered.row, offered.column)
+    places = [(each.row, each.column) for each in again.insight.runners_up]
+    assert places
+    assert pixel not in places
+    (veto,) = lines(runner, "veto")
+    assert (veto["row"], veto["column"]) == pixel
+    assert (veto["step"], veto["who"], veto["why"]) == (4, "human", "dirt")
+    runner.go_alone(100)
+    assert runner.wait(TIMEOUT_S)
+    assert pixel not in path_of(runner.measurements)
+    assert open_run(runner.record.path).vetoed == {pixel}
+    resumed = lab.resumed(runner, 64)
+    resumed.go_alone(100)
+    run(resumed)
+    # All others are measured.
+    assert len(set(path_of(resumed.measurements)) - {pixel}) == 63
+    assert resumed.finish_reason is FinishReason.EXHAUSTED
+
+
+def test_what_was_chosen_ahead_is_taken_back_where_it_is_kept_out(lab):
+    runner = model_run(lab)
+    paused_at(runner, 6)
+    (ahead,) = runner._loop._advisor._ahead.values()
+    chosen = ahead.result()[0]
+    runner.keep_out(chosen.row, chosen.column)
+    finish(runner)
+    assert (chosen.row, chosen.column) not in path_of(runner.measurements)
+    assert lines(runner, "refusal")[-1]["reason"] == "a place was kept out"
 
 
 def test_the_agent_goes_alone_for_some_steps_and_asks_again(lab):
@@ -286,8 +327,8 @@ def test_votes_become_the_goal_and_may_change(tmp_path):
     assert changed == target_spectrum({1: Vote.GOOD}, runner.measurements)
     stored = open_run(runner.record.path)
     assert dict(stored.votes) == {1: Vote.GOOD, 2: Vote.NEUTRAL}
-    votes = [(x["of"], x["vote"]) for x in lines(runner, "vote")]
-    assert votes == [(1, "good"), (2, "bad"), (2, "neutral")]
+    votes = [(x["of"], x["old"], x["vote"]) for x in lines(runner, "vote")]
+    assert votes == [(1, None, "good"), (2, None, "bad"), (2, "bad", "neutral")]
 
 
 def test_votes_can_join_what_the_goal_was_before(lab):

@@ -12,6 +12,23 @@ from typing import Any, Self
 NAN = math.nan
 
 
+def leaning(exploring: float) -> str:
+    """In words, whether a choice exploits or explores; empty if that is not known."""
+    if not math.isfinite(exploring):
+        return ""
+    if exploring > 2 / 3:
+        return "mostly exploring"
+    return "mostly exploiting" if exploring < 1 / 3 else "exploiting and exploring"
+
+
+def prediction(mean: float, std: float, best: float, exploring: float) -> str:
+    """What speaks for a place, in words: what is predicted, and why that is wanted."""
+    text = f"predicted {mean:.3g} ± {std:.2g}"
+    if math.isfinite(best):
+        text += f", best so far {best:.3g}"
+    return f"{text}: {leaning(exploring)}" if leaning(exploring) else text
+
+
 @dataclass(frozen=True, slots=True)
 class RunnerUp:
     """A place that the agent would have chosen without the better ones.
@@ -22,6 +39,8 @@ class RunnerUp:
         Predicted, in the target's own unit.
     value
         Of the acquisition function.
+    exploring
+        How much of the value comes from exploring, as in `Insight`.
     """
 
     row: int
@@ -29,6 +48,7 @@ class RunnerUp:
     mean: float
     std: float
     value: float
+    exploring: float = NAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +71,8 @@ class Insight:
     exploring
         How much of the choice comes from exploring, from 0 to 1; the rest comes from
         exploiting. See `AcquisitionFunction.exploring`.
+    rank
+        Its place among all that were open, by the acquisition function; 1 is the best.
     parameter
         The acquisition function's exploration parameter in force; not known where it
         has none.
@@ -70,23 +92,11 @@ class Insight:
     fitted_noise_std: float = NAN
     gain: float = NAN
     exploring: float = NAN
+    rank: float = NAN
     parameter: float = NAN
     trapped: bool = False
     fit_failed: bool = False
     runners_up: tuple[RunnerUp, ...] = ()
-
-    @property
-    def leaning(self) -> str:
-        """In words, whether the choice exploits or explores; empty if not known."""
-        if not math.isfinite(self.exploring):
-            return ""
-        if self.exploring > 2 / 3:
-            return "mostly exploring"
-        return (
-            "mostly exploiting"
-            if self.exploring < 1 / 3
-            else "exploiting and exploring"
-        )
 
     def to_json(self) -> dict[str, Any]:
         """For the journal."""

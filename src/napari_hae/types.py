@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hae.diagnostics import prediction
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -234,19 +236,23 @@ class Proposal:
         if self.chosen_by is ChosenBy.INITIAL:
             return "initial design: a first look at the sample"
         if self.chosen_by is ChosenBy.HUMAN:
-            return "chosen by you"
+            return f"chosen by you{self._opinion}"
         if self.chosen_by is ChosenBy.PLAN:
             return "next in the plan"
         if self.chosen_by is ChosenBy.EARLIER:
             return "measured in an earlier record"
         if not math.isfinite(self.mean):
             return "chosen without a prediction"
-        text = f"predicted {self.mean:.3g} ± {self.std:.2g}"
-        if math.isfinite(self.best):
-            text += f", best so far {self.best:.3g}"
-        if self.insight is not None and self.insight.leaning:
-            text += f": {self.insight.leaning}"
-        return text
+        exploring = math.nan if self.insight is None else self.insight.exploring
+        return prediction(self.mean, self.std, self.best, exploring)
+
+    @property
+    def _opinion(self) -> str:
+        """What the agent says of a person's place, if it was asked."""
+        if self.insight is None:
+            return ""
+        text = prediction(self.mean, self.std, self.best, math.nan)
+        return f", {text}; number {self.insight.rank:.0f} by the acquisition function"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

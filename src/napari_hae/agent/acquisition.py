@@ -31,8 +31,6 @@ _LEAST_STD = 1e-100
 _TAIL, _LEVELS = 5.0, 16
 """From so many standard deviations on, so many levels of a continued fraction are right
 to 12 digits."""
-_ENOUGH = 4096
-"""So many candidates tell a median."""
 _LARGEST_Z = 1e150
 """Still has a square: where nothing is uncertain, the means decide."""
 
@@ -263,23 +261,11 @@ class Raster(AcquisitionFunction):
 
 def _of_field(posterior: Posterior, chosen: int) -> tuple[Array, Array]:
     """Mean and standard deviation of a candidate and of a usual one, both `(2,)`."""
-    mean, std = posterior.mean, posterior.std
-    # A median of thousands is one of all, in a tenth of the time.
-    some = slice(None, None, _stride(len(mean)))
+    mean, std = posterior.medians
     return (
-        np.array([mean[chosen], np.median(mean[some])]),
-        np.array([std[chosen], np.median(std[some])]),
+        np.array([posterior.mean[chosen], mean]),
+        np.array([posterior.std[chosen], std]),
     )
-
-
-def _stride(count: int) -> int:
-    """The largest stride that takes enough of so many, and all columns alike.
-
-    Coprime to the number of pixels, and so to rows and columns: else it could fall in
-    step with a lattice, and take of each period the same part only.
-    """
-    most = max(1, count // _ENOUGH)
-    return next(s for s in range(most, 0, -1) if math.gcd(s, count) == 1)
 
 
 def _share(exploited: float, explored: float) -> float:

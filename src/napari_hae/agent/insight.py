@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-RUNNERS_UP = 5
+PROMISING = 5
+"""So many of the best other places are looked at for what is left to gain."""
 APART = 20
 """Places closer than this part of the field's longer side are the same place."""
 _RNG = np.random.default_rng(0)
@@ -55,11 +56,16 @@ class Choice:
     acquisition: AcquisitionFunction
 
 
-def insight_of(choice: Choice, surrogate: Surrogate, *, trapped: bool) -> Insight:
-    """What a choice, and the model behind it, have to say about themselves."""
+def insight_of(
+    choice: Choice, surrogate: Surrogate, *, trapped: bool, places: int
+) -> Insight:
+    """What a choice, and the model behind it, have to say about themselves.
+
+    With the chosen one, so many places are described.
+    """
     std = choice.predicted.std[choice.open_.ravel()]
     mean_std = float(std.mean())
-    runners_up = _runners_up(choice)
+    others = _best_others(choice, max(places - 1, PROMISING))
     return Insight(
         mean_std=mean_std,
         spread_std=math.sqrt(max(float(std @ std) / len(std) - mean_std**2, 0.0)),
@@ -67,14 +73,13 @@ def insight_of(choice: Choice, surrogate: Surrogate, *, trapped: bool) -> Insigh
         log_likelihood=surrogate.log_likelihood,
         noise_std=surrogate.noise_std,
         fitted_noise_std=surrogate.fitted_noise_std,
-        gain=_gain(choice, runners_up),
-        exploring=choice.acquisition.exploring(
-            choice.utility, choice.best, choice.chosen
-        ),
+        gain=_gain(choice, others[:PROMISING]),
+        exploring=_exploring(choice, choice.chosen),
+        rank=_rank(choice),
         parameter=_parameter(choice.acquisition),
         trapped=trapped,
         fit_failed=surrogate.fit_failed,
-        runners_up=tuple(_described(choice, index) for index in runners_up),
+        runners_up=tuple(_described(choice, index) for index in others[: places - 1]),
     )
 
 
@@ -83,7 +88,18 @@ def _parameter(acquisition: AcquisitionFunction) -> float:
     return math.nan if name is None else float(getattr(acquisition, name))
 
 
-def _runners_up(choice: Choice) -> list[int]:
+def _exploring(choice: Choice, index: int) -> float:
+    return choice.acquisition.exploring(choice.utility, choice.best, index)
+
+
+def _rank(choice: Choice) -> float:
+    value = choice.values[choice.chosen]
+    if not math.isfinite(value):
+        return math.nan
+    return 1.0 + np.count_nonzero(choice.values[choice.open_.ravel()] > value)
+
+
+def _best_others(choice: Choice, count: int) -> list[int]:
     """The best other places, best first; neighbours of a better one are the same."""
     usable = choice.open_.ravel() & np.isfinite(choice.values)
     field = np.where(usable, choice.values, -np.inf).reshape(choice.open_.shape)
@@ -95,15 +111,16 @@ def _runners_up(choice: Choice) -> list[int]:
         rows = slice(max(row - apart, 0), row + apart + 1)
         field[rows, max(column - apart, 0) : column + apart + 1] = -np.inf
         place = int(field.argmax())
-        if len(found) == RUNNERS_UP or field.flat[place] == -np.inf:
+        if len(found) == count or field.flat[place] == -np.inf:
             return found
         found.append(place)
 
 
 def _described(choice: Choice, index: int) -> RunnerUp:
     row, column = divmod(index, choice.open_.shape[1])
-    mean, std = choice.predicted.mean[index], choice.predicted.std[index]
-    return RunnerUp(row, column, float(mean), float(std), float(choice.values[index]))
+    planes = (choice.predicted.mean, choice.predicted.std, choice.values)
+    mean, std, value = (float(plane[index]) for plane in planes)
+    return RunnerUp(row, column, mean, std, value, _exploring(choice, index))
 
 
 def _gain(choice: Choice, others: list[int]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -198,20 +199,32 @@ class Policy:
         self._is_stale |= bool(np.isfinite(target))
 
     @one_thread
-    def choose(self, step: int, row: int, column: int, chosen_by: ChosenBy) -> Proposal:
+    def choose(
+        self,
+        step: int,
+        row: int,
+        column: int,
+        chosen_by: ChosenBy,
+        allowed: NDArray[np.bool_] | None = None,
+        preference: Array | None = None,
+    ) -> Proposal:
         """The proposal of a pixel that somebody else chose; it is pending from now on.
 
-        With what the model predicts there, for a person's choice: a plan goes on
-        without it, as fast as the beam.
+        With `allowed` it comes with what the agent would think of it among all that is
+        open, for which the model is fitted; see `ask`. Else it is there at once.
         """
         predicted = None
-        if chosen_by is ChosenBy.HUMAN and self._data.usable.sum() >= 2:
+        if allowed is not None and self._data.usable.sum() >= 2:
             predicted = self._predicted()
-        if predicted is None:
+        if allowed is None or predicted is None:
             return self._proposal(step, row, column, chosen_by)
-        index = row * self._frame.shape[1] + column
-        mean, std = float(predicted.mean[index]), float(predicted.std[index])
-        return self._proposal(step, row, column, chosen_by, mean=mean, std=std)
+        open_ = self._data.open(allowed)
+        open_[row, column] = True
+        rng = np.random.default_rng([self._seed, step, 0, 1])
+        wanted = self._data.by_candidate(preference)
+        choice = self._choice(step, predicted, open_, rng, wanted, leaving=False)
+        choice = replace(choice, chosen=row * self._frame.shape[1] + column)
+        return self._explained(step, choice, chosen_by, trapped=self.is_trapped)
 
     def expect(self, row: int, column: int) -> None:
         """Mark a pixel as pending without asking for it."""
@@ -285,26 +298,37 @@ class Policy:
         trapped = predicted is not None and self.is_trapped
         leaving = trapped and self._moves.leave_traps
         choice = self._choice(step, predicted, open_, rng, preference, leaving=leaving)
-        row, column = divmod(choice.chosen, self._frame.shape[1])
-        insight = None
         if predicted is not None:
-            assert self._surrogate is not None
-            insight = insight_of(choice, self._surrogate, trapped=trapped)
-        elif self._acquisition.needs_model:
-            insight = Insight(fit_failed=True)
-        proposal = self._proposal(
-            step,
-            row,
-            column,
-            ChosenBy.AGENT,
-            mean=float(choice.predicted.mean[choice.chosen]),
-            std=float(choice.predicted.std[choice.chosen]),
-            value=float(choice.values[choice.chosen]),
-            insight=insight,
-        )
+            proposal = self._explained(step, choice, ChosenBy.AGENT, trapped=trapped)
+        else:
+            failed = Insight(fit_failed=True) if self._acquisition.needs_model else None
+            proposal = self._described(step, choice, ChosenBy.AGENT, failed)
         # The maps belong to this proposal although its pixel is pending now.
         self._posterior, self._values = predicted, choice.values
         return proposal
+
+    def _explained(
+        self, step: int, choice: Choice, chosen_by: ChosenBy, *, trapped: bool
+    ) -> Proposal:
+        """The proposal of a place, with what the model has to say of it."""
+        assert self._surrogate is not None
+        places = self._moves.places
+        insight = insight_of(choice, self._surrogate, trapped=trapped, places=places)
+        return self._described(step, choice, chosen_by, insight)
+
+    def _described(
+        self, step: int, choice: Choice, chosen_by: ChosenBy, insight: Insight | None
+    ) -> Proposal:
+        row, column = divmod(choice.chosen, self._frame.shape[1])
+        planes = (choice.predicted.mean, choice.predicted.std, choice.values)
+        mean, std, value = (float(plane[choice.chosen]) for plane in planes)
+        return self._proposal(
+            *(step, row, column, chosen_by),
+            mean=mean,
+            std=std,
+            value=value,
+            insight=insight,
+        )
 
     def _choice(
         self,

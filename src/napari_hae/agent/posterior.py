@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
+
+_ENOUGH = 4096
+"""So many candidates tell a median."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,3 +33,20 @@ class Posterior:
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     sample: Callable[[np.random.Generator], NDArray[np.float64]]
+
+    @cached_property
+    def medians(self) -> tuple[float, float]:
+        """Mean and standard deviation of a usual candidate."""
+        # A median of thousands is one of all, in a tenth of the time.
+        some = slice(None, None, _stride(len(self.mean)))
+        return float(np.median(self.mean[some])), float(np.median(self.std[some]))
+
+
+def _stride(count: int) -> int:
+    """The largest stride that takes enough of so many, and all columns alike.
+
+    Coprime to the number of pixels, and so to rows and columns: else it could fall in
+    step with a lattice, and take of each period the same part only.
+    """
+    most = max(1, count // _ENOUGH)
+    return next(s for s in range(most, 0, -1) if math.gcd(s, count) == 1)

@@ -97,12 +97,26 @@ class Advisor:
         self.maps = maps or self.maps
         return proposal
 
-    def choose(self, step: int, row: int, column: int, chosen_by: ChosenBy) -> Proposal:
-        """The proposal of a pixel that the agent did not choose; nothing is ahead."""
+    def choose(
+        self,
+        step: int,
+        pixel: tuple[int, int],
+        chosen_by: ChosenBy,
+        allowed: NDArray[np.bool_] | None = None,
+        preference: NDArray[np.float64] | None = None,
+    ) -> Proposal:
+        """The proposal of a pixel that the agent did not choose; nothing is ahead.
+
+        With `allowed` the agent says what it thinks of it.
+        """
         self._tell_all()
         self._taken_up_at = None
-        chosen = self._worker.submit(self._policy.choose, step, row, column, chosen_by)
-        return chosen.result()
+        begin_s = time.perf_counter()
+        chosen = self._worker.submit(
+            self._policy.choose, step, *pixel, chosen_by, allowed, preference
+        ).result()
+        self.took_s = time.perf_counter() - begin_s
+        return chosen
 
     def is_ready(self, step: int) -> bool:
         """Whether the proposal for a step was computed ahead, so that `ask` is quick.

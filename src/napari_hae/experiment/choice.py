@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,27 @@ if TYPE_CHECKING:
 
 Pixel = tuple[int, int]
 
-VETOED = "vetoed by you"
-"""Why a proposal is refused that a person said no to."""
+
+@dataclass(frozen=True)
+class Refusal:
+    """A proposal is not measured.
+
+    Attributes
+    ----------
+    reason
+        Why not, in words.
+    keep_out
+        Its place is never proposed again.
+    is_veto
+        A person said no to it.
+    why
+        The person's reason.
+    """
+
+    reason: str
+    keep_out: bool = False
+    is_veto: bool = False
+    why: str = ""
 
 
 class Dropped(StrEnum):
@@ -38,6 +58,7 @@ class Dropped(StrEnum):
     PLAN = "the plan comes first"
     SOFT_REGIONS = "the soft regions were changed"
     DISCARDED = "a measurement was discarded or taken in again"
+    KEPT_OUT = "a place was kept out"
 
 
 class Choice:
@@ -104,23 +125,26 @@ class Choice:
             self.drop_ahead(Dropped.SOFT_REGIONS)
         self._preference = preference
 
-    def withdraw(
-        self, proposal: Proposal, reason: str, *, keep_out: bool = False
-    ) -> None:
-        """A proposal will not be measured, now or, with `keep_out`, ever."""
-        if keep_out:
-            self.keep_out([(proposal.row, proposal.column)])
-        is_human = reason.startswith(VETOED)
+    def withdraw(self, proposal: Proposal, refusal: Refusal) -> None:
+        """A proposal will not be measured."""
+        pixel = proposal.row, proposal.column
+        if refusal.keep_out:
+            self._vetoed.add(pixel)
         self._record.refusal(
-            proposal.step, reason, keep_out=keep_out, is_human=is_human
+            proposal.step,
+            refusal.reason,
+            keep_out=refusal.keep_out,
+            is_human=refusal.is_veto,
+            why=refusal.why,
         )
         self.drop_ahead(Dropped.REFUSED)
         self._advisor.withdraw(proposal)
-        self._visited.discard((proposal.row, proposal.column))
+        self._visited.discard(pixel)
 
-    def keep_out(self, pixels: Iterable[Pixel]) -> None:
-        """Never propose these pixels."""
-        self._vetoed.update(pixels)
+    def keep_out(self, pixel: Pixel) -> None:
+        """Never propose a pixel again, nor what was chosen ahead."""
+        self.drop_ahead(Dropped.KEPT_OUT)
+        self._vetoed.add(pixel)
 
     def drop_ahead(self, reason: Dropped) -> None:
         """Take back what the agent chose ahead."""
@@ -146,14 +170,15 @@ class Choice:
         if pixel is None:
             return None
         self.drop_ahead(Dropped.HUMAN)
-        return self._advisor.choose(step, *pixel, ChosenBy.HUMAN)
+        mask, preference = self.mask(), self._preference
+        return self._advisor.choose(step, pixel, ChosenBy.HUMAN, mask, preference)
 
     def _of_plan(self, step: int, settings: ExperimentSettings) -> Proposal | None:
         pixel = self._planned(settings)
         if pixel is None:
             return None
         self.drop_ahead(Dropped.PLAN)
-        return self._advisor.choose(step, *pixel, ChosenBy.PLAN)
+        return self._advisor.choose(step, pixel, ChosenBy.PLAN)
 
     def _planned(self, settings: ExperimentSettings) -> Pixel | None:
         if isinstance(settings.plan, AgentPlan):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.choice import VETOED
+from napari_hae.experiment.choice import Refusal
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.times import StepClock
     from napari_hae.types import Proposal
 
-LOST = "the sample was not found"
+LOST = Refusal("the sample was not found")
 
 
 class Consent:
@@ -30,7 +30,7 @@ class Consent:
     look_again
         Looks for the sample, if that is due; False if it is lost and a pause is wanted.
     refuse
-        Given a proposal, why, and whether its place is kept out for the whole run.
+        Withdraws a proposal; given it, and why.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Consent:
         clock: StepClock,
         agree: Callable[[Proposal], Verdict | None],
         look_again: Callable[[], bool],
-        refuse: Callable[[Proposal, str, bool], None],
+        refuse: Callable[[Proposal, Refusal], None],
     ) -> None:
         self._field, self._queue, self._clock = field, queue, clock
         self._agree, self._look_again, self._refuse = agree, look_again, refuse
@@ -57,11 +57,13 @@ class Consent:
         if verdict is None:
             other = "another place was taken" if self._queue.pixels else ""
             why = other or "something was changed while it waited"
-            self._refuse(proposal, why, False)
+            self._refuse(proposal, Refusal(why))
             return False
         if not verdict.agrees:
-            because = f", because: {verdict.why}" if verdict.why else ""
-            self._refuse(proposal, f"{VETOED}{because}", True)
+            veto = Refusal(
+                "vetoed by you", keep_out=True, is_veto=True, why=verdict.why
+            )
+            self._refuse(proposal, veto)
             return False
         return self._is_still_there(proposal)
 
@@ -70,12 +72,12 @@ class Consent:
         allowed = self._field.allowed()
         reason = allowed.refusal(allowed.position(proposal.position))
         if reason is not None:
-            self._refuse(proposal, f"{proposal.position} {reason}", False)
+            self._refuse(proposal, Refusal(f"{proposal.position} {reason}"))
         return reason is None
 
     def _is_still_there(self, proposal: Proposal) -> bool:
         """Look for the sample again if somebody took long to agree."""
         if not self._look_again():
-            self._refuse(proposal, LOST, False)
+            self._refuse(proposal, LOST)
             return False
         return self._is_open(proposal)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.choice import Choice
+from napari_hae.experiment.choice import Choice, Refusal
 from napari_hae.experiment.consent import Consent
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.exposures import Exposures, Judge
@@ -20,6 +20,7 @@ from napari_hae.experiment.steering import Steering
 from napari_hae.experiment.times import StepClock
 from napari_hae.experiment.watch import Watch
 from napari_hae.instruments.base import ForbiddenPosition, LocalDoseExceeded
+from napari_hae.regions.regions import Regions
 from napari_hae.types import ChosenBy, Measurement
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from napari_hae.instruments.dose import Exposure
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.regions.allowed_field import AllowedField
-    from napari_hae.regions.regions import Regions
     from napari_hae.types import PredictionMaps, Proposal, ScanImage, Spectrum
 
 
@@ -92,6 +92,7 @@ class Loop:
         """What is being measured, or was last."""
         self._record, self._events, self._targets = record, events, targets
         self._field = field
+        self._regions = past.regions if past else Regions()
         self._may_go_on, self._pause = may_go_on, pause
         self._exposures = Exposures(instrument)
         self._agent_s = 0.0
@@ -132,6 +133,7 @@ class Loop:
             targets=targets,
             queue=queue,
             change_settings=lambda new, who: self.in_force.change(new, who=who),
+            keep_out=self._choice.keep_out,
             retarget=self.in_force.retarget_at_once,
             survey_again=self._survey_as_asked,
         )
@@ -192,7 +194,8 @@ class Loop:
     def change_regions(self, regions: Regions, *, why: str = "") -> None:
         """Let the agent's mask and preference follow new regions from now on."""
         self._choice.prefer(regions.preference(self._field.allowed().frame))
-        self._record.regions(self.step, regions, why=why)
+        self._record.regions(self.step, regions, old=self._regions, why=why)
+        self._regions = regions
         emit(self._events.regions_changed, self.step, regions)
 
     def obey(self, order: HumanOrder) -> None:
@@ -259,7 +262,7 @@ class Loop:
                 if not isinstance(error, ForbiddenPosition | LocalDoseExceeded):
                     raise
                 keep_out = isinstance(error, LocalDoseExceeded)
-                self._refuse(proposal, str(error), keep_out)
+                self._refuse(proposal, Refusal(str(error), keep_out))
                 return
             exposures = self._exposures.take_booked()
             self.following.exposed(spectrum.exposure_s)
@@ -368,6 +371,6 @@ class Loop:
             self.in_force.decide_band(step + 1)
             self._choice.look_ahead(step, self.settings)
 
-    def _refuse(self, proposal: Proposal, reason: str, keep_out: bool = False) -> None:
-        self._choice.withdraw(proposal, reason, keep_out=keep_out)
-        emit(self._events.refused, proposal, reason)
+    def _refuse(self, proposal: Proposal, refusal: Refusal) -> None:
+        self._choice.withdraw(proposal, refusal)
+        emit(self._events.refused, proposal, refusal.reason)

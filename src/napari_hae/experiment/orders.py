@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_hae.experiment.votes import Vote
 
+Pixel = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class QueueChanged:
     """The places that are to be measured next are others than before."""
 
+    old: tuple[Pixel, ...]
+    new: tuple[Pixel, ...]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class KeptOut:
+    """A person says no to a place for the whole run."""
+
+    pixel: Pixel
     why: str = ""
 
 
@@ -49,4 +61,4 @@ class SurveyAgain:
     why: str = ""
 
 
-HumanOrder = QueueChanged | Voted | Discarded | WentAlone | SurveyAgain
+HumanOrder = QueueChanged | KeptOut | Voted | Discarded | WentAlone | SurveyAgain

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Pixel = tuple[int, int]
+OldAndNew = tuple[tuple[Pixel, ...], tuple[Pixel, ...]]
+"""What waited before a change, and what waits after it."""
 
 
 class PlaceQueue:
@@ -17,26 +19,31 @@ class PlaceQueue:
     def __init__(self, pixels: Iterable[Pixel] = ()) -> None:
         self._lock = threading.Lock()
         self._pixels = tuple(pixels)
+        self._taken: set[Pixel] = set()
 
     @property
     def pixels(self) -> tuple[Pixel, ...]:
         """All that wait, the next one first."""
         return self._pixels
 
-    def add(self, pixels: Iterable[Pixel], *, first: bool = False) -> None:
+    def add(self, pixels: Iterable[Pixel], *, first: bool = False) -> OldAndNew:
         """Put pixels at the end, or at the beginning; those that wait already stay."""
         with self._lock:
-            new = tuple(p for p in dict.fromkeys(pixels) if p not in self._pixels)
-            self._pixels = new + self._pixels if first else self._pixels + new
+            old = self._pixels
+            more = tuple(p for p in dict.fromkeys(pixels) if p not in old)
+            self._taken.difference_update(more)
+            self._pixels = more + old if first else old + more
+            return old, self._pixels
 
-    def replace(self, pixels: Iterable[Pixel]) -> None:
+    def replace(self, pixels: Iterable[Pixel]) -> OldAndNew:
         """Reorder or empty: keep these of the pixels that wait, in this order.
 
         What was taken meanwhile does not come back.
         """
         with self._lock:
-            waiting = set(self._pixels)
-            self._pixels = tuple(p for p in dict.fromkeys(pixels) if p in waiting)
+            old = self._pixels
+            self._pixels = tuple(p for p in dict.fromkeys(pixels) if p in old)
+            return old, self._pixels
 
     def take(self) -> Pixel | None:
         """The next pixel, which waits no longer; None if there is none."""
@@ -45,4 +52,10 @@ class PlaceQueue:
                 return None
             first, *rest = self._pixels
             self._pixels = tuple(rest)
+            self._taken.add(first)
             return first
+
+    def without_taken(self, pixels: Iterable[Pixel]) -> list[Pixel]:
+        """Those of the pixels that were not taken since they were added."""
+        with self._lock:
+            return [pixel for pixel in pixels if pixel not in self._taken]

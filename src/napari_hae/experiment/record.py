@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.drift import ImageAgain
     from napari_hae.experiment.events import FinishReason
     from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.dose import Exposure
     from napari_hae.regions.regions import Regions
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
@@ -160,14 +161,25 @@ class Record:
         )
 
     def refusal(
-        self, step: int, reason: str, *, keep_out: bool = False, is_human: bool = False
+        self,
+        step: int,
+        reason: str,
+        *,
+        keep_out: bool = False,
+        is_human: bool = False,
+        why: str = "",
     ) -> None:
-        """Note that the last proposal was not measured, why, and if it never may be.
+        """Note that the last proposal was not measured, and if it never may be.
 
-        `is_human` where a person said no to it.
+        `is_human` where a person said no to it, and `why`.
         """
-        by = {"who": "human"} if is_human else {}
+        by = {"who": "human", "why": why} if is_human else {}
         self._write("refusal", step=step, reason=reason, keep_out=keep_out, **by)
+
+    def veto(self, step: int, pixel: tuple[int, int], *, why: str) -> None:
+        """Note that a person keeps a place out which was not to be measured now."""
+        row, column = pixel
+        self._write("veto", step=step, who="human", why=why, row=row, column=column)
 
     def booked(self, exposure: Exposure, *, why: str) -> None:
         """Note the dose of an exposure of which no result is kept, and why not."""
@@ -248,23 +260,35 @@ class Record:
         values = {"targets": list(targets), "errors": list(errors)}
         self._write("targets", **values, best_step=best_step)
 
-    def regions(self, step: int, regions: Regions, *, why: str = "") -> None:
-        """Note which regions hold from a step on."""
-        drawn = regions.to_json()
-        self._write("regions", step=step, who="human", why=why, regions=drawn)
+    def regions(
+        self, step: int, regions: Regions, *, old: Regions, why: str = ""
+    ) -> None:
+        """Note which regions hold from a step on, and which held before."""
+        drawn = {"old": old.to_json(), "regions": regions.to_json()}
+        self._write("regions", step=step, who="human", why=why, **drawn)
 
-    def queue(self, step: int, pixels: Iterable[tuple[int, int]], *, why: str) -> None:
-        """Note which places a person wants to be measured next."""
-        waiting = [list(pixel) for pixel in pixels]
-        self._write("queue", step=step, who="human", why=why, pixels=waiting)
+    def queue(
+        self,
+        step: int,
+        pixels: Iterable[tuple[int, int]],
+        *,
+        old: Iterable[tuple[int, int]],
+        why: str,
+    ) -> None:
+        """Note which places a person wants to be measured next, and which before."""
+        waiting = {"old": list(old), "pixels": list(pixels)}
+        self._write("queue", step=step, who="human", why=why, **waiting)
 
     def alone(self, step: int, steps: int, *, why: str) -> None:
         """Note that the agent needs no approval for some steps."""
         self._write("alone", step=step, who="human", why=why, steps=steps)
 
-    def vote(self, step: int, of: int, vote: str, *, why: str) -> None:
-        """Note what a person thinks of the spectrum of a step."""
-        self._write("vote", step=step, who="human", why=why, of=of, vote=str(vote))
+    def vote(
+        self, step: int, of: int, vote: Vote, *, old: Vote | None, why: str
+    ) -> None:
+        """Note what a person thinks of the spectrum of a step, and thought before."""
+        votes = {"old": old, "vote": vote}
+        self._write("vote", step=step, who="human", why=why, of=of, **votes)
 
     def discard(self, step: int, of: int, *, is_discarded: bool, why: str) -> None:
         """Note that a measurement is left out of training, or taken in again."""

@@ -123,6 +123,11 @@ def _refusal(entry: Entry) -> str:
     return f"a proposal was not measured: {entry['reason']}{kept_out}"
 
 
+@tells("veto")
+def _veto(entry: Entry) -> str:
+    return f"{who(entry)} kept row {entry['row']}, column {entry['column']} out"
+
+
 @tells("booked")
 def _booked(entry: Entry) -> str:
     exposure = Exposure.from_json(entry["exposure"])
@@ -164,10 +169,22 @@ def _targets(entry: Entry) -> str:
 
 @tells("regions")
 def _regions(entry: Entry) -> str:
+    text = f"the beam may go {_where(entry['regions'])}"
+    # Older records do not say what was before.
+    if "old" not in entry or entry["old"] == entry["regions"]:
+        return text
+    before = _where(entry["old"])
+    if f"the beam may go {before}" == text:
+        return f"{text}; what is drawn was changed"
+    return f"{text}; before: {before}"
+
+
+def _where(drawn: dict[str, Any]) -> str:
+    """Where the beam may go, by the names of regions."""
     # Regions that are switched off stay in the journal.
     named = {
         kind: [each for each in regions if each.get("is_on", True)]
-        for kind, regions in entry["regions"].items()
+        for kind, regions in drawn.items()
     }
     soft = named.get("soft", [])
     parts = [
@@ -183,15 +200,22 @@ def _regions(entry: Entry) -> str:
     if not named.get("interest"):
         parts = ["anywhere", *parts]
     first, *others = parts
-    return f"the beam may go {first}{', but ' if others else ''}{', '.join(others)}"
+    return f"{first}{', but ' if others else ''}{', '.join(others)}"
 
 
 @tells("queue")
 def _queue(entry: Entry) -> str:
-    count = len(entry["pixels"])
-    if not count:
+    new, old = entry["pixels"], entry.get("old", [])
+    if not new:
         return f"{who(entry)} emptied the queue"
-    return f"{who(entry)} queued {_count(count, 'place', 'places')} to measure next"
+    if more := [pixel for pixel in new if pixel not in old]:
+        places = _count(len(more), "place", "places")
+        wait = f"; {len(new)} wait" if len(new) > len(more) else ""
+        return f"{who(entry)} queued {places} to measure next{wait}"
+    if gone := len(old) - len(new):
+        places = _count(gone, "place", "places")
+        return f"{who(entry)} took {places} off the queue; {len(new)} left"
+    return f"{who(entry)} put the queue in another order"
 
 
 @tells("alone")
@@ -202,7 +226,9 @@ def _alone(entry: Entry) -> str:
 
 @tells("vote")
 def _vote(entry: Entry) -> str:
-    return f"{who(entry)} called the spectrum of step {entry['of'] + 1} {entry['vote']}"
+    called = f"called the spectrum of step {entry['of'] + 1} {entry['vote']}"
+    before = f", {entry['old']} before" if entry.get("old") else ""
+    return f"{who(entry)} {called}{before}"
 
 
 @tells("discard")

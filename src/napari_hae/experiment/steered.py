@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from napari_hae.experiment.controls import Controls, Verdict
 from napari_hae.experiment.events import RunState
-from napari_hae.experiment.orders import Discarded, QueueChanged, SurveyAgain, Voted
+from napari_hae.experiment.orders import (
+    Discarded,
+    KeptOut,
+    QueueChanged,
+    SurveyAgain,
+    Voted,
+)
 from napari_hae.experiment.place_queue import PlaceQueue
 
 if TYPE_CHECKING:
@@ -70,6 +76,10 @@ class Steered:
         """Say no to the proposal that waits, and to its place for the whole run."""
         self._controls.answer(Verdict(False, why))
 
+    def keep_out(self, row: int, column: int, *, why: str = "") -> None:
+        """Say no to a pixel for the whole run; what waits is proposed anew."""
+        self._controls.do(KeptOut((row, column), why))
+
     def take_instead(self, row: int, column: int) -> None:
         """Measure another pixel in place of the proposal that waits."""
         self.measure_next([(row, column)], first=True)
@@ -85,15 +95,13 @@ class Steered:
         self, pixels: Iterable[tuple[int, int]], *, first: bool = False, why: str = ""
     ) -> None:
         """Have pixels of the survey image measured, before what the agent chooses."""
-        self.queue.add(pixels, first=first)
-        self._controls.do(QueueChanged(why))
+        self._controls.do(QueueChanged(*self.queue.add(pixels, first=first), why))
 
     def reorder_queue(
         self, pixels: Iterable[tuple[int, int]], *, why: str = ""
     ) -> None:
         """Keep these of the pixels that wait, in this order; none empties the queue."""
-        self.queue.replace(pixels)
-        self._controls.do(QueueChanged(why))
+        self._controls.do(QueueChanged(*self.queue.replace(pixels), why))
 
     def vote(self, step: int, vote: Vote, *, why: str = "") -> None:
         """Judge the spectrum of a step; a later vote replaces it."""

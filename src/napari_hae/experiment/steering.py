@@ -10,6 +10,7 @@ from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.experiment.orders import (
     Discarded,
     HumanOrder,
+    KeptOut,
     QueueChanged,
     SurveyAgain,
     Voted,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_hae.agent.scalarizers import Scalarizer
-    from napari_hae.experiment.place_queue import PlaceQueue
+    from napari_hae.experiment.place_queue import Pixel, PlaceQueue
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.targets import Targets
@@ -34,6 +35,8 @@ class Steering:
     ----------
     change_settings
         Puts settings in force; given them and who did it.
+    keep_out
+        Lets a pixel never be proposed again.
     retarget
         Scores all measurements again.
     survey_again
@@ -47,25 +50,32 @@ class Steering:
         targets: Targets,
         queue: PlaceQueue,
         change_settings: Callable[[ExperimentSettings, str], None],
+        keep_out: Callable[[Pixel], None],
         retarget: Callable[[], None],
         survey_again: Callable[[str], None],
     ) -> None:
         self._record, self._targets, self._queue = record, targets, queue
         self._change_settings, self._retarget = change_settings, retarget
-        self._survey_again = survey_again
+        self._keep_out, self._survey_again = keep_out, survey_again
 
     def obey(self, order: HumanOrder, settings: ExperimentSettings) -> None:
         """Carry out one order; what concerns a step not measured is ignored."""
         step = len(self._targets)
         match order:
-            case QueueChanged(why):
-                self._record.queue(step, self._queue.pixels, why=why)
+            case QueueChanged(old, new, why):
+                # Whoever resumes is not to measure again what was taken meanwhile.
+                waited, wait = map(self._queue.without_taken, (old, new))
+                self._record.queue(step, wait, old=waited, why=why)
+            case KeptOut(pixel, why):
+                self._keep_out(pixel)
+                self._record.veto(step, pixel, why=why)
             case WentAlone(steps, why):
                 self._record.alone(step, steps, why=why)
             case SurveyAgain(why):
                 self._survey_again(why)
             case Voted(of, vote, why) if of < step:
-                self._record.vote(step, of, vote, why=why)
+                before = self._targets.votes.get(of)
+                self._record.vote(step, of, vote, old=before, why=why)
                 self._targets.votes = {**self._targets.votes, of: vote}
                 self._follow_votes(settings)
             case Discarded(of, is_discarded, why) if of < step:

@@ -297,6 +297,9 @@ class _Reader:
         if entry["keep_out"] and refused is not None:
             self._vetoed.add((refused.row, refused.column))
 
+    def _on_veto(self, entry: Entry) -> None:
+        self._vetoed.add((entry["row"], entry["column"]))
+
     def _on_booked(self, entry: Entry) -> None:
         self._exposures.append(Exposure.from_json(entry["exposure"]))
 

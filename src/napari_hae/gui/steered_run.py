@@ -101,6 +101,16 @@ class SteeredRun(QObject):
         if self.runner is not None:
             self.runner.veto(why=self.take_reason())
 
+    def keep_out(self, pixel: tuple[int, int]) -> None:
+        """Say no to a place for the whole run, that which waits or any other."""
+        if self.runner is None:
+            return
+        waits = self.runner.latest_proposal if self.state is RunState.WAITING else None
+        if waits is not None and (waits.row, waits.column) == pixel:
+            self.veto()
+        else:
+            self.runner.keep_out(*pixel, why=self.take_reason())
+
     def stop(self) -> None:
         """End the run after the step that is running."""
         if self.runner is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import (
@@ -18,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hae.diagnostics import leaning, prediction
 from napari_hae.gui.panels import LazyPanel
 from napari_hae.gui.plots import BEST_COLOR, TARGET_COLOR
 from napari_hae.gui.sentences import SteadyLabel
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from napari_hae.gui.session import Session
     from napari_hae.types import Proposal
 
-_COLUMNS = ("Place", "x (nm)", "y (nm)", "Predicted", "± std", "Value")
+_COLUMNS = ("Place", "x (nm)", "y (nm)", "Predicted", "± std", "Value", "Why")
 _ROW_HEIGHT_PX = 21
 _BAR_SIZE = QSize(120, 12)
 
@@ -84,11 +86,14 @@ class WhyPanel(LazyPanel):
             "Measure at the selected place next; while a proposal waits for your yes, "
             "in its place."
         )
+        self.veto = QPushButton("Veto")
+        self.veto.setToolTip("Do not measure at the selected place, in the whole run.")
         self.table = _table()
         self._lay_out()
         self.table.itemSelectionChanged.connect(self._on_selected)
         self.follow.clicked.connect(self.table.clearSelection)
         self.take.clicked.connect(self._on_take)
+        self.veto.clicked.connect(self._on_veto)
         session.started.connect(self._on_started)
         session.live.proposed.connect(self.refresh)
         session.live.rewound.connect(self._on_started)
@@ -108,6 +113,7 @@ class WhyPanel(LazyPanel):
         row = QHBoxLayout()
         row.addWidget(self._split, 1)
         row.addWidget(self.take)
+        row.addWidget(self.veto)
         row.addWidget(self.follow)
         self._split.setToolTip(
             "What speaks for this place beside a usual one of the field: its predicted "
@@ -130,12 +136,13 @@ class WhyPanel(LazyPanel):
     def draw(self) -> None:
         """Show the newest proposal, unless a row is held."""
         self.follow.setVisible(self.is_held)
-        self.take.setVisible(self.is_held and self._session.is_running)
+        for button in (self.take, self.veto):
+            button.setVisible(self.is_held and self._session.is_running)
         if self.is_held:
             return
         proposal = self._session.live.proposal
         insight = None if proposal is None else proposal.insight
-        self.text.setText(_words(proposal))
+        self.text.setText(_words(proposal) + self._of_maps(proposal))
         exploring = math.nan if insight is None else insight.exploring
         is_known = math.isfinite(exploring)
         self._split.setVisible(is_known)
@@ -156,12 +163,28 @@ class WhyPanel(LazyPanel):
         places: list[Proposal | RunnerUp] = [proposal, *insight.runners_up]
         self._places = [(each.row, each.column) for each in places]
         self.table.setRowCount(len(places))
-        for row, each in enumerate(places):
+        leanings = (insight.exploring, *(each.exploring for each in insight.runners_up))
+        for row, (each, exploring) in enumerate(zip(places, leanings, strict=True)):
             y_nm, x_nm = frame.nm(frame.position(each.row, each.column))
             numbers = (x_nm, y_nm, each.mean, each.std, each.value)
             name = f"{row + 1}." if row else "chosen"
-            for column, text in enumerate((name, *map(_number, numbers))):
+            cells = (name, *map(_number, numbers), leaning(exploring))
+            for column, text in enumerate(cells):
                 self._put(row, column, text)
+
+    def _of_maps(self, proposal: Proposal | None) -> str:
+        """What the newest maps say of a place for which the model was not asked."""
+        maps = self._session.live.maps
+        if proposal is None or maps is None or proposal.insight is not None:
+            return ""
+        pixel = proposal.row, proposal.column
+        text = f" The maps from {maps.known} measurements say there: "
+        text += prediction(maps.mean[pixel], maps.std[pixel], math.nan, math.nan)
+        value = maps.acquisition[pixel]
+        if not math.isfinite(value):
+            return f"{text}."
+        rank = 1 + np.count_nonzero(maps.acquisition > value)
+        return f"{text}, number {rank} by the acquisition function."
 
     def _put(self, row: int, column: int, text: str) -> None:
         item = self.table.item(row, column)
@@ -182,6 +205,11 @@ class WhyPanel(LazyPanel):
     def _on_take(self) -> None:
         if self._selected is not None:
             self._session.measure_next([self._selected])
+        self.table.clearSelection()
+
+    def _on_veto(self) -> None:
+        if self._selected is not None:
+            self._session.keep_out(self._selected)
         self.table.clearSelection()
 
     def _on_started(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SAID = {
     "queue": "you said where to measure next",
+    "veto": "you kept a place out",
     "alone": "you let the agent go on without asking",
     "vote": "you voted on a spectrum",
     "discard": "you discarded a measurement, or took it in again",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.choice import VETOED, Dropped
+from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.drift import Drift, ImageAgain
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import JOURNAL
@@ -31,6 +31,8 @@ _OF_THE_RUN = {
     *("targets", "warning", "refusal", "resume", "end"),
 }
 """What a run writes into its journal by itself."""
+_VETOED = "vetoed by you"
+"""How the reason of a veto begins in older records, which do not say who."""
 _NOT_HUMAN = {"automatic", "instrument", "resume", "agent"}
 
 
@@ -173,6 +175,8 @@ def _decisions(run: StoredRun, entries: list[Entry]) -> tuple[list[_Raw], list[_
                 regions = Regions.from_json(entry["regions"])
             case "finer":
                 vetoed |= {(row, column) for row, column in entry["kept_out"]}
+            case "veto":
+                vetoed |= {(entry["row"], entry["column"])}
             case "resume":
                 attempts.clear()
                 open_.clear()
@@ -269,7 +273,7 @@ def _retargetings(entries: list[Entry]) -> tuple[bool, ...]:
 
 def _is_of_a_human(entry: Entry) -> bool:
     if entry["event"] == "refusal":
-        return str(entry["reason"]).startswith(VETOED)
+        return "who" in entry or str(entry["reason"]).startswith(_VETOED)
     if entry["event"] in _OF_THE_RUN:
         return False
     return is_human(str(entry.get("who", "human")))
