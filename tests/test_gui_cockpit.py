@@ -231,7 +231,7 @@ def test_dragging_the_band_changes_all_targets(connected, qtbot):
 
 def title_of(cockpit) -> str:
     """What is written above the spectrum."""
-    return cockpit.monitor.spectra.plot.plot.getPlotItem().titleLabel.text
+    return cockpit.monitor.spectra.plot.title.text()
 
 
 def is_settled(plot) -> bool:

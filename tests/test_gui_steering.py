@@ -221,7 +221,7 @@ def test_several_spectra_the_best_and_the_mean_of_a_region_are_drawn_together(
 
 
 def title(spectra) -> str:
-    return spectra.plot.plot.getPlotItem().titleLabel.text
+    return spectra.plot.title.text()
 
 
 def test_a_paused_spectrum_follows_band_goal_and_discard(paused, qtbot):

@@ -35,7 +35,7 @@ class UncertaintyPlot(StepPlot):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(_NO_MODEL, parent)
-        self._set_title(
+        self.title.say(
             f"{_mark('━', TARGET_COLOR)} mean ± spread &nbsp; "
             f"{_mark('━', LARGEST_COLOR)} maximum"
         )
@@ -63,7 +63,7 @@ class ErrorPlot(StepPlot):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(_NO_MODEL, parent)
-        self._set_title(
+        self.title.say(
             f"{_mark('●', TARGET_COLOR)} measured − predicted &nbsp; "
             f"{_mark('━', BEST_COLOR)} mean size, last {WINDOW}"
         )
@@ -97,7 +97,7 @@ class CalibrationPlot(StepPlot):
             f"{_mark('━', color)} inside {100 * share:.0f} %"
             for share, color in zip(SHARES, self.COLORS, strict=True)
         )
-        self._set_title(f"{legend} &nbsp; ┄ as it should be &nbsp; (last {WINDOW})")
+        self.title.say(f"{legend} &nbsp; ┄ as it should be &nbsp; (last {WINDOW})")
         for share, color in zip(SHARES, self.COLORS, strict=True):
             self.plot.addItem(_level(share, color))
         self.shares = [_line(self, color) for color in self.COLORS]
@@ -117,7 +117,7 @@ class LikelihoodPlot(StepPlot):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(_NO_MODEL, parent)
-        self._set_title("log marginal likelihood per measurement: higher is better")
+        self.title.say("log marginal likelihood per measurement: higher is better")
         self.line = _line(self, TARGET_COLOR)
         self.plot.setLabel("left", "Log likelihood")
 
@@ -135,7 +135,7 @@ class DriftPlot(StepPlot):
         super().__init__(
             "No drift is followed. Survey again, now or every few steps.", parent
         )
-        self._set_title(
+        self.title.say(
             f"{_mark('━', TARGET_COLOR)} to the right (x) &nbsp; "
             f"{_mark('━', LARGEST_COLOR)} downwards (y)"
         )
@@ -155,7 +155,7 @@ class TimesPlot(StepPlot):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("No step yet. Start an experiment, or press Step.", parent)
-        self._set_title(
+        self.title.say(
             f"{_mark('■', TARGET_COLOR)} instrument &nbsp; "
             f"{_mark('■', LARGEST_COLOR)} beam waits &nbsp; "
             f"{_mark('━', WIDER_COLOR)} agent &nbsp; {_mark('━', BEST_COLOR)} disk"

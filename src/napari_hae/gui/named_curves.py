@@ -69,7 +69,7 @@ class CurvesPlot(LivePlot):
             self.plot.addItem(mark)
             self._items.append(mark)
         self.plot.setLabel("left", f"{self._label} ({unit})" if unit else self._label)
-        self._set_title(
+        self.title.say(
             " &nbsp; ".join(
                 f'<span style="color: {each.color}">'
                 f"{'┅' if each.is_dashed else '━'}</span> {each.name}"

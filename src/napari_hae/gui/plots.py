@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QEvent, Qt, Signal
-from qtpy.QtWidgets import QLabel, QStackedLayout, QWidget
+from qtpy.QtWidgets import QLabel, QStackedLayout, QVBoxLayout, QWidget
+
+from napari_hae.gui.sentences import Sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,12 +49,19 @@ class LivePlot(QWidget):
         self.message = QLabel(empty, self)
         self.message.setWordWrap(True)
         self.message.setMargin(12)
+        # Not that of pyqtgraph, which is cut off where it is longer than a line.
+        self.title = Sentence()
+        with_title = QWidget()
+        below = QVBoxLayout(with_title)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.setSpacing(0)
+        below.addWidget(self.title)
+        below.addWidget(self.plot, 1)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.message)
-        self._stack.addWidget(self.plot)
+        self._stack.addWidget(with_title)
         # The axis puts the lower edge of its label out of the plot.
         self.plot.getPlotItem().setContentsMargins(0, 0, 0, LABEL_OVERHANG_PX)
-        self._title = ""
         for side in ("left", "bottom"):
             # Only before the label is there: pyqtgraph would scale once more.
             self.plot.getAxis(side).enableAutoSIPrefix(False)
@@ -72,10 +81,6 @@ class LivePlot(QWidget):
         if event.type() == QEvent.Type.StyleChange:
             self._take_colors()
 
-    def _set_title(self, html: str) -> None:
-        self._title = html
-        self.plot.setTitle(html, size="10pt", color=self._text_color)
-
     def _take_colors(self) -> None:
         palette = self.palette()
         self.plot.setBackground(palette.window().color())
@@ -84,7 +89,6 @@ class LivePlot(QWidget):
             axis = self.plot.getAxis(side)
             axis.setPen(self._text_color)
             axis.setTextPen(self._text_color)
-        self._set_title(self._title)
 
 
 class SpectrumPlot(LivePlot):
@@ -115,7 +119,7 @@ class SpectrumPlot(LivePlot):
         """Show one spectrum; both arrays of shape `(channels,)`."""
         first = self.is_empty
         self._curve.setData(energies_ev, counts)
-        self._set_title(title)
+        self.title.say(title)
         self._show(something=True)
         if first:
             self.plot.setXRange(energies_ev[0], energies_ev[-1], padding=0.02)
@@ -196,7 +200,7 @@ class LearningCurve(StepPlot):
             "No target yet. It appears with the first measured spectrum.", parent
         )
         # Above the plot, where a legend hides no point.
-        self._set_title(
+        self.title.say(
             f'<span style="color: {TARGET_COLOR}">●</span> measured &nbsp; '
             f'<span style="color: rgb{PREDICTED_COLOR}">┿</span> predicted before ± std'
             f' &nbsp; <span style="color: {BEST_COLOR}">━</span> best so far'

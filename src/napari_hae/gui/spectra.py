@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout
@@ -82,7 +83,9 @@ class SpectraPanel(LazyPanel):
             title += f", newest {len(drawn)} of {len(selected)} selected"
         curves = self.beside.curves(measurement, drawn)
         for name, _, color in curves:
-            title += f' &nbsp; <span style="color: {color}">━</span> {name}'
+            # No line ends between a curve's colour and its name, nor in the name.
+            whole = html.escape(name).replace(" ", "&nbsp;")
+            title += f' &nbsp; <span style="color: {color}">━</span>&nbsp;{whole}'
         energies_ev = spectrum.energy.energies_ev
         self.plot.set_spectrum(energies_ev, spectrum.counts, title)
         self.plot.set_beside(energies_ev, curves)
