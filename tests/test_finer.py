@@ -205,6 +205,7 @@ def test_a_goal_of_votes_keeps_its_spectrum_where_no_vote_goes_along(lab):
         targets=runner._targets,
         queue=runner.queue,
         change_settings=lambda *_: None,
+        keep_out=lambda _: None,
         retarget=lambda: None,
         survey_again=lambda _: None,
     )
