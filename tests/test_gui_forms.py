@@ -126,7 +126,11 @@ def test_what_is_not_allowed_gets_a_sentence_under_the_field_and_a_frame(form):
 def test_what_is_wrong_with_fields_together_is_said_below_them(qtbot):
     form = SettingsForm(Goal)
     qtbot.addWidget(form)
+    form.set_value(Goal())
+    value = form.controls["value"].native
+    assert value.isHidden()
     form.controls["direction"].value = "reach"
+    assert not value.isHidden()
     assert "needs a value to reach" in form.problems[""]
     form.controls["value"].value = "0.35"
     assert form.problems == {}

@@ -219,3 +219,13 @@ def test_an_axis_is_checked_not_guessed():
     other = EnergyAxis(offset_ev=100.0, dispersion_ev=1.0, size=16)
     with pytest.raises(ValueError, match="which reach from 100 to 115 eV"):
         BandIntegral(**BAND).check(other)
+
+
+def test_a_scalarizer_of_another_kind_looks_at_the_band_of_the_one_before():
+    before = BandIntegral(low_ev=0.3, high_ev=0.4)
+    assert BandRatio().following(before).band_ev == (0.3, 0.4)
+    own = BandRatio(low_ev=0.5, high_ev=0.6)
+    assert own.following(before) == own
+    # Who empties the band of the same kind wants another one to be chosen.
+    assert BandIntegral().following(before).is_automatic
+    assert BandRatio().following(BandIntegral()).is_automatic

@@ -25,7 +25,9 @@ class Goal(Settings):
     """Look for the largest target, the smallest, or the one nearest to a value.
     Default: maximise."""
     value: float | None = Field(
-        default=None, title="Value to reach", json_schema_extra={"empty": "none"}
+        default=None,
+        title="Value to reach",
+        json_schema_extra={"empty": "none", "shown_if": {"direction": ["reach"]}},
     )
     """The target to reach, in the target's own unit; used with the direction "reach"
     only."""

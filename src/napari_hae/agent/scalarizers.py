@@ -44,6 +44,10 @@ class Scalarizer(Settings):
         """Whether something that it needs is still to be decided during the run."""
         return False
 
+    def following(self, before: Scalarizer) -> Self:
+        """The same, to be used from now on in place of the one before."""
+        return self
+
     def check(self, energy: EnergyAxis) -> None:
         """Raise `ValueError` if it cannot work on spectra with this energy axis."""
 
@@ -92,6 +96,17 @@ class BandScalarizer(Scalarizer):
         """The same scalarizer with another band, or an automatic one, validated."""
         values = self.model_dump() | {"low_ev": low_ev, "high_ev": high_ev}
         return type(self).model_validate(values)
+
+    def following(self, before: Scalarizer) -> Self:
+        """The same, to be used from now on in place of the one before.
+
+        One of another kind looks at the band of that one, unless it has its own.
+        """
+        if not isinstance(before, BandScalarizer) or before.kind == self.kind:
+            return self
+        if before.band_ev is None or not self.is_automatic:
+            return self
+        return self.with_band(*before.band_ev)
 
     def check(self, energy: EnergyAxis) -> None:
         """Raise `ValueError` if the band holds no channel."""

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.scalarizers import BandScalarizer
-from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.votes import plea
@@ -60,8 +59,7 @@ class InForce:
         """
         old = self.settings
         scalarizer = self._completed(new.scalarizer, old.scalarizer)
-        if isinstance(scalarizer, SimilarityToVotes):
-            scalarizer = scalarizer.following(old.scalarizer)
+        scalarizer = scalarizer.following(old.scalarizer)
         acquisition = new.acquisition.begun(old.acquisition, len(self._targets))
         new = new.replaced(
             scalarizer=scalarizer,
