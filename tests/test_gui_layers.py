@@ -249,6 +249,15 @@ def test_limits_of_the_mean_only_widen(layers):
     assert mean.contrast_limits == [-1.0, 2.0]
 
 
+def test_limits_start_afresh_when_targets_become_others(layers):
+    layers.show_maps(maps(0.0, 2000.0))
+    layers.add_measurements(RUN)
+    layers.show_targets({0: 0.1, 1: 0.4, 2: 0.2})
+    layers.show_maps(maps(0.0, 0.5))
+    for role in (Role.MEAN, Role.STD):
+        assert layers.map_layer(role).contrast_limits == [0.0, 0.5]
+
+
 def test_limits_that_a_person_has_set_stay(layers):
     layers.show_maps(maps(0.0, 2.0))
     mean = layers.map_layer(Role.MEAN)

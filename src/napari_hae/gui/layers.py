@@ -205,7 +205,7 @@ class FieldLayers:
         Colour limits start afresh: another band has other values.
         """
         self._targets.update(targets)
-        self._limits.pop(Role.MEAN, None)
+        self._forget_limits()
         if self._measurements:
             self._show_measured()
 
@@ -219,7 +219,7 @@ class FieldLayers:
         targets = {m.step: m.target for m in measurements}
         shown = [self._targets.get(step, target) for step, target in targets.items()]
         if not np.array_equal(shown, list(targets.values()), equal_nan=True):
-            self._limits.pop(Role.MEAN, None)
+            self._forget_limits()
         if (layer := self.measured_layer) is not None:
             # napari keeps points selected that are gone.
             layer.selected_data &= set(range(len(measurements)))
@@ -323,6 +323,11 @@ class FieldLayers:
             new = new if shrinks and too_wide else wide
         self._limits[role] = new
         return new
+
+    def _forget_limits(self) -> None:
+        """Other targets have other values, and their deviations other sizes."""
+        for role in (Role.MEAN, Role.STD):
+            self._limits.pop(role, None)
 
     def _put_image(self, new: LayerData, limits: Limits | None) -> None:
         layer = self._put(new)
