@@ -12,6 +12,7 @@ by the experiment's thread otherwise.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import threading
 import time
@@ -65,6 +66,7 @@ class Advisor:
         self._initial, self._steps = settings.initial.points, settings.budget.steps
         self._loop = settings.loop
         self._ahead: dict[int, Future[Advice]] = {}
+        self._preview: Future[None] | None = None
         self._untold: list[Measurement] = []
         self._told = 0
         self._taken_up_at: int | None = None
@@ -89,6 +91,7 @@ class Advisor:
         Exhausted
             If no allowed candidate is left.
         """
+        self._end_preview()
         if step not in self._ahead:
             known = step if self._taken_up_at is None else self._taken_up_at
             self._submit(step, allowed, attempt, known, preference)
@@ -96,6 +99,30 @@ class Advisor:
         proposal, maps, self.picture, self.took_s = self._ahead.pop(step).result()
         self.maps = maps or self.maps
         return proposal
+
+    def preview(
+        self,
+        step: int,
+        allowed: NDArray[np.bool_],
+        attempt: int,
+        preference: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Begin to draw the maps that a step would be chosen on, if there are some.
+
+        A copy of the policy is asked: the path stays as if nobody had looked. Nothing
+        is ahead.
+        """
+        self._end_preview()
+        if self.maps is None:
+            return
+        policy = copy.deepcopy(self._policy)
+
+        def look() -> None:
+            policy.ask(step, allowed, attempt, preference)
+            if (maps := policy.maps(allowed)) is not None:
+                self.picture, self.maps = policy.picture(), maps
+
+        self._preview = self._worker.submit(look)
 
     def choose(
         self,
@@ -242,6 +269,12 @@ class Advisor:
         for step in range(first, self._end_of_batch(first)):
             attempts = attempt if step == first else 0
             self._ahead[step] = self._worker.submit(advise, step, attempts)
+
+    def _end_preview(self) -> None:
+        """What nobody waits for any more is not begun."""
+        if self._preview is not None:
+            self._preview.cancel()
+        self._preview = None
 
     def _start_of_batch(self, step: int) -> int:
         chosen = step - self._initial

@@ -89,6 +89,7 @@ class Choice:
         self._attempts: Counter[int] = Counter()
         self._preference: NDArray[np.float64] | None = None
         self._visited: set[Pixel] = set()
+        self._is_changed = False
 
     def proposal(self, step: int, settings: ExperimentSettings) -> Proposal:
         """What to measure in a step; it is in the journal.
@@ -105,7 +106,18 @@ class Choice:
             self._attempts[step] += 1
         self._record.proposal(made)
         self._visited.add((made.row, made.column))
+        self._is_changed = False
         return made
+
+    def preview(self, step: int) -> None:
+        """Have the maps drawn anew, if what the agent goes by changed since the last.
+
+        For a run that waits: else the next proposal brings its own.
+        """
+        if self._is_changed:
+            attempt = self._attempts[step]
+            self._advisor.preview(step, self.mask(), attempt, self._preference)
+        self._is_changed = False
 
     def is_known(self, step: int, settings: ExperimentSettings) -> bool:
         """Whether a step's proposal can be given without waiting for a measurement."""
@@ -153,6 +165,7 @@ class Choice:
         for proposal in self._advisor.drop_ahead():
             self._record.proposal(proposal)
             self._record.refusal(proposal.step, str(reason))
+        self._is_changed = True
 
     def mask(self) -> NDArray[np.bool_]:
         """Where a measurement is allowed, shape `(rows, columns)`."""

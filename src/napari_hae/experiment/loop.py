@@ -198,6 +198,10 @@ class Loop:
         self._regions = regions
         emit(self._events.regions_changed, self.step, regions)
 
+    def show_changes(self) -> None:
+        """Redraw the maps under what was changed, while the run waits to go on."""
+        self._choice.preview(self.step)
+
     def obey(self, order: HumanOrder) -> None:
         """Carry out what a person ordered."""
         self._steering.obey(order, self.settings)

@@ -287,6 +287,7 @@ class Runner(Steered):
                     loop.obey(human_order)
             else:
                 self._set_state(RunState.PAUSED)
+                loop.show_changes()
                 with loop.following.waiting():
                     self._controls.wait_for_order()
         self._set_state(RunState.RUNNING)

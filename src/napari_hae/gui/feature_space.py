@@ -66,7 +66,7 @@ class FeatureSpacePanel(QWidget):
     def _connect(self) -> None:
         session, controls = self._session, self.controls
         for signal in (
-            *(session.live.measured, session.live.retargeted),
+            *(session.live.measured, session.live.retargeted, session.live.mapped),
             *(session.settings_changed, session.finished, session.state_changed),
         ):
             signal.connect(self._on_news)

@@ -44,6 +44,8 @@ class LiveView(QObject):
     shown."""
     proposed = Signal(object)
     """Emits the newest `Proposal`; none while an earlier step is shown."""
+    mapped = Signal()
+    """Other maps are shown, of a new proposal or under changed settings."""
     rewound = Signal()
     """Another step of the run is shown than before: all that is shown changed."""
     counted = Signal(int)
@@ -256,6 +258,7 @@ class LiveView(QObject):
         self._newest = ModelView(maps, runner.latest_picture)
         if self._shown_step is None:
             self._jobs.extend(self._layers.map_updates(maps))
+            self._jobs.append(self.mapped.emit)
 
     def _take_proposal(self, proposal: Proposal | None) -> None:
         if proposal is None or proposal is self._proposal:

@@ -1,0 +1,108 @@
+"""The maps under changed settings are drawn before anybody asks for a proposal."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import blobs
+from napari_hae.agent.acquisition import UpperConfidenceBound
+from napari_hae.agent.model_settings import ModelSettings
+from napari_hae.agent.policy_settings import InitialDesign
+from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.advisor import Advisor
+from napari_hae.experiment.settings import Budget, ExperimentSettings
+from napari_hae.types import EnergyAxis, Measurement, Spectrum
+
+STEPS, POINTS = 8, 4
+TRUTH, SURVEY = blobs.truth(), blobs.image()
+SETTINGS = ExperimentSettings(
+    model=ModelSettings(network="none"),
+    initial=InitialDesign(points=POINTS),
+    budget=Budget(steps=2 * STEPS),
+)
+CHANGED = SETTINGS.replaced(
+    model=ModelSettings(network="none", kernel="rbf"),
+    acquisition=UpperConfidenceBound(beta=9),
+)
+
+
+@pytest.fixture
+def make_advisor():
+    """Makes agents, and ends their threads."""
+    made = []
+
+    def make():
+        made.append(Advisor(SURVEY, SETTINGS))
+        return made[-1]
+
+    yield make
+    for advisor in made:
+        advisor.close()
+
+
+def measured(proposal):
+    target = float(TRUTH[proposal.row, proposal.column])
+    energy = EnergyAxis(0.0, 0.1, 4)
+    counts = np.full(4, target, np.float32)
+    spectrum = Spectrum(counts, energy, "EELS", proposal.position, 0.1, 1.0)
+    y_nm, x_nm = FieldFrame.of(SURVEY).nm(proposal.position)
+    return Measurement(proposal, spectrum, target, x_nm, y_nm, error=math.nan)
+
+
+def walk(advisor, steps):
+    """Take steps, and give their proposals."""
+    proposals = []
+    for step in steps:
+        proposals.append(advisor.ask(step, blobs.ANYWHERE, 0))
+        advisor.learn(measured(proposals[-1]))
+    return proposals
+
+
+def change(advisor, settings):
+    advisor.drop_ahead()
+    advisor.configure(settings)
+
+
+def look(advisor):
+    """Wait until the maps are drawn."""
+    advisor.preview(STEPS, blobs.ANYWHERE, 0)
+    advisor._preview.result()
+    return advisor.maps
+
+
+def test_a_look_shows_the_maps_that_the_next_proposal_rests_on(make_advisor):
+    advisor = make_advisor()
+    walk(advisor, range(STEPS))
+    before = advisor.maps
+    change(advisor, CHANGED)
+    seen = look(advisor)
+    assert seen.known == STEPS
+    assert not np.array_equal(seen.mean, before.mean)
+    (proposal,) = walk(advisor, [STEPS])
+    assert seen.mean[proposal.row, proposal.column] == pytest.approx(proposal.mean)
+    np.testing.assert_array_equal(advisor.maps.acquisition, seen.acquisition)
+
+
+def test_a_look_leaves_the_path_as_if_nobody_had_looked(make_advisor):
+    looked, blind = make_advisor(), make_advisor()
+    for advisor in (looked, blind):
+        walk(advisor, range(STEPS))
+    for settings in (CHANGED, SETTINGS, CHANGED):
+        change(looked, settings)
+        look(looked)
+        change(blind, settings)
+    later = range(STEPS, STEPS + 4)
+    for one, other in zip(walk(looked, later), walk(blind, later), strict=True):
+        assert (one.row, one.column, one.mean) == (other.row, other.column, other.mean)
+
+
+def test_before_there_are_maps_nobody_looks(make_advisor):
+    advisor = make_advisor()
+    walk(advisor, range(POINTS - 1))
+    change(advisor, CHANGED)
+    advisor.preview(POINTS - 1, blobs.ANYWHERE, 0)
+    assert advisor._preview is None
+    assert advisor.maps is None
