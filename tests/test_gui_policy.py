@@ -6,47 +6,21 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from by_hand import choose, enter, pick
+from napari_hae.agent.acquisition import UpperConfidenceBound
 from steered import entries, proposals, show_section, step, until
+from tuning import seeded_path
 
 pytestmark = pytest.mark.gui
 LEFT = Qt.MouseButton.LeftButton
 
 
-def enter(control, text, qtbot):
-    """Type a value into a field of text, and leave it."""
-    native = control.native
-    native.setFocus()
-    native.selectAll()
-    qtbot.keyClicks(native, text)
-    qtbot.keyClick(native, Qt.Key.Key_Return)
-
-
-def choose(control, name, qtbot):
-    """Choose an entry with the arrow keys."""
-    native = control.native
-    for _ in range(native.findText(name) - native.currentIndex()):
-        qtbot.keyClick(native, Qt.Key.Key_Down)
-    for _ in range(native.currentIndex() - native.findText(name)):
-        qtbot.keyClick(native, Qt.Key.Key_Up)
-    assert native.currentText() == name
-
-
-def pick(combo, name, qtbot):
-    """Choose an entry of a list with the arrow keys, in its popup."""
-    combo.showPopup()
-    view = combo.view()
-    until(qtbot, view.isVisible)
-    index = combo.model().index(combo.findText(name), 0)
-    assert index.isValid(), [combo.itemText(n) for n in range(combo.count())]
-    view.scrollTo(index)
-    qtbot.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
-    until(qtbot, lambda: combo.currentText() == name)
-
-
-def test_exploration_follows_a_schedule_from_the_step_it_was_set(paused, qtbot):
+def test_exploration_follows_a_schedule_from_the_step_it_was_set(
+    paused, tmp_path, qtbot
+):
     session, form = paused.session, paused.experiment.forms["acquisition"]
     show_section(paused.experiment, "Policy", form.choice, qtbot)
-    form.choice.setCurrentIndex(form.choice.findData("ucb"))
+    pick(form.choice, "Upper confidence bound", qtbot)
     controls = form.form.controls
     assert not controls["until"].native.isVisible()
     enter(controls["beta"], "9", qtbot)
@@ -54,7 +28,7 @@ def test_exploration_follows_a_schedule_from_the_step_it_was_set(paused, qtbot):
     choose(controls["schedule"], "linear", qtbot)
     until(qtbot, controls["until"].native.isVisible)
     enter(controls["until"], "1", qtbot)
-    controls["over"].value = 4
+    enter(controls["over"], "4", qtbot)
     step(paused, qtbot, 6)
     measured = session.live.measurements[12:]
     insights = [m.proposal.insight for m in measured]
@@ -63,6 +37,10 @@ def test_exploration_follows_a_schedule_from_the_step_it_was_set(paused, qtbot):
         assert insight.trapped or insight.parameter == value
     assert not all(insight.trapped for insight in insights)
     assert session.settings.acquisition.since == 12
+    constant = UpperConfidenceBound(beta=9)
+    without = seeded_path(tmp_path / "constant", 18, acquisition=constant)
+    assert proposals(paused, 0)[:12] == without[:12]
+    assert proposals(paused, 12) != without[12:]
     new = entries(paused, "settings")[-1]["changes"]["acquisition"]["new"]
     assert (new["schedule"], new["beta"], new["until"]) == ("linear", 9.0, 1.0)
     assert (new["over"], new["since"]) == (4, 12)

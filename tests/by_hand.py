@@ -1,0 +1,77 @@
+"""What a person does to the controls of a form, with mouse and keys."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QScrollArea
+
+from steered import LEFT, until
+
+ENTER = Qt.Key.Key_Return
+
+
+def reach(widget, qtbot):
+    """Scroll to a widget: a person uses only what is seen."""
+    scroll = widget.parentWidget()
+    while scroll is not None and not isinstance(scroll, QScrollArea):
+        scroll = scroll.parentWidget()
+
+    def is_seen():
+        if scroll is not None:
+            scroll.ensureWidgetVisible(widget)
+        return widget.visibleRegion().contains(widget.rect().center())
+
+    until(qtbot, is_seen)
+
+
+def enter(control, text, qtbot):
+    """Click into a field, type something else in place of what is there, and Enter."""
+    native = control.native
+    edit = getattr(native, "lineEdit", lambda: native)()
+    reach(native, qtbot)
+    qtbot.mouseClick(edit, LEFT)
+    edit.selectAll()
+    qtbot.keyClicks(edit, text)
+    qtbot.keyClick(edit, ENTER)
+
+
+def choose(control, name, qtbot):
+    """Choose an entry with the arrow keys."""
+    native = control.native
+    reach(native, qtbot)
+    for _ in range(native.findText(name) - native.currentIndex()):
+        qtbot.keyClick(native, Qt.Key.Key_Down)
+    for _ in range(native.currentIndex() - native.findText(name)):
+        qtbot.keyClick(native, Qt.Key.Key_Up)
+    assert native.currentText() == name
+
+
+def pick(combo, name, qtbot):
+    """Open the list of a combo box, and click on an entry."""
+    combo = getattr(combo, "native", combo)
+    reach(combo, qtbot)
+    combo.setFocus()
+    # A click would open it, too, but Qt ignores the next one for a while.
+    qtbot.keyClick(combo, Qt.Key.Key_Space)
+    view = combo.view()
+    until(qtbot, view.isVisible)
+    index = combo.model().index(combo.findText(name), 0)
+    assert index.isValid(), [combo.itemText(n) for n in range(combo.count())]
+    view.scrollTo(index)
+    qtbot.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
+    until(qtbot, lambda: combo.currentText() == name)
+
+
+def tick(control, qtbot):
+    """Click on the box of a check box."""
+    native = control.native
+    reach(native, qtbot)
+    qtbot.mouseClick(native, LEFT, pos=QPoint(8, native.height() // 2))
+
+
+def say_why(cockpit, text, qtbot):
+    """Write the reason for what is changed next."""
+    reason = cockpit.experiment.reason
+    qtbot.mouseClick(reason, LEFT)
+    reason.selectAll()
+    qtbot.keyClicks(reason, text)
