@@ -54,8 +54,11 @@ class RegionsInEffect(QObject):
         self._timer = QTimer(self, singleShot=True, interval=_PAUSE_MS)
         self._timer.timeout.connect(self._draw)
         self._background.idle.connect(self._on_idle)
-        # Nobody needs this thread before there are regions.
-        self._background.do(NAME, prepare, lambda _: None, self._on_failed)
+        # When the docks are made, which it would slow down. Nobody needs the thread
+        # before there are regions.
+        self._preparing = QTimer(self, singleShot=True, interval=0)
+        self._preparing.timeout.connect(self._prepare)
+        self._preparing.start()
 
     @property
     def layer(self) -> Image | None:
@@ -70,7 +73,11 @@ class RegionsInEffect(QObject):
     def close(self) -> None:
         """Show nothing more, and end the thread."""
         self._timer.stop()
+        self._preparing.stop()
         self._background.close()
+
+    def _prepare(self) -> None:
+        self._background.do(NAME, prepare, lambda _: None, self._on_failed)
 
     def _on_idle(self) -> None:
         if self._regions is not None:
