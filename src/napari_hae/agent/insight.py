@@ -96,7 +96,7 @@ def _rank(choice: Choice) -> float:
     value = choice.values[choice.chosen]
     if not math.isfinite(value):
         return math.nan
-    return 1.0 + np.count_nonzero(choice.values[choice.open_.ravel()] > value)
+    return float(1 + np.count_nonzero(choice.values[choice.open_.ravel()] > value))
 
 
 def _best_others(choice: Choice, count: int) -> list[int]:

@@ -69,9 +69,10 @@ class Advisor:
         self._preview: Future[None] | None = None
         self._untold: list[Measurement] = []
         self._told = 0
-        self._taken_up_at: int | None = None
         self.maps: PredictionMaps | None = None
         """The newest predicted maps."""
+        self.chosen_on: PredictionMaps | None = None
+        """Those that a place was last chosen on, whatever a person looked at since."""
         self.took_s = 0.0
         """Seconds that the proposal which was asked for last took to compute."""
         self.picture: NDArray[np.float32] | None = None
@@ -86,18 +87,21 @@ class Advisor:
     ) -> Proposal:
         """The proposal for a step: the one computed ahead, or a new one.
 
+        It is a new one, too, where no candidate was left for the one computed ahead:
+        regions may have been widened since, or the sample moved back.
+
         Raises
         ------
         Exhausted
             If no allowed candidate is left.
         """
         self._end_preview()
-        if step not in self._ahead:
-            known = step if self._taken_up_at is None else self._taken_up_at
-            self._submit(step, allowed, attempt, known, preference)
-        self._taken_up_at = None
+        ahead = self._ahead.get(step)
+        if ahead is None or isinstance(ahead.exception(), Exhausted):
+            self._submit(step, allowed, attempt, step, preference)
         proposal, maps, self.picture, self.took_s = self._ahead.pop(step).result()
-        self.maps = maps or self.maps
+        if maps is not None:
+            self.maps = self.chosen_on = maps
         return proposal
 
     def preview(
@@ -137,7 +141,6 @@ class Advisor:
         With `allowed` the agent says what it thinks of it.
         """
         self._tell_all()
-        self._taken_up_at = None
         begin_s = time.perf_counter()
         chosen = self._worker.submit(
             self._policy.choose, step, *pixel, chosen_by, allowed, preference
@@ -222,24 +225,31 @@ class Advisor:
         for measurement in measured[self._policy.known :]:
             self._tell(measurement)
 
-    def take_up(self, measured: Sequence[Measurement], *, again: bool) -> None:
-        """Go on after `repeat` as an uninterrupted run would.
+    def take_up(self, measured: Sequence[Measurement]) -> None:
+        """Go on after `repeat` as an uninterrupted run would that has nothing ahead."""
+        self.catch_up(measured)
+        self._told = self._policy.known
 
-        Its next proposal did not know of the last measurements: they are pending until
-        it is there. If its next step was asked for before, and is `again`, all was told
-        when the answer was dropped.
+    def take_up_ahead(
+        self,
+        measured: Sequence[Measurement],
+        allowed: NDArray[np.bool_],
+        preference: NDArray[np.float64] | None,
+    ) -> None:
+        """Go on after `repeat` as an uninterrupted run would that had looked ahead.
+
+        Its next proposal, among what was `allowed` then, did not know of the last
+        measurements: they are pending until it is there.
         """
-        if again:
-            self.catch_up(measured)
-            self._told = self._policy.known
-            return
         step = len(measured)
         self.catch_up(measured[: self._known_at(step)])
-        self._told = self._taken_up_at = self._policy.known
-        self._untold = list(measured[self._told :])
+        self._told = known = self._policy.known
+        self._untold = list(measured[known:])
         for measurement in self._untold:
             proposal = measurement.proposal
             self._policy.expect(proposal.row, proposal.column)
+        if self._untold:
+            self._submit(step, allowed, 0, known, preference)
 
     def close(self) -> None:
         """End the worker; waits for a computation that is under way."""

@@ -13,14 +13,16 @@ from napari_hae.experiment.plans import AgentPlan
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from napari_hae.experiment.advisor import Advisor
     from napari_hae.experiment.place_queue import PlaceQueue
+    from napari_hae.experiment.plans import Plan
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.experiment.stored import StoredRun
     from napari_hae.regions.allowed_field import AllowedField
     from napari_hae.types import Proposal
 
@@ -71,8 +73,8 @@ class Choice:
     ----------
     allowed
         Gives the newest snapshot of where the beam may go.
-    vetoed
-        Pixels that a person kept out before.
+    past
+        The run that is gone on with.
     """
 
     def __init__(
@@ -81,18 +83,50 @@ class Choice:
         record: Record,
         queue: PlaceQueue,
         allowed: Callable[[], AllowedField],
-        vetoed: Iterable[Pixel],
+        past: StoredRun | None,
     ) -> None:
         self._advisor, self._record, self._queue = advisor, record, queue
         self._allowed = allowed
-        self._vetoed = set(vetoed)
+        self._vetoed: set[Pixel] = set()
         self._attempts: Counter[int] = Counter()
         self._preference: NDArray[np.float64] | None = None
         self._visited: set[Pixel] = set()
         self._is_changed = False
+        if past is not None:
+            self._vetoed.update(past.vetoed)
+            self._attempts.update(past.attempts)
+            self._preference = past.regions.preference(past.frame)
+            self._visited.update(
+                (m.proposal.row, m.proposal.column) for m in past.measurements
+            )
 
-    def proposal(self, step: int, settings: ExperimentSettings) -> Proposal:
+    def take_up(
+        self, past: StoredRun, allowed: AllowedField, *, is_asked: bool
+    ) -> None:
+        """Let the agent know, and compute ahead, what it did when the run was left.
+
+        `allowed` is where the beam might go when the last measurement was begun;
+        `is_asked` tells whether the answer for the next step was dropped since.
+        """
+        then = past.last_begun
+        mask = self._without_vetoed(allowed)
+        looked_ahead = (
+            then is not None
+            and then.loop == past.settings.loop
+            and not (then.queue or self._planned(then.plan, mask))
+        )
+        if looked_ahead and not is_asked:
+            self._advisor.take_up_ahead(past.measurements, mask, self._preference)
+        else:
+            self._advisor.take_up(past.measurements)
+
+    def proposal(
+        self, step: int, settings: ExperimentSettings, *, waited_s: float = 0.0
+    ) -> Proposal:
         """What to measure in a step; it is in the journal.
+
+        `waited_s` tells for how long a person was waited for since the last survey
+        image.
 
         Raises
         ------
@@ -104,7 +138,7 @@ class Choice:
             attempt = self._attempts[step]
             made = self._advisor.ask(step, self.mask(), attempt, self._preference)
             self._attempts[step] += 1
-        self._record.proposal(made)
+        self._record.proposal(made, waited_s=waited_s)
         self._visited.add((made.row, made.column))
         self._is_changed = False
         return made
@@ -123,13 +157,14 @@ class Choice:
         """Whether a step's proposal can be given without waiting for a measurement."""
         if self._queue.pixels:
             return False
-        planned = self._planned(settings)
+        planned = self._planned(settings.plan, self.mask())
         return planned is not None or self._advisor.is_ready(step)
 
     def look_ahead(self, step: int, settings: ExperimentSettings) -> None:
         """Let the agent begin with what comes after a step, if it is to choose that."""
-        if not (self._queue.pixels or self._planned(settings)):
-            self._advisor.look_ahead(step, self.mask(), self._preference)
+        mask = self.mask()
+        if not (self._queue.pixels or self._planned(settings.plan, mask)):
+            self._advisor.look_ahead(step, mask, self._preference)
 
     def prefer(self, preference: NDArray[np.float64] | None) -> None:
         """Let soft regions move the agent from now on, `(rows, columns)`."""
@@ -169,14 +204,7 @@ class Choice:
 
     def mask(self) -> NDArray[np.bool_]:
         """Where a measurement is allowed, shape `(rows, columns)`."""
-        mask = self._allowed().mask()
-        for pixel in self._vetoed:
-            mask[pixel] = False
-        return mask
-
-    def visit(self, pixels: Iterable[Pixel]) -> None:
-        """Count pixels as measured, so that no plan goes there again."""
-        self._visited.update(pixels)
+        return self._without_vetoed(self._allowed())
 
     def _of_human(self, step: int) -> Proposal | None:
         pixel = self._queue.take()
@@ -187,16 +215,22 @@ class Choice:
         return self._advisor.choose(step, pixel, ChosenBy.HUMAN, mask, preference)
 
     def _of_plan(self, step: int, settings: ExperimentSettings) -> Proposal | None:
-        pixel = self._planned(settings)
+        pixel = self._planned(settings.plan, self.mask())
         if pixel is None:
             return None
         self.drop_ahead(Dropped.PLAN)
         return self._advisor.choose(step, pixel, ChosenBy.PLAN)
 
-    def _planned(self, settings: ExperimentSettings) -> Pixel | None:
-        if isinstance(settings.plan, AgentPlan):
+    def _planned(self, plan: Plan, mask: NDArray[np.bool_]) -> Pixel | None:
+        if isinstance(plan, AgentPlan):
             return None
-        return settings.plan.next_pixel(self.mask(), self._visited)
+        return plan.next_pixel(mask, self._visited)
+
+    def _without_vetoed(self, allowed: AllowedField) -> NDArray[np.bool_]:
+        mask = allowed.mask()
+        for pixel in self._vetoed:
+            mask[pixel] = False
+        return mask
 
 
 def _are_equal(

@@ -350,24 +350,37 @@ class Following:
                 )
 
     def _take_up(self, past: StoredRun) -> None:
-        """Go on as the stored run would have."""
-        for taken in past.images_again:
-            if taken.is_anew:
-                self._begin_step = taken.step
-            self._last_step = taken.step
-            self._learn(taken, partial(_plane, past, taken.index))
-        for measurement in past.measurements:
-            self._exposed_s += measurement.spectrum.exposure_s
-        done = [
-            x for x in past.journal if x["event"] in ("measurement", "survey_again")
-        ]
-        if not done:
+        """Go on as the stored run would have.
+
+        The field is left as it was when the last measurement was begun: what was
+        computed ahead then rests on that.
+        """
+        images, last = iter(past.images_again), len(past.measurements) - 1
+        busy = None
+        for entry in past.journal:
+            match entry["event"]:
+                case "survey_again":
+                    busy = entry
+                    self._learn_again(next(images), past)
+                case "proposal":
+                    self.waited_s = entry.get("waited_s", self.waited_s)
+                case "measurement":
+                    busy = entry
+                    self.waited_s = entry.get("waited_s", self.waited_s)
+                    if entry["step"] == last:
+                        self.move()
+                    self._exposed_s += entry["exposure_s"]
+        if busy is None:
             return
-        self._busy_s = datetime.fromisoformat(done[-1]["time"]).timestamp()
-        if done[-1]["event"] == "measurement":
-            self.waited_s = done[-1].get("waited_s", 0.0)
+        self._busy_s = datetime.fromisoformat(busy["time"]).timestamp()
         if self._is_idle:
             self.waited_s += time.time() - self._busy_s
+
+    def _learn_again(self, taken: ImageAgain, past: StoredRun) -> None:
+        if taken.is_anew:
+            self._begin_step = taken.step
+        self._last_step = taken.step
+        self._learn(taken, partial(_plane, past, taken.index))
 
 
 def _plane(past: StoredRun, index: int) -> NDArray[np.float32]:

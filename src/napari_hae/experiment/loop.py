@@ -116,8 +116,7 @@ class Loop:
             past=past,
         )
         self._advisor = Advisor(survey, past.first_settings if past else settings)
-        vetoed = past.vetoed if past else ()
-        self._choice = Choice(self._advisor, record, queue, field.allowed, vetoed)
+        self._choice = Choice(self._advisor, record, queue, field.allowed, past)
         self.in_force = InForce(
             instrument=instrument,
             record=record,
@@ -137,20 +136,23 @@ class Loop:
             retarget=self.in_force.retarget_at_once,
             survey_again=self._survey_as_asked,
         )
-        if past is not None:
-            self._take_up(past)
 
-    def _take_up(self, past: StoredRun) -> None:
-        """Go on as the stored run would have."""
-        self._choice.prefer(past.regions.preference(past.frame))
-        replay(past, self._advisor)
+    def take_up(self, past: StoredRun, new: ExperimentSettings) -> None:
+        """Go on as the stored run would have, and put new settings in force."""
+        is_asked = replay(past, self._advisor)
+        # As far as it would have looked ahead with the steps that it is to take.
+        self._advisor.reschedule(past.settings.replaced(budget=new.budget))
+        self._advisor.maps = self._advisor.chosen_on = past.latest_maps()
         self._targets.restore(past)
-        self._choice.visit(
-            (m.proposal.row, m.proposal.column) for m in past.measurements
-        )
         self._watch.catch_up(past.measurements, self.settings)
-        if past.format < FORMAT:
+        regions = past.last_begun.regions if past.last_begun else past.regions
+        is_older = past.format < FORMAT
+        self._choice.take_up(
+            past, self._field.allowed(regions), is_asked=is_asked or is_older
+        )
+        if is_older:
             self.in_force.retarget()
+        self.in_force.change(new, who="resume")
 
     @property
     def settings(self) -> ExperimentSettings:
@@ -283,7 +285,9 @@ class Loop:
     def _begin(self, step: int) -> Begun | None:
         """Begin to measure what the agent proposes for a step; None if refused."""
         self.following.move()
-        proposal = self.proposal = self._choice.proposal(step, self.settings)
+        proposal = self.proposal = self._choice.proposal(
+            step, self.settings, waited_s=self.following.waited_s
+        )
         self._agent_s = self._advisor.took_s
         emit(self._events.proposed, proposal)
         if not self._consent.is_given(proposal, asks=self.settings.loop.approve):
@@ -362,12 +366,12 @@ class Loop:
             self._record.booked(exposure, why=why)
 
     def _keep_last_maps(self) -> None:
-        if self.maps is not None:
-            self._record.maps(self.maps, self.step)
+        if (maps := self._advisor.chosen_on) is not None:
+            self._record.maps(maps, self.step)
 
     def _keep_maps(self) -> None:
-        if self.maps is not None and self.step % self.settings.loop.maps_every == 0:
-            self._record.maps(self.maps, self.step)
+        if self.step % self.settings.loop.maps_every == 0:
+            self._keep_last_maps()
 
     def _look_ahead(self, step: int) -> None:
         """Begin to compute what comes after a step."""

@@ -142,8 +142,12 @@ class Record:
         """Note that a survey image was taken again, and what came of it."""
         self._write("survey_again", why=why, **taken.fields())
 
-    def proposal(self, proposal: Proposal) -> None:
-        """Note what the agent wants to measure, and why."""
+    def proposal(self, proposal: Proposal, *, waited_s: float = 0.0) -> None:
+        """Note what the agent wants to measure, and why.
+
+        `waited_s` tells for how long a person was waited for since the last survey
+        image.
+        """
         self._write(
             "proposal",
             step=proposal.step,
@@ -158,6 +162,7 @@ class Record:
             chosen_by=str(proposal.chosen_by),
             known=proposal.known,
             insight=proposal.insight.to_json() if proposal.insight else None,
+            **({"waited_s": waited_s} if waited_s else {}),
         )
 
     def refusal(

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from napari_hae.experiment.stored import StoredRun
 
 
-def replay(past: StoredRun, advisor: Advisor) -> None:
+def replay(past: StoredRun, advisor: Advisor) -> bool:
     """Lead an agent through everything that the stored run's agent went through.
 
     The agent is told what it was told, in the same order, and fits where it fitted, so
-    that it ends in the same state.
+    that it ends in the same state: it knows what it knew when it was last asked.
+
+    Returns whether it was asked for the next step already, and the answer dropped.
     """
     told: list[Measurement] = []
     last_asked = -1
@@ -33,4 +35,4 @@ def replay(past: StoredRun, advisor: Advisor) -> None:
                 advisor.catch_up(told)
                 told = event.of(told)
                 advisor.retarget(targets, errors)
-    advisor.take_up(told, again=last_asked >= len(told))
+    return last_asked >= len(told)

@@ -224,7 +224,7 @@ class Runner(Steered):
         loop = self._make_loop(survey, is_fresh=is_fresh)
         emit(self.events.survey_acquired, survey)
         if self._past is not None:
-            loop.in_force.change(self._first_settings, who="resume")
+            loop.take_up(self._past, self._first_settings)
         elif self._field.regions.restricts or self._field.regions.soft:
             loop.change_regions(self._field.regions)
         if self._targets.is_undecided and detector.suggested_band_ev is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hae.coordinates import FieldFrame
 from napari_hae.diagnostics import Insight, StepTimes
 from napari_hae.experiment.arrays import RunArrays
+from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.drift import ImageAgain
 from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.insight import with_outcome
@@ -37,6 +39,11 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from napari_hae.experiment.plans import Plan
+    from napari_hae.experiment.settings import LoopSettings
+
+_DROPPED = tuple(Dropped)
 
 
 class NotARecord(ValueError):
@@ -73,6 +80,22 @@ HistoryEvent = Proposal | Measurement | SettingsChange | Retargeting
 
 
 @dataclass(frozen=True)
+class LastBegun:
+    """What held when the last measurement was begun, and was looked ahead from.
+
+    Attributes
+    ----------
+    queue
+        Pixels that a human wanted to be measured next.
+    """
+
+    regions: Regions
+    queue: tuple[tuple[int, int], ...]
+    plan: Plan
+    loop: LoopSettings
+
+
+@dataclass(frozen=True)
 class StoredRun:
     """A run read from its directory.
 
@@ -90,6 +113,10 @@ class StoredRun:
         Pixels `(row, column)` that a human kept out.
     queue
         Pixels that a human wants to be measured next, in order.
+    attempts
+        How often the agent was asked for a step's place, and the answer refused.
+    last_begun
+        What held when the last measurement was begun; None before the first.
     images_again
         Survey images that were taken again, in order; see `image`.
     exposures
@@ -121,6 +148,8 @@ class StoredRun:
     regions: Regions
     vetoed: frozenset[tuple[int, int]]
     queue: tuple[tuple[int, int], ...]
+    attempts: Mapping[int, int]
+    last_begun: LastBegun | None
     images_again: tuple[ImageAgain, ...]
     exposures: tuple[Exposure, ...]
     discarded: frozenset[int]
@@ -197,6 +226,9 @@ class _Reader:
         self._regions = Regions()
         self._vetoed: set[tuple[int, int]] = set()
         self._queue: list[tuple[int, int]] = []
+        self._attempts: Counter[int] = Counter()
+        self._last_begun: tuple[Regions, list[tuple[int, int]], dict[str, Any]] | None
+        self._last_begun = None
         self._images_again: list[ImageAgain] = []
         self._exposures: list[Exposure] = []
         self._discarded: set[int] = set()
@@ -227,6 +259,8 @@ class _Reader:
             regions=self._regions,
             vetoed=frozenset(self._vetoed),
             queue=tuple(self._queue),
+            attempts=self._attempts,
+            last_begun=self._at_last_measurement(),
             images_again=tuple(self._images_again),
             exposures=tuple(self._exposures),
             discarded=frozenset(self._discarded),
@@ -238,6 +272,13 @@ class _Reader:
             finish_text=end["text"] if end else "",
             maps_known=self._maps,
         )
+
+    def _at_last_measurement(self) -> LastBegun | None:
+        if self._last_begun is None:
+            return None
+        regions, queue, values = self._last_begun
+        settings = ExperimentSettings.model_validate(values)
+        return LastBegun(regions, tuple(queue), settings.plan, settings.loop)
 
     def _forget_outstanding(self) -> None:
         """Drop proposals that came to nothing: who goes on asks for them again."""
@@ -294,7 +335,12 @@ class _Reader:
 
     def _on_refusal(self, entry: Entry) -> None:
         refused = self._proposals.pop(entry["step"], None)
-        if entry["keep_out"] and refused is not None:
+        if refused is None:
+            return
+        # What was computed ahead and never begun was no attempt.
+        by_agent = refused.chosen_by in (ChosenBy.AGENT, ChosenBy.INITIAL)
+        self._attempts[refused.step] += by_agent and entry["reason"] not in _DROPPED
+        if entry["keep_out"]:
             self._vetoed.add((refused.row, refused.column))
 
     def _on_veto(self, entry: Entry) -> None:
@@ -332,6 +378,7 @@ class _Reader:
         self._exposures += exposures_of(entry, spectrum)
         self._measured.append(measurement)
         self._history.append(measurement)
+        self._last_begun = self._regions, list(self._queue), dict(self._settings)
 
     def _on_settings(self, entry: Entry) -> None:
         for section, change in entry["changes"].items():

@@ -170,9 +170,6 @@ class Retracing(Advisor):
         # even rounding differs.
         return self._worker.submit(ask, policy, decision, pending, ground).result()
 
-    def take_up(self, measured: Sequence[Measurement], *, again: bool) -> None:
-        """Nothing follows."""
-
 
 class Shadowed(Retracing):
     """A retracing that also asks what would have been chosen without each deed.

@@ -178,7 +178,6 @@ def _decisions(run: StoredRun, entries: list[Entry]) -> tuple[list[_Raw], list[_
             case "veto":
                 vetoed |= {(entry["row"], entry["column"])}
             case "resume":
-                attempts.clear()
                 open_.clear()
             case "proposal" if upcoming is not None and _is(entry, upcoming):
                 attempt = attempts.get(upcoming.step, 0)
@@ -223,9 +222,12 @@ def _moves(run: StoredRun, entries: list[Entry]) -> Callable[[_Raw, _Raw], Moved
     ]
     if run.survey is None or not images:
         return lambda decision, source: UNMOVED
-    exposed_s = [0.0]
+    exposed_s, waited_s = [0.0], {}
     for measurement in run.measurements:
         exposed_s.append(exposed_s[-1] + measurement.spectrum.exposure_s)
+    for entry in entries:
+        if entry["event"] == "measurement":
+            waited_s[entry["step"]] = entry.get("waited_s", 0.0)
     first, pixel_nm = Drift.after(run.survey), max(run.frame.pixel_nm)
 
     def moved(decision: _Raw, source: _Raw) -> Moved:
@@ -233,6 +235,9 @@ def _moves(run: StoredRun, entries: list[Entry]) -> Callable[[_Raw, _Raw], Moved
         for place, taken in images:
             if taken.step <= step and place < decision.place:
                 drift = taken.added_to(drift)
+        # Ahead it was made when a person had agreed to the source, else before that.
+        own_s = entries[decision.place].get("waited_s", 0.0)
+        drift = drift.waited(own_s if decision is source else waited_s.get(step, 0.0))
         time_s = exposed_s[step] + drift.scanned_s
         return drift.at(time_s), drift.margin_nm(time_s, pixel_nm)
 
