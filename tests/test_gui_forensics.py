@@ -7,6 +7,7 @@ import pytest
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QFileDialog
 
+from by_hand import pick, reach
 from mouse import LEFT
 from napari_hae.agent.acquisition import UpperConfidenceBound
 from napari_hae.agent.policy_settings import InitialDesign
@@ -116,6 +117,46 @@ def test_another_agent_is_ticked_and_compared_with(finished, qtbot):
     _, best = dock.results.others._items[1].getData()
     assert np.array_equal(best, compared.best)
     assert dock.results.others_words.text().startswith("Maximum uncertainty: ")
+
+
+def test_another_goal_and_another_agent_are_compared_and_reported(
+    finished, qtbot, monkeypatch, tmp_path
+):
+    """All with the mouse: ticked, chosen in their lists, analysed, and saved."""
+    dock, plot = finished.forensics, finished.forensics.results.others
+    for kind, name in (
+        ("acquisition", "Maximum uncertainty"),
+        ("scalarizer", "Peak energy"),
+    ):
+        other = dock.others[kind]
+        reach(other.box, qtbot)
+        qtbot.mouseClick(other.box, LEFT, pos=QPoint(9, other.box.height() // 2))
+        pick(other.form.choice, name, qtbot)
+    against = analyse(dock, qtbot).against
+    assert [each.name for each in against] == ["Maximum uncertainty", "Peak energy"]
+    assert [each.settings.scalarizer.kind for each in against] == [
+        *("band_integral", "peak_energy"),
+    ]
+    reach(plot, qtbot)
+    curves = [item.getData()[1] for item in plot._items]
+    for number, other in enumerate(against):
+        np.testing.assert_array_equal(curves[2 * number], other.recorded_best)
+        np.testing.assert_array_equal(curves[2 * number + 1], other.best)
+        assert other.name in plot.title.text()
+        assert len(other.best) == STEPS
+    shot = plot.plot.grab().toImage()
+    drawn = {
+        shot.pixelColor(x, y).name()
+        for x in range(shot.width())
+        for y in range(shot.height())
+    }
+    assert {"#56b4e9", "#cc79a7", "#009e73"} <= drawn
+    report = tmp_path / "report.html"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(report), ""))
+    click(qtbot, dock.save)
+    until(qtbot, lambda: "Report:" in dock.message.text())
+    page = report.read_text(encoding="utf-8")
+    assert all(each.name in page for each in against)
 
 
 def test_a_record_is_opened_from_disk(finished, qtbot, monkeypatch, tmp_path):
