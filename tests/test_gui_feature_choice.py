@@ -114,9 +114,14 @@ def right_part(panel) -> list[tuple[float, float]]:
 
 def lasso(panel, qtbot) -> np.ndarray:
     """Draw a lasso with Shift; what is selected in the image then."""
-    drag_in_plot(panel.plot.plot, right_part(panel), SHIFT)
+    outline, x = right_part(panel), panel.plot.cloud.points[:, 0]
+    drag_in_plot(panel.plot.plot, outline, SHIFT)
     until(qtbot, panel.controls.interest.isEnabled)
-    return panel.selection.mask
+    selected = panel.selection.mask
+    edge, near = outline[0][0], 3 * panel.plot.view.viewPixelSize()[0]
+    assert selected.ravel()[x > edge + near].all()
+    assert not selected.ravel()[x < edge - near].any()
+    return selected
 
 
 def blue(cockpit) -> np.ndarray:
