@@ -456,7 +456,7 @@ def test_the_choice_without_a_change_is_what_the_old_settings_choose(folder):
     runner.events.measured.connect(act)
     found = analyse(finish(runner, gate))
     (each,) = found.interventions
-    assert "Expected improvement (log) → Upper confidence bound" in each.words[0]
+    assert "from Expected improvement (log) to Upper confidence bound" in each.words[0]
     there = alone.measurements[each.step].proposal
     assert (each.without.row, each.without.column) == (there.row, there.column)
     assert each.without.mean == there.mean

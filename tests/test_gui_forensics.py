@@ -86,7 +86,7 @@ def test_the_finished_run_is_analysed_and_shown(finished, qtbot):
     assert table.rowCount() == len(found.interventions) == 1
     assert table.item(0, 0).text() == str(found.interventions[0].step + 1)
     said = table.item(0, 1).text()
-    assert "Expected improvement (log) → Upper confidence bound" in said
+    assert "from Expected improvement (log) to Upper confidence bound" in said
     assert "Without it the agent would have gone to" in said
     assert dock.save.isEnabled()
     assert not dock.progress.isVisible()

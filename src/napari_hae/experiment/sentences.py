@@ -12,12 +12,10 @@ a function is told by its name and values.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
-from napari_hae import plugins
-from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.experiment.changes import changes, counted, in_words
 from napari_hae.instruments.dose import Exposure
 from napari_hae.types import WHOLE_FIELD, Area
 
@@ -35,12 +33,6 @@ _WHO = {
     "instrument": "the instrument",
     "resume": "going on with the run",
 }
-_GROUPS = {
-    "scalarizer": plugins.SCALARIZERS,
-    "acquisition": plugins.ACQUISITION_FUNCTIONS,
-}
-_BAND = ("low_ev", "high_ev")
-_SCHEDULE = ("schedule", "until", "over", "since")
 _TOLD_OTHERWISE = ("event", "time", "step", "who", "why")
 
 
@@ -155,14 +147,14 @@ def _settings(entry: Entry) -> str:
     parts = [
         part
         for section, change in entry["changes"].items()
-        for part in _changes(section, change["old"], change["new"])
+        for part in changes(section, change["old"], change["new"])
     ]
     return f"{who(entry)} {'; '.join(parts)}"
 
 
 @tells("targets")
 def _targets(entry: Entry) -> str:
-    text = _count(len(entry["targets"]), "target was", "targets were") + " recomputed"
+    text = counted(len(entry["targets"]), "target was", "targets were") + " recomputed"
     best = entry.get("best_step")
     return text if best is None else f"{text}; the best is now step {best + 1}"
 
@@ -209,18 +201,18 @@ def _queue(entry: Entry) -> str:
     if not new:
         return f"{who(entry)} emptied the queue"
     if more := [pixel for pixel in new if pixel not in old]:
-        places = _count(len(more), "place", "places")
+        places = counted(len(more), "place", "places")
         wait = f"; {len(new)} wait" if len(new) > len(more) else ""
         return f"{who(entry)} queued {places} to measure next{wait}"
     if gone := len(old) - len(new):
-        places = _count(gone, "place", "places")
+        places = counted(gone, "place", "places")
         return f"{who(entry)} took {places} off the queue; {len(new)} left"
     return f"{who(entry)} put the queue in another order"
 
 
 @tells("alone")
 def _alone(entry: Entry) -> str:
-    steps = _count(entry["steps"], "step", "steps")
+    steps = counted(entry["steps"], "step", "steps")
     return f"{who(entry)} let the agent go alone for {steps}"
 
 
@@ -251,7 +243,7 @@ def _wider(entry: Entry) -> str:
 
 @tells("finer")
 def _finer(entry: Entry) -> str:
-    taken = _count(len(entry["taken"]), "measurement was", "measurements were")
+    taken = counted(len(entry["taken"]), "measurement was", "measurements were")
     return (
         f"{who(entry)} had a finer image taken of the part {Area(*entry['area'])} of "
         f"the field, after step {entry['after']} of {entry['of']}; {taken} taken along"
@@ -271,96 +263,9 @@ def _end(entry: Entry) -> str:
 
 def _anything(entry: Entry) -> str:
     values = [
-        f"{name.replace('_', ' ')} {_value(value)}"
+        f"{name.replace('_', ' ')} {in_words(value)}"
         for name, value in entry.items()
         if name not in _TOLD_OTHERWISE
     ]
     text = f"{entry['event'].replace('_', ' ')} {', '.join(values)}".strip()
     return f"{who(entry)}: {text}" if "who" in entry else text
-
-
-def _changes(section: str, old: Any, new: Any) -> list[str]:
-    """What changed in a section of the settings, in words."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        return [f'changed "{section}" from {_value(old)} to {_value(new)}']
-    if section == "plan" and new.get("kind") == "objects":
-        objects = _count(len(new["pixels"]), "object", "objects")
-        return [f"changed the plan to {objects}, {new.get('order', 'as listed')}"]
-    model = _model_of(section, new)
-    if old.get("kind") != new.get("kind"):
-        before, after = (_title(_model_of(section, each), each) for each in (old, new))
-        change = f"changed the {section} from {before} to {after}"
-        return [change, *_band(old, new), *_schedule(model, {}, new)]
-    band, schedule = _band(old, new), _schedule(model, old, new)
-    told = [*(_BAND if band else ()), *(_SCHEDULE if schedule else ())]
-    parts = [*band, *schedule]
-    for name, value in new.items():
-        if old.get(name) != value and name not in told:
-            before = _value(old.get(name))
-            label = _label(model, name)
-            parts.append(f'changed "{label}" from {before} to {_value(value)}')
-    return parts
-
-
-def _band(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """A change of the band, with as many digits as its ends need to differ."""
-    before, after = ((each.get("low_ev"), each.get("high_ev")) for each in (old, new))
-    if before == after or "low_ev" not in new or "low_ev" not in old:
-        return []
-    if None in after:
-        return ["left the band to the program"]
-    text = f"{after[0]:.2f}–{after[1]:.2f} eV"
-    if None in before:
-        return [f"chose the band {text}"]
-    return [f"moved the band from {before[0]:.2f}–{before[1]:.2f} to {text}"]
-
-
-def _schedule(model: Any, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """A change of an exploration parameter's schedule."""
-    name = getattr(model, "exploration", None)
-    if name is None or all(old.get(each) == new.get(each) for each in _SCHEDULE):
-        return []
-    if new["schedule"] == "constant":
-        went = old.get("schedule", "constant") != "constant"
-        return ["ended the schedule of exploration"] if went else []
-    begin, end = _value(new[name]), _value(new["until"])
-    steps = f"{new['over']} steps from step {new['since'] + 1} on"
-    return [
-        f'let "{_label(model, name)}" go from {begin} to {end} over {steps}, '
-        f"by a {new['schedule']} schedule"
-    ]
-
-
-def _model_of(section: str, values: dict[str, Any]) -> Any:
-    """The settings model of a section; None for what is not installed."""
-    if section in _GROUPS:
-        with contextlib.suppress(plugins.UnknownPlugin):
-            return plugins.load(_GROUPS[section], values["kind"])
-        return None
-    field = ExperimentSettings.model_fields.get(section)
-    return field and field.annotation
-
-
-def _title(model: Any, values: dict[str, Any]) -> str:
-    return str(getattr(model, "title", values["kind"]))
-
-
-def _label(model: Any, name: str) -> str:
-    field = getattr(model, "model_fields", {}).get(name)
-    return (field and field.title) or name
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, (list, tuple)):
-        return " × ".join(_value(each) for each in value)
-    return str(value)
-
-
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"

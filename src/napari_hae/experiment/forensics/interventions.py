@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hae.experiment.changes import changes
 from napari_hae.experiment.forensics.retracing import Grounds
-from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.types import ChosenBy, Proposal
 
 if TYPE_CHECKING:
@@ -174,36 +174,7 @@ def _of_regions(run: StoredRun, timeline: Timeline, deed: Deed) -> str:
 
 def _of_settings(entry: Entry) -> list[str]:
     return [
-        f"you changed {', '.join(_differences(section, change['old'], change['new']))}"
-        for section, change in entry["changes"].items()
+        f"you {change}"
+        for section, values in entry["changes"].items()
+        for change in changes(section, values["old"], values["new"])
     ]
-
-
-def _differences(section: str, old: Any, new: Any) -> list[str]:
-    """What differs in a section, field by field, by the names that people see."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        return [f"{section}: {old} → {new}"]
-    before, after = (
-        getattr(ExperimentSettings.model_validate({section: values}), section)
-        for values in (old, new)
-    )
-    if type(before) is not type(after):
-        return [f"{section}: {_title(before)} → {_title(after)}"]
-    fields = type(after).model_fields
-    return [
-        f"{fields[name].title or name}: {_said(old.get(name))} → {_said(new[name])}"
-        for name in new
-        if old.get(name) != new[name] and name in fields
-    ]
-
-
-def _title(settings: Any) -> str:
-    return str(getattr(settings, "title", type(settings).__name__))
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return f"{value:.5g}"
-    return "none" if value is None else str(value)

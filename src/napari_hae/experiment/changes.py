@@ -1,0 +1,105 @@
+"""A change of the settings in words, by the names that people see."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from napari_hae import plugins
+from napari_hae.experiment.settings import ExperimentSettings
+
+_GROUPS = {
+    "scalarizer": plugins.SCALARIZERS,
+    "acquisition": plugins.ACQUISITION_FUNCTIONS,
+}
+_BAND = ("low_ev", "high_ev")
+_SCHEDULE = ("schedule", "until", "over", "since")
+
+
+def changes(section: str, old: Any, new: Any) -> list[str]:
+    """What changed in a section of the settings, in words."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [f'changed "{section}" from {in_words(old)} to {in_words(new)}']
+    if section == "plan" and new.get("kind") == "objects":
+        objects = counted(len(new["pixels"]), "object", "objects")
+        return [f"changed the plan to {objects}, {new.get('order', 'as listed')}"]
+    model = _model_of(section, new)
+    if old.get("kind") != new.get("kind"):
+        before, after = (_title(_model_of(section, each), each) for each in (old, new))
+        change = f"changed the {section} from {before} to {after}"
+        return [change, *_band(old, new), *_schedule(model, {}, new)]
+    band, schedule = _band(old, new), _schedule(model, old, new)
+    told = [*(_BAND if band else ()), *(_SCHEDULE if schedule else ())]
+    parts = [*band, *schedule]
+    for name, value in new.items():
+        if old.get(name) != value and name not in told:
+            before = in_words(old.get(name))
+            label = _label(model, name)
+            parts.append(f'changed "{label}" from {before} to {in_words(value)}')
+    return parts
+
+
+def _band(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """A change of the band, with as many digits as its ends need to differ."""
+    before, after = ((each.get("low_ev"), each.get("high_ev")) for each in (old, new))
+    if before == after or "low_ev" not in new or "low_ev" not in old:
+        return []
+    if None in after:
+        return ["left the band to the program"]
+    text = f"{after[0]:.2f}–{after[1]:.2f} eV"
+    if None in before:
+        return [f"chose the band {text}"]
+    return [f"moved the band from {before[0]:.2f}–{before[1]:.2f} to {text}"]
+
+
+def _schedule(model: Any, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """A change of an exploration parameter's schedule."""
+    name = getattr(model, "exploration", None)
+    if name is None or all(old.get(each) == new.get(each) for each in _SCHEDULE):
+        return []
+    if new["schedule"] == "constant":
+        went = old.get("schedule", "constant") != "constant"
+        return ["ended the schedule of exploration"] if went else []
+    begin, end = in_words(new[name]), in_words(new["until"])
+    steps = f"{new['over']} steps from step {new['since'] + 1} on"
+    return [
+        f'let "{_label(model, name)}" go from {begin} to {end} over {steps}, '
+        f"by a {new['schedule']} schedule"
+    ]
+
+
+def _model_of(section: str, values: dict[str, Any]) -> Any:
+    """The settings model of a section; None for what is not installed."""
+    if section in _GROUPS:
+        with contextlib.suppress(plugins.UnknownPlugin):
+            return plugins.load(_GROUPS[section], values["kind"])
+        return None
+    field = ExperimentSettings.model_fields.get(section)
+    return field and field.annotation
+
+
+def _title(model: Any, values: dict[str, Any]) -> str:
+    return str(getattr(model, "title", values["kind"]))
+
+
+def _label(model: Any, name: str) -> str:
+    field = getattr(model, "model_fields", {}).get(name)
+    return (field and field.title) or name
+
+
+def in_words(value: Any) -> str:
+    """A value as people write it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return " × ".join(in_words(each) for each in value)
+    return str(value)
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """So many things of a kind."""
+    return f"{count} {one if count == 1 else many}"
