@@ -156,7 +156,7 @@ def waiting_run(lab, **more):
 def test_another_place_can_be_taken_than_the_proposed_one(lab):
     runner, waiting = waiting_run(lab)
     offered = runner.latest_proposal
-    runner.take_instead(0, 0)
+    runner.measure_next([(0, 0)], first=True)
     assert waiting.acquire(timeout=TIMEOUT_S)
     taken = runner.measurements[-1].proposal
     assert (taken.row, taken.column) == (0, 0) != (offered.row, offered.column)

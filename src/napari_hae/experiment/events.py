@@ -10,7 +10,6 @@ from psygnal import EmitLoopError, Signal
 
 from napari_hae.experiment.drift import ImageAgain
 from napari_hae.experiment.settings import ExperimentSettings
-from napari_hae.regions.regions import Regions
 from napari_hae.types import Measurement, Proposal, ScanImage
 
 if TYPE_CHECKING:
@@ -65,8 +64,6 @@ class RunEvents:
     """Emits `(targets)`, of all measurements in order, after a change of scalarizer."""
     settings_changed = Signal(int, ExperimentSettings)
     """Emits `(step, settings)` when changed settings take effect."""
-    regions_changed = Signal(int, Regions)
-    """Emits `(step, regions)` when the agent's mask follows new regions."""
     warned = Signal(str)
     """Emits `(text)`: one sentence that says what is the matter."""
     finished = Signal(FinishReason, str)

@@ -198,7 +198,6 @@ class Loop:
         self._choice.prefer(regions.preference(self._field.allowed().frame))
         self._record.regions(self.step, regions, old=self._regions, why=why)
         self._regions = regions
-        emit(self._events.regions_changed, self.step, regions)
 
     def show_changes(self) -> None:
         """Redraw the maps under what was changed, while the run waits to go on."""

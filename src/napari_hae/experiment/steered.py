@@ -80,10 +80,6 @@ class Steered:
         """Say no to a pixel for the whole run; what waits is proposed anew."""
         self._controls.do(KeptOut((row, column), why))
 
-    def take_instead(self, row: int, column: int) -> None:
-        """Measure another pixel in place of the proposal that waits."""
-        self.measure_next([(row, column)], first=True)
-
     def go_alone(self, steps: int, *, why: str = "") -> None:
         """Let the agent take so many steps without asking, that which waits too."""
         waits = self._state is RunState.WAITING

@@ -12,7 +12,7 @@ from napari_hae import plugins
 from napari_hae.gui.back import BackRow
 from napari_hae.gui.earlier_run import LearnButton
 from napari_hae.gui.fiducial import FiducialChoice
-from napari_hae.gui.forms import ChoiceForm, SettingsForm, end_typing
+from napari_hae.gui.forms import ChoiceForm, SettingsForm, leave_field
 from napari_hae.gui.image_here import ImageHere
 from napari_hae.gui.plan_choice import PlanChoice
 from napari_hae.gui.queue import QueuePanel
@@ -109,7 +109,7 @@ class ExperimentDock(Dock):
         session.started.connect(self._let_begin)
         session.finished.connect(self._on_finished)
         for button in (self.controls.start, self.controls.step):
-            button.pressed.connect(partial(end_typing, self))
+            button.pressed.connect(partial(leave_field, self))
         self.seed.changed.connect(self._on_seed)
         self.folder.changed.connect(self._on_folder)
 

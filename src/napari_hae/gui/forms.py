@@ -250,7 +250,7 @@ class ChoiceForm(QWidget):
             form.setVisible(form is shown)
 
 
-def end_typing(dock: QWidget) -> None:
+def leave_field(dock: QWidget) -> None:
     """Let what is being typed in a dock take effect.
 
     Where buttons take no focus, as on macOS, a press of one would come before it.
