@@ -49,7 +49,8 @@ def test_the_canvas_is_drawn_once_for_all_pieces(paused, qtbot, monkeypatch):
     canvas = paused.experiment.window().findChild(QOpenGLWidget)
     view, seen, paints = paused.session.live, [], Paints(canvas)
     settled(view, qtbot)
-    qtbot.wait(50)
+    with qtbot.waitSignal(canvas.frameSwapped):
+        canvas.update()
 
     def piece():
         seen.append(paints.count)
