@@ -151,3 +151,18 @@ def test_another_number_of_detectors_is_told_in_words(tmp_path):
 def test_only_the_transfer_network_learns_from_an_earlier_run(tmp_path):
     with pytest.raises(ValueError, match="network 'transfer' only"):
         ModelSettings(network="classic", earlier=tmp_path / "any.npz")
+
+
+def test_pixels_that_were_not_scanned_do_not_keep_a_run_from_being_learned_from(
+    tmp_path,
+):
+    image, truth = other_sample()
+    torn = image.copy()
+    torn[:, :2] = np.nan
+    torn[:, 5, 5] = np.inf
+    earlier = saved(experience_of(torn, truth), tmp_path)
+    found = expectations(load_experience(earlier), IMAGE, ModelSettings())
+    assert np.isfinite(found).all()
+    whole = expectations(experience_of(image, truth), IMAGE, ModelSettings())
+    assert np.corrcoef(found[:, 0], whole[:, 0])[0, 1] > 0.8
+    assert error(6, earlier) < 0.9 * error(6)
