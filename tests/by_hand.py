@@ -5,7 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QScrollArea
 
-from steered import LEFT, until
+from mouse import click
+from steered import LEFT, place, until
 
 ENTER = Qt.Key.Key_Return
 
@@ -75,3 +76,13 @@ def say_why(cockpit, text, qtbot):
     qtbot.mouseClick(reason, LEFT)
     reason.selectAll()
     qtbot.keyClicks(reason, text)
+
+
+def select_by_click(cockpit, qtbot, step: int) -> None:
+    """Click on a measured place with napari's tool for selecting points."""
+    layer = cockpit.session.layers.measured_layer
+    cockpit.viewer.layers.selection = {layer}
+    layer.mode = "select"
+    proposal = cockpit.session.live.measurements[step].proposal
+    click(cockpit.viewer, place(cockpit, proposal.row, proposal.column))
+    until(qtbot, lambda: set(layer.selected_data) == {step})

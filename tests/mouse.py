@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph
-from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari import Viewer
-    from qtpy.QtWidgets import QWidget
+    from qtpy.QtWidgets import QListWidget, QWidget
 
 Point = tuple[float, float]
 
@@ -28,6 +28,7 @@ LEFT = Qt.MouseButton.LeftButton
 NO_BUTTON = Qt.MouseButton.NoButton
 NO_MODIFIER = Qt.KeyboardModifier.NoModifier
 MOVE = QEvent.Type.MouseMove
+PRESS, RELEASE = QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease
 PATIENCE_S = 10.0
 
 
@@ -85,13 +86,13 @@ def press(viewer: Viewer, at: Point, modifiers: Qt.KeyboardModifier = NO_MODIFIE
     """Move to a place and press the left button there."""
     QApplication.processEvents()
     move_mouse(viewer, at, modifiers=modifiers)
-    send_mouse(viewer, QEvent.Type.MouseButtonPress, at, LEFT, LEFT, modifiers)
+    send_mouse(viewer, PRESS, at, LEFT, LEFT, modifiers)
     QApplication.processEvents()
 
 
 def release(viewer: Viewer, at: Point, modifiers: Qt.KeyboardModifier = NO_MODIFIER):
     """Release the left button."""
-    send_mouse(viewer, QEvent.Type.MouseButtonRelease, at, LEFT, NO_BUTTON, modifiers)
+    send_mouse(viewer, RELEASE, at, LEFT, NO_BUTTON, modifiers)
     QApplication.processEvents()
 
 
@@ -131,14 +132,31 @@ def drag_in_plot(
     plot.grab()  # lays it out and draws it, so that the mouse finds what is in it
     # Where the places are drawn when it begins: the drag may move what is in view.
     places = np.array([_plot_position(plot, point) for point in points])
-    _send_to_plot(plot, MOVE, places[0], NO_BUTTON, NO_BUTTON, modifiers)
-    press, release = QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease
-    _send_to_plot(plot, press, places[0], LEFT, LEFT, modifiers)
+    view = plot.viewport()
+    _send(view, MOVE, places[0], NO_BUTTON, NO_BUTTON, modifiers)
+    _send(view, PRESS, places[0], LEFT, LEFT, modifiers)
     for start, end in pairwise(places):
         for part in np.linspace(0, 1, between + 1)[1:]:
-            at = start + part * (end - start)
-            _send_to_plot(plot, MOVE, at, NO_BUTTON, LEFT, modifiers)
-    _send_to_plot(plot, release, places[-1], LEFT, NO_BUTTON, modifiers)
+            _send(view, MOVE, start + part * (end - start), NO_BUTTON, LEFT, modifiers)
+    _send(view, RELEASE, places[-1], LEFT, NO_BUTTON, modifiers)
+
+
+def drag_row(rows: QListWidget, row: int, above: int) -> None:
+    """Drag a row of a list above another one."""
+    view = rows.viewport()
+    start = rows.visualItemRect(rows.item(row)).center()
+    end = rows.visualItemRect(rows.item(above)).topLeft() + QPoint(9, 1)
+
+    def drop() -> None:
+        _send(view, MOVE, (end.x(), end.y()), NO_BUTTON, LEFT)
+        _send(view, RELEASE, (end.x(), end.y()), LEFT, NO_BUTTON)
+
+    # A drag has an event loop of its own, that ends when the button is released.
+    QTimer.singleShot(0, drop)
+    QApplication.sendEvent(view, _event(view, PRESS, start, LEFT, LEFT))
+    farther = start + QPoint(0, QApplication.startDragDistance() + 1)
+    for at in (farther, farther):
+        QApplication.sendEvent(view, _event(view, MOVE, at, NO_BUTTON, LEFT))
 
 
 def _plot_position(plot: QWidget, point: Point) -> tuple[float, float]:
@@ -148,16 +166,18 @@ def _plot_position(plot: QWidget, point: Point) -> tuple[float, float]:
     return at.x(), at.y()
 
 
-def _send_to_plot(
-    plot: QWidget,
+def _send(view: QWidget, kind: QEvent.Type, at: Sequence[float], *more) -> None:
+    QApplication.sendEvent(view, _event(view, kind, QPointF(*at).toPoint(), *more))
+    QApplication.processEvents()
+
+
+def _event(
+    view: QWidget,
     kind: QEvent.Type,
-    at: Sequence[float],
+    at: QPoint,
     button: Qt.MouseButton,
     pressed: Qt.MouseButton,
-    modifiers: Qt.KeyboardModifier,
-) -> None:
-    local = QPointF(*at)
-    place = QPointF(plot.viewport().mapToGlobal(local.toPoint()))
-    event = QMouseEvent(kind, local, place, button, pressed, modifiers)
-    QApplication.sendEvent(plot.viewport(), event)
-    QApplication.processEvents()
+    modifiers: Qt.KeyboardModifier = NO_MODIFIER,
+) -> QMouseEvent:
+    place = QPointF(view.mapToGlobal(at))
+    return QMouseEvent(kind, QPointF(at), place, button, pressed, modifiers)

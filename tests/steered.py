@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QScrollArea
 from superqt import QCollapsible
 
@@ -64,6 +65,21 @@ def place(cockpit, row, column):
 def proposals(cockpit, first):
     measured = cockpit.session.live.measurements[first:]
     return [(m.proposal.row, m.proposal.column) for m in measured]
+
+
+def show(cockpit, title: str):
+    """Click on the tab of a panel of the Monitor."""
+    bar = cockpit.monitor.tabs.tabBar()
+    index = next(i for i in range(bar.count()) if bar.tabText(i) == title)
+    QTest.mouseClick(bar, LEFT, pos=bar.tabRect(index).center())
+    return cockpit.monitor.tabs.currentWidget()
+
+
+def click_on_row(table, row: int, column: int = 1) -> None:
+    """Click on a row of a table or list."""
+    index = table.model().index(row, column)
+    table.scrollTo(index)
+    QTest.mouseClick(table.viewport(), LEFT, pos=table.visualRect(index).center())
 
 
 def show_section(dock, title, widget, qtbot):

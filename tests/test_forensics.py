@@ -227,6 +227,33 @@ def test_a_run_with_a_soft_region_painted_in_it_is_retraced(tmp_path, lookahead,
     assert counterfactual(run, timeline_of(run), {}, None, name="").parts_at is None
 
 
+@pytest.mark.parametrize(("lookahead", "batch"), [(0, 1), (1, 1), (1, 3)])
+def test_a_run_whose_runners_up_were_vetoed_is_retraced(tmp_path, lookahead, batch):
+    loop = {"lookahead": lookahead, "batch": batch}
+    runner, gate = runner_of(tmp_path, **SIMULATED, loop=loop)
+    vetoed = {}
+
+    def act(measurement):
+        if measurement.step in (12, 19):
+            other = measurement.proposal.insight.runners_up[0]
+            vetoed[other.row, other.column] = measurement.step
+            runner.keep_out(other.row, other.column)
+        if measurement.step == 15:
+            runner.measure_next([(3, 4)])
+
+    runner.events.measured.connect(act)
+    run = finish(runner, gate)
+    assert run.vetoed == vetoed.keys()
+    for pixel, step in vetoed.items():
+        # The next one was under way already.
+        assert pixel not in path_of(run)[step + 2 :]
+    found = analyse(run)
+    assert found.retraced[0] == found.retraced[1]
+    words = [text for each in found.interventions for text in each.words]
+    assert words.count("you kept a place out") == 2
+    assert counterfactual(run, timeline_of(run), {}, None, name="").parts_at is None
+
+
 def test_a_resumed_run_is_retraced(folder):
     runner, gate = runner_of(folder, **SIMULATED)
 

@@ -18,17 +18,9 @@ from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
 from napari_hae.gui.live import LiveView
-from steered import TIMEOUT_MS, until
+from steered import TIMEOUT_MS, click_on_row, show, until
 
 pytestmark = pytest.mark.gui
-
-
-def show(cockpit, title: str):
-    """Click on the tab of a panel."""
-    bar = cockpit.monitor.tabs.tabBar()
-    index = next(i for i in range(bar.count()) if bar.tabText(i) == title)
-    QTest.mouseClick(bar, LEFT, pos=bar.tabRect(index).center())
-    return cockpit.monitor.tabs.currentWidget()
 
 
 def choose(panel, title: str):
@@ -183,7 +175,7 @@ def test_why_here_shows_the_proposal_and_rings_a_runner_up(paused, qtbot):
     shown = [float(panel.table.item(2, column).text()) for column in range(1, 6)]
     numbers = [x_nm, y_nm, runner_up.mean, runner_up.std, runner_up.value]
     assert shown == pytest.approx(numbers, rel=1e-3)
-    click_on_row(panel, 2)
+    click_on_row(panel.table, 2)
     ring = find_layer(viewer, Role.RUNNER_UP, "points")
     assert ring.data.tolist() == [[runner_up.row, runner_up.column]]
     assert list(ring.scale) == pytest.approx(frame.pixel_nm)
@@ -197,7 +189,7 @@ def test_a_row_that_is_held_stays_while_the_run_goes_on(paused, qtbot):
     session = paused.session
     panel = show(paused, "Why here")
     before = panel.text.text()
-    click_on_row(panel, 1)
+    click_on_row(panel.table, 1)
     proposal = session.live.proposal
     qtbot.mouseClick(paused.experiment.controls.step, LEFT)
     until(qtbot, lambda: session.live.proposal is not proposal)
@@ -226,11 +218,11 @@ def test_without_a_share_of_exploring_rows_can_still_be_taken_and_let_go(
     propose(math.nan)
     for each in (panel.share, panel.exploiting, panel.exploring):
         assert not each.isVisible()
-    click_on_row(panel, 1)
+    click_on_row(panel.table, 1)
     until(qtbot, panel.follow.isVisible)
     qtbot.mouseClick(panel.follow, LEFT)
     assert not panel.is_held
-    click_on_row(panel, 2)
+    click_on_row(panel.table, 2)
     place = panel._places[2]
     qtbot.mouseClick(panel.take, LEFT)
     until(qtbot, lambda: session.runner.queue.pixels == (place,))
@@ -246,11 +238,3 @@ def test_the_bar_is_split_where_exploring_begins(paused):
     colors = [image.pixelColor(x, middle).name() for x in range(image.width())]
     assert colors.count(colors[0]) == pytest.approx(0.75 * len(colors), abs=2)
     assert colors.count(colors[-1]) == pytest.approx(0.25 * len(colors), abs=2)
-
-
-def click_on_row(panel, row: int) -> None:
-    """Click on a row of the table as a person does."""
-    item = panel.table.item(row, 1)
-    panel.table.scrollToItem(item)
-    place = panel.table.visualItemRect(item).center()
-    QTest.mouseClick(panel.table.viewport(), LEFT, pos=place)

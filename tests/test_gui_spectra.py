@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QImage, QTextDocument
 
-from by_hand import pick
+from by_hand import pick, select_by_click
 from mouse import LEFT, click, drag_in_plot, paint_stroke
 from napari_hae.gui.beside import MEAN_COLOR, MOST_SELECTED, SELECTED_COLORS
 from napari_hae.gui.plots import BEST_COLOR
@@ -32,16 +32,6 @@ def title(spectra) -> str:
 
 def mean_of(measurements) -> np.ndarray:
     return np.mean([each.spectrum.counts for each in measurements], axis=0)
-
-
-def select_by_click(cockpit, qtbot, step: int) -> None:
-    """Click on a measured place with napari's tool for selecting points."""
-    layer = cockpit.session.layers.measured_layer
-    cockpit.viewer.layers.selection = {layer}
-    layer.mode = "select"
-    proposal = cockpit.session.live.measurements[step].proposal
-    click(cockpit.viewer, place(cockpit, proposal.row, proposal.column))
-    until(qtbot, lambda: set(layer.selected_data) == {step})
 
 
 def test_a_click_on_a_measured_place_shows_its_spectrum(paused, qtbot):
