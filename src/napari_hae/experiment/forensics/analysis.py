@@ -109,12 +109,7 @@ def analyse(
     _ = run.frame
     run = decided(run)
     changes = {name: completed(run, each) for name, each in (against or {}).items()}
-    usable = sum(m.usable for m in run.measurements)
-    if usable < LEAST_USABLE:
-        raise ValueError(
-            f"{run.path} holds {usable} spectra with a target; forensics needs "
-            f"{LEAST_USABLE}"
-        )
+    _expect_enough(run)
     timeline = timeline_of(run)
     stages = _Stages(progress, len(timeline.decisions), 1 + len(changes))
     stages.begin("ground truth")
@@ -123,32 +118,57 @@ def analyse(
         makers = ReferenceMaker(run, truth)
         references = makers.of(run.settings.scalarizer)
         live = _Live(run, timeline, makers, stages)
-        others = []
-        for name, sections in changes.items():
-            stages.begin(name)
-            others.append(
-                counterfactual(
-                    run, timeline, sections, truth, name=name, on_step=stages.step
-                )
-            )
+        others = _others(run, timeline, changes, truth, stages)
         stages.begin("what was visited")
-        last = timeline.decisions[-1]
-        allowed = Grounds(run).of(last.regions, last.vetoed).allowed
-        path = [(m.proposal.row, m.proposal.column) for m in run.measurements]
         return Analysis(
             run=run,
             truth_words=truth_words,
             references=references,
             agreement=live.agreement(),
-            regret=regret(path, references.best_known, run.settings.goal, allowed),
+            regret=_regret(run, timeline, references),
             visited=visited(run, references.mature),
             interventions=interventions(run, timeline, live.shadows, live.answers),
-            against=tuple(others),
+            against=others,
             retraced=live.retraced(),
         )
     finally:
         if truth is not None:
             truth.close()
+
+
+def _expect_enough(run: StoredRun) -> None:
+    usable = sum(m.usable for m in run.measurements)
+    if usable < LEAST_USABLE:
+        raise ValueError(
+            f"{run.path} holds {usable} spectra with a target; forensics needs "
+            f"{LEAST_USABLE}"
+        )
+
+
+def _others(
+    run: StoredRun,
+    timeline: Timeline,
+    changes: Mapping[str, Mapping[str, Any]],
+    truth: Truth | None,
+    stages: _Stages,
+) -> tuple[Counterfactual, ...]:
+    """The counterfactual runs, by the sections in which each differs."""
+    others = []
+    for name, sections in changes.items():
+        stages.begin(name)
+        others.append(
+            counterfactual(
+                run, timeline, sections, truth, name=name, on_step=stages.step
+            )
+        )
+    return tuple(others)
+
+
+def _regret(run: StoredRun, timeline: Timeline, references: References) -> Regret:
+    last = timeline.decisions[-1]
+    allowed = Grounds(run).of(last.regions, last.vetoed).allowed
+    path = [(m.proposal.row, m.proposal.column) for m in run.measurements]
+    return regret(path, references.best_known, run.settings.goal, allowed)
 
 
 def _truth(run: StoredRun) -> tuple[Truth | None, str]:
