@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.stored import Retargeting, SettingsChange
+from napari_hae.experiment.history import Retargeting, SettingsChange
 from napari_hae.types import Measurement, Proposal
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,12 @@ from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.drift import ImageAgain
 from napari_hae.experiment.events import FinishReason
+from napari_hae.experiment.history import (
+    HistoryEvent,
+    LastBegun,
+    Retargeting,
+    SettingsChange,
+)
 from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import ARRAYS, FORMAT, JOURNAL, named
@@ -35,64 +41,17 @@ from napari_hae.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_hae.experiment.plans import Plan
-    from napari_hae.experiment.settings import LoopSettings
 
 _DROPPED = tuple(Dropped)
 
 
 class NotARecord(ValueError):
     """The path holds no record that can be read; the text says why."""
-
-
-@dataclass(frozen=True)
-class SettingsChange:
-    """From here on these settings were in force."""
-
-    step: int
-    who: str
-    settings: ExperimentSettings
-
-
-@dataclass(frozen=True)
-class Retargeting:
-    """From here on the measurements so far had these targets."""
-
-    targets: tuple[float, ...]
-    errors: tuple[float, ...]
-
-    def of(self, measurements: Sequence[Measurement]) -> list[Measurement]:
-        """The measurements with these targets."""
-        return [
-            replace(measurement, target=target, error=error)
-            for measurement, target, error in zip(
-                measurements, self.targets, self.errors, strict=True
-            )
-        ]
-
-
-HistoryEvent = Proposal | Measurement | SettingsChange | Retargeting
-
-
-@dataclass(frozen=True)
-class LastBegun:
-    """What held when the last measurement was begun, and was looked ahead from.
-
-    Attributes
-    ----------
-    queue
-        Pixels that a human wanted to be measured next.
-    """
-
-    regions: Regions
-    queue: tuple[tuple[int, int], ...]
-    plan: Plan
-    loop: LoopSettings
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.drift import Drift, ImageAgain
+from napari_hae.experiment.history import SettingsChange
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import JOURNAL
-from napari_hae.experiment.stored import SettingsChange
 from napari_hae.regions.regions import Regions
 from napari_hae.types import ChosenBy, Proposal
 

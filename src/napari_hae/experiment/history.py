@@ -1,0 +1,60 @@
+"""What the agent of a stored run went through, and what held around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_hae.types import Measurement, Proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_hae.experiment.plans import Plan
+    from napari_hae.experiment.settings import ExperimentSettings, LoopSettings
+    from napari_hae.regions.regions import Regions
+
+
+@dataclass(frozen=True)
+class SettingsChange:
+    """From here on these settings were in force."""
+
+    step: int
+    who: str
+    settings: ExperimentSettings
+
+
+@dataclass(frozen=True)
+class Retargeting:
+    """From here on the measurements so far had these targets."""
+
+    targets: tuple[float, ...]
+    errors: tuple[float, ...]
+
+    def of(self, measurements: Sequence[Measurement]) -> list[Measurement]:
+        """The measurements with these targets."""
+        return [
+            replace(measurement, target=target, error=error)
+            for measurement, target, error in zip(
+                measurements, self.targets, self.errors, strict=True
+            )
+        ]
+
+
+HistoryEvent = Proposal | Measurement | SettingsChange | Retargeting
+
+
+@dataclass(frozen=True)
+class LastBegun:
+    """What held when the last measurement was begun, and was looked ahead from.
+
+    Attributes
+    ----------
+    queue
+        Pixels that a human wanted to be measured next.
+    """
+
+    regions: Regions
+    queue: tuple[tuple[int, int], ...]
+    plan: Plan
+    loop: LoopSettings
