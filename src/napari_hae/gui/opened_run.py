@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_hae.experiment.history import Retargeting
 from napari_hae.experiment.place_queue import PlaceQueue
 from napari_hae.experiment.record import EACH_STEP
-from napari_hae.experiment.history import Retargeting
 from napari_hae.experiment.stored import NotARecord
 from napari_hae.gui.history import History, ModelView
 from napari_hae.types import Measurement
