@@ -73,6 +73,7 @@ def bench(session: nox.Session) -> None:
         "operator_study",
         "dose",
         "compare",
+        "intervals",
         "across_runs",
     ):
         session.run("python", f"benchmarks/{script}.py")

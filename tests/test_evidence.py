@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import approx_fprime
 
-from napari_hae.agent.covariance import Covariance, Part, prior_of
+from napari_hae.agent.covariance import MEAN_VARIANCE, Covariance, Part, prior_of
 from napari_hae.agent.evidence import Evidence
 from napari_hae.agent.fitting import fit
 
@@ -19,9 +19,10 @@ LOGS = prior_of(PARTS)[0] + 0.3 * RNG.standard_normal(9)
 
 def gpytorch_kernel(parts, covariance):
     """The same covariance from gpytorch, in float64."""
-    from gpytorch.kernels import MaternKernel, RBFKernel, ScaleKernel
+    from gpytorch.kernels import ConstantKernel, MaternKernel, RBFKernel, ScaleKernel
 
-    total, start = None, 0
+    total, start = ConstantKernel().double(), 0
+    total.constant = torch.tensor(covariance.mean_variance)
     for part, variance in zip(parts, covariance.variances, strict=True):
         columns = tuple(range(start, start + part.width))
         keywords = {"ard_num_dims": part.width, "active_dims": columns}
@@ -33,21 +34,24 @@ def gpytorch_kernel(parts, covariance):
         base.lengthscale = torch.from_numpy(covariance.lengths[list(columns)])
         kernel = ScaleKernel(base).double()
         kernel.outputscale = variance
-        total = kernel if total is None else total + kernel
+        total = total + kernel
         start += part.width
     return total
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.5])
 @pytest.mark.parametrize("parts", [PARTS, WITH_RBF])
-def test_the_covariance_is_gpytorchs(parts):
-    covariance = Covariance(parts, LOGS)
+def test_the_covariance_is_gpytorchs(parts, scale):
+    covariance = Covariance(parts, LOGS, scale)
     scaled = covariance.scaled(INPUTS)
     ours = covariance(scaled[:10], scaled[10:])
     with torch.no_grad():
         kernel = gpytorch_kernel(parts, covariance)
         theirs = kernel(INPUTS[:10], INPUTS[10:]).to_dense()
     np.testing.assert_allclose(ours, theirs, atol=1e-10)
-    assert covariance.prior_variance == pytest.approx(float(covariance.variances.sum()))
+    variances = [np.exp(LOGS[-3:-1]).sum(), MEAN_VARIANCE]
+    assert covariance.prior_variance == pytest.approx(scale * sum(variances))
+    assert covariance.noise == pytest.approx(scale * np.exp(LOGS[-1]))
 
 
 @pytest.mark.parametrize("parts", [PARTS, WITH_RBF])

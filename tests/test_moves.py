@@ -179,7 +179,7 @@ def test_the_travel_cost_is_proportional_to_the_distance():
 def mean_exposure_s(policy, steps=30):
     """Of the places that the agent chooses, where good ones take longer."""
     truth = blobs.truth()
-    exposure_s, chosen = 0.1 * np.exp(3 * truth / truth.max()), []
+    exposure_s, chosen = 0.1 * np.exp(8 * truth / truth.max()), []
     for step in range(steps):
         proposal = policy.ask(step, blobs.ANYWHERE)
         pixel = proposal.row, proposal.column

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import blobs
+from napari_hae.agent.covariance import MEAN_VARIANCE
 from napari_hae.agent.model_settings import ModelSettings
 
 DATA = blobs.image().data
@@ -44,26 +45,34 @@ def logs(fitted):
     return fitted.state_dict()["fitted"].logs
 
 
+def scale(fitted):
+    return fitted.state_dict()["fitted"].scale
+
+
 def by_brute_force(fitted, known, values, errors=0.0):
     """Mean and standard deviation for all candidates, from the fitted kernels."""
     embedded = fitted.embed()
     places = (PLACES - PLACES.mean(axis=0)) / 10
     width = embedded.shape[1]
     found = np.exp(logs(fitted))
-    seen, near = found[-3:-1]
+    seen, near, noisy = scale(fitted) * found[-3:]
+    constant = scale(fitted) * MEAN_VARIANCE
 
     def covariance(one, other):
-        return matern52(embedded[one], embedded[other], found[:width], seen) + matern52(
-            places[one], places[other], found[width : width + 2], near
+        return (
+            constant
+            + matern52(embedded[one], embedded[other], found[:width], seen)
+            + matern52(places[one], places[other], found[width : width + 2], near)
         )
 
     everything = np.arange(len(TRUTH))
     centre, spread = TRUTH[MEASURED].mean(), TRUTH[MEASURED].std()
-    noise = np.diag(found[-1] + np.broadcast_to(errors / spread, len(known)) ** 2)
+    noise = np.diag(noisy + np.broadcast_to(errors / spread, len(known)) ** 2)
     inverse = np.linalg.inv(covariance(known, known) + noise)
     across = covariance(everything, known)
     mean = across @ inverse @ ((values - centre) / spread)
-    variance = seen + near - np.einsum("ij,jk,ik->i", across, inverse, across)
+    explained = np.einsum("ij,jk,ik->i", across, inverse, across)
+    variance = constant + seen + near - explained
     return centre + spread * mean, spread * np.sqrt(variance)
 
 
@@ -82,7 +91,7 @@ def test_errors_that_are_known_count_beside_the_noise_that_is_fitted():
     posterior = model.posterior()
     np.testing.assert_allclose(posterior.mean, mean, rtol=0, atol=1e-6)
     np.testing.assert_allclose(posterior.std, std, rtol=0, atol=1e-6)
-    fitted_alone = model._spread * np.sqrt(np.exp(logs(model)[-1]))
+    fitted_alone = model._spread * np.sqrt(scale(model) * np.exp(logs(model)[-1]))
     assert model.noise_std == pytest.approx(
         np.hypot(fitted_alone, np.sqrt(np.mean(errors**2)))
     )

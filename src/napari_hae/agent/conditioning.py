@@ -147,7 +147,10 @@ class Conditioning:
 
     def _forget_pending(self) -> None:
         count = len(self._known) - len(self._pending)
-        self._known, self._factor = self._known[:count], self._factor[:count, :count]
+        self._known = self._known[:count]
+        # A view with strides would be multiplied in another order: other last bits than
+        # where nothing was pending.
+        self._factor = self._factor[:count, :count].contiguous()
         self._pending, self._with_pending = [], self.variance
 
     def _extended(self, new: list[int], known_noise: Tensor) -> tuple[Tensor, Tensor]:

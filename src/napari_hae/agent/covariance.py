@@ -1,7 +1,9 @@
-"""The covariance of the Gaussian process: a sum of stationary kernels.
+"""The covariance of the Gaussian process: a sum of stationary kernels and a constant.
 
-Each part of the sum sees its own columns of the inputs, with a length scale for each
-(automatic relevance determination; Rasmussen and Williams 2006, chapters 4.2 and 5.1).
+Each kernel sees its own columns of the inputs, with a length scale for each (automatic
+relevance determination; Rasmussen and Williams 2006, chapters 4.2 and 5.1). The
+constant stands for a mean that is not known (chapter 2.7): an agent measures where it
+is bright, and the mean of what it measured says little about the rest of the field.
 """
 
 from __future__ import annotations
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
 
 JITTERS = (0.0, 1e-8, 1e-6, 1e-4)
 """Added to the diagonal, one after the other, until a covariance has a factor."""
-LENGTH_STD, VARIANCE_STD, NOISE_STD = 0.7, 1.0, 1.5
+LENGTH_STD, VARIANCE_STD, NOISE_STD = 0.7, 1.0, 1.0
 """Standard deviations of the log-normal priors."""
+MEAN_VARIANCE = 1.0
+"""Prior variance of the mean, of standardised targets."""
 LOG_NOISE = -2.5
-"""Centre of the noise variance's prior: a clean spectrum to one that is all noise."""
+"""Centre of the noise variance's prior: an almost clean spectrum to one that is mostly
+noise. A few targets can always be explained without any."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def prior_of(parts: tuple[Part, ...]) -> tuple[Array, Array]:
 
 
 class Covariance:
-    """The sum of kernels at fixed hyperparameters.
+    """The sum of kernels and a constant, at fixed hyperparameters.
 
     Parameters
     ----------
@@ -72,18 +77,24 @@ class Covariance:
         The kernels; together they see all columns, in their order.
     logs
         The hyperparameters' logarithms, in the order of `prior_of`.
+    scale
+        All variances, that of the noise too, are so many times as large.
     """
 
-    def __init__(self, parts: tuple[Part, ...], logs: Array) -> None:
+    def __init__(
+        self, parts: tuple[Part, ...], logs: Array, scale: float = 1.0
+    ) -> None:
         columns = sum(part.width for part in parts)
         self.parts = parts
         self.lengths = np.exp(logs[:columns])
         """Length scale of each column."""
-        self.variances = np.exp(logs[columns:-1])
+        self.variances = scale * np.exp(logs[columns:-1])
         """Prior variance of each part."""
-        self.noise = float(np.exp(logs[-1]))
+        self.noise = scale * float(np.exp(logs[-1]))
         """Variance of one measurement's noise."""
-        self.prior_variance = float(self.variances.sum())
+        self.mean_variance = scale * MEAN_VARIANCE
+        """Prior variance of the mean."""
+        self.prior_variance = float(self.variances.sum()) + self.mean_variance
         """Of any candidate; the kernels are stationary."""
 
     def scaled(self, inputs: Tensor) -> Tensor:
@@ -107,7 +118,8 @@ class Covariance:
 
     def between(self, one: Lifted, other: Lifted) -> Tensor:
         """The covariance of `(n, …)` and `(m, …)`, shape `(n, m)`."""
-        result = one.blocks[0].new_zeros(len(one), len(other))
+        shape = len(one), len(other)
+        result = one.blocks[0].new_full(shape, self.mean_variance)
         for (part, _, variance), mine, others in zip(
             self.terms(), one.turned, other.blocks, strict=True
         ):

@@ -17,13 +17,14 @@ import torch
 from botorch.optim.closures.core import ForwardBackwardClosure
 from botorch.optim.core import scipy_minimize, torch_minimize
 from botorch.optim.utils import get_parameters_and_bounds
-from gpytorch.kernels import MaternKernel, RBFKernel, ScaleKernel
+from gpytorch.kernels import ConstantKernel, MaternKernel, RBFKernel, ScaleKernel
 from gpytorch.priors import LogNormalPrior
 from linear_operator.utils.cholesky import psd_safe_cholesky
 
 from napari_hae.agent.covariance import (
     LENGTH_STD,
     LOG_NOISE,
+    MEAN_VARIANCE,
     NOISE_STD,
     VARIANCE_STD,
     Part,
@@ -76,7 +77,9 @@ class DeepKernelGP(gpytorch.models.ExactGP):
         self.known_noise = known_noise
         self.network = network(settings, inputs.shape[1] - 2)
         self.kernels = torch.nn.ModuleList(_kernel(part) for part in parts)
+        self.mean = ConstantKernel().requires_grad_(False)
         self.double()
+        self.mean.constant = torch.tensor(MEAN_VARIANCE)
         self.likelihood.initialize(noise=math.exp(LOG_NOISE))
 
     def forward(self, inputs: Tensor) -> Any:
@@ -87,7 +90,7 @@ class DeepKernelGP(gpytorch.models.ExactGP):
 
     def covariance(self, inputs: Tensor) -> Any:
         """Without noise, `(n, n)`, evaluated lazily."""
-        result = self.kernels[0](self.network(inputs[:, :-2]))
+        result = self.kernels[0](self.network(inputs[:, :-2])) + self.mean(inputs)
         for kernel in self.kernels[1:]:
             result = result + kernel(inputs[:, -2:])
         return result

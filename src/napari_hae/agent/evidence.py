@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_hae.agent.covariance import cholesky, prior_of, squared_distances
+from napari_hae.agent.covariance import (
+    MEAN_VARIANCE,
+    cholesky,
+    prior_of,
+    squared_distances,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +68,8 @@ class Evidence:
         count, columns = self._inputs.shape
         lengths, noise = torch.from_numpy(np.exp(logs[:columns])), math.exp(logs[-1])
         scaled = self._inputs / lengths
-        total, kept, start = torch.zeros((count, count)).double(), [], 0
+        total = torch.full((count, count), MEAN_VARIANCE, dtype=torch.float64)
+        kept, start = [], 0
         for part, log_variance in zip(self._parts, logs[columns:-1], strict=True):
             inputs = scaled[:, start : start + part.width]
             values, slopes = _kernel(part.kind, squared_distances(inputs, inputs))

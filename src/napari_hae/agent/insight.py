@@ -127,14 +127,14 @@ def _gain(choice: Choice, others: list[int]) -> float:
     """The largest expected improvement among the places that promise most.
 
     Those are the chosen one, the runners-up, and those with the largest mean alone and
-    with two standard deviations: the maximum over all candidates would cost as much as
+    with some standard deviations: the maximum over all candidates would cost as much as
     another acquisition function.
     """
     if not choice.acquisition.seeks_best:
         return math.nan
     mean, std = choice.utility.mean, choice.utility.std
     places = [choice.chosen, *others]
-    for score in (mean, mean + 2 * std):
+    for score in (mean, mean + std / 2, mean + std, mean + 2 * std):
         places.append(int(np.where(choice.open_.ravel(), score, -np.inf).argmax()))
     promising = Posterior(mean[places], std[places], sample=choice.utility.sample)
     return float(ExpectedImprovement()(promising, choice.best, _RNG).max())

@@ -80,12 +80,13 @@ def prior_function(
             torch.from_numpy(x).to(like) for x in (frequencies, phases, weights)
         )
         terms.append((columns, frequency, phase, weight))
+    mean = rng.normal(scale=np.sqrt(covariance.mean_variance))
 
     def function(inputs: Tensor) -> Tensor:
         made = [
             torch.cos(inputs[:, columns] @ frequency + phase) @ weight
             for columns, frequency, phase, weight in terms
         ]
-        return torch.stack(made).sum(dim=0)
+        return torch.stack(made).sum(dim=0) + mean
 
     return function

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from napari_hae.agent.calibration import variance_scale
 from napari_hae.agent.conditioning import Conditioning
 from napari_hae.agent.covariance import Covariance, prior_of
 from napari_hae.agent.embedding import embed, parts_of, positions
@@ -54,6 +55,8 @@ standardised, and hyperparameters are fitted to targets that are."""
 _EMBED_ROWS = 8192
 _ENOUGH = 4096
 """So many candidates tell a variance."""
+_ENOUGH_LIKE = 1024
+"""So many tell which share of the field a measurement stands for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,8 @@ class _Fitted:
     parts: tuple[Part, ...]
     logs: Array
     network: nn.Module | None = None
+    scale: float = 1.0
+    """Of all variances, as the errors of cross-validation ask for."""
 
 
 class Surrogate:
@@ -156,7 +161,7 @@ class Surrogate:
         if fitted is None:
             logger.warning("the model is a plain Gaussian process: its fit failed")
             fitted = self._unfitted()
-        self._fitted = fitted
+        self._fitted = self._calibrated(fitted)
 
     def posterior(self, pending: Sequence[int] = ()) -> Posterior:
         """The prediction for all candidates, in the targets' own unit.
@@ -296,6 +301,18 @@ class Surrogate:
         parts = parts_of(self._settings.without_fitted_network(), *self._widths)
         return _Fitted(parts, prior_of(parts)[0])
 
+    def _calibrated(self, fitted: _Fitted) -> _Fitted:
+        """The same, with the variances that suit what it misses."""
+        covariance = Covariance(fitted.parts, fitted.logs)
+        some = _some(np.arange(len(self._inputs)), _ENOUGH_LIKE)
+        measured, candidates = (
+            covariance.scaled(self._embedded(self._inputs[indices], fitted))
+            for indices in (self._indices, some)
+        )
+        targets, noise = self._scaled_targets(), self._known_noise()
+        scale = variance_scale(covariance, measured, targets, noise, candidates)
+        return replace(fitted, scale=scale)
+
     def _evidence(self, fitted: _Fitted) -> Evidence:
         measured = self._embedded(self._inputs[self._indices], fitted)
         targets, noise = self._scaled_targets(), self._known_noise()
@@ -352,7 +369,7 @@ class Surrogate:
 
     def _covariance(self) -> Covariance:
         fitted = self._known_fit()
-        return Covariance(fitted.parts, fitted.logs)
+        return Covariance(fitted.parts, fitted.logs, fitted.scale)
 
     def _scaled(self) -> Tensor:
         """All candidates in units of the length scales, where predictions are made."""
@@ -404,11 +421,11 @@ def _device(settings: ModelSettings) -> torch.device:
     return torch.device(settings.device)
 
 
-def _some(indices: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Enough of many candidates to tell a variance, always the same ones."""
-    if len(indices) <= _ENOUGH:
+def _some(indices: NDArray[np.intp], enough: int = _ENOUGH) -> NDArray[np.intp]:
+    """Enough of many candidates, always the same ones."""
+    if len(indices) <= enough:
         return indices
-    return indices[np.random.default_rng(0).integers(len(indices), size=_ENOUGH)]
+    return indices[np.random.default_rng(0).integers(len(indices), size=enough)]
 
 
 def _standard(targets: Array) -> tuple[float, float]:
