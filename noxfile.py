@@ -73,6 +73,7 @@ def bench(session: nox.Session) -> None:
         "operator_study",
         "dose",
         "compare",
+        "peer_times",
         "intervals",
         "across_runs",
     ):

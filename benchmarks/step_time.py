@@ -31,7 +31,7 @@ from napari_hae.agent.acquisition import LogExpectedImprovement
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.policy import Policy
-from napari_hae.agent.policy_settings import InitialDesign
+from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.types import ScanImage
 from report import FIGURES, table, versions, write_section
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 SIDES = (32, 64, 128, 256, 512)
 POINTS = (10, 30, 100, 300)
 FLOOR_SIDE, FLOOR_POINTS = 256, 100
+BATCH = 8
 EVALUATIONS = 17
 """Of the evidence in a warm fit."""
 
@@ -56,7 +57,7 @@ def field(side: int) -> tuple[np.ndarray, np.ndarray]:
 class Experiment:
     """A policy that was told of so many random pixels."""
 
-    def __init__(self, side: int, points: int) -> None:
+    def __init__(self, side: int, points: int, **moves: float) -> None:
         image, self._target = field(side)
         self._allowed = np.ones(image.shape, dtype=bool)
         self.policy = Policy(
@@ -66,6 +67,7 @@ class Experiment:
             goal=Goal(),
             initial=InitialDesign(points=1),
             seed=0,
+            moves=MoveSettings(**moves),
         )
         self.policy.prepare()
         rng = np.random.default_rng(1)
@@ -83,6 +85,18 @@ class Experiment:
         self._tell(proposal.row, proposal.column)
         return seconds
 
+    def batch(self, count: int) -> float:
+        """CPU seconds of each proposal of a batch, which is measured after it."""
+        begin = time.process_time()
+        proposals = [
+            self.policy.ask(self.policy.known + number, self._allowed)
+            for number in range(count)
+        ]
+        seconds = (time.process_time() - begin) / count
+        for proposal in proposals:
+            self._tell(proposal.row, proposal.column)
+        return seconds
+
     def refit(self) -> float:
         """The same where the hyperparameters are fitted again, from the last fit."""
         surrogate = self.policy._surrogate  # noqa: SLF001
@@ -97,6 +111,21 @@ def medians(side: int, points: int, repeats: int = 5) -> tuple[float, float]:
     conditioned = [experiment.step() for _ in range(repeats)]
     refitted = [experiment.refit() for _ in range(repeats)]
     return statistics.median(conditioned), statistics.median(refitted)
+
+
+def variants(side: int, points: int, repeats: int = 7) -> str:
+    """What a travel cost and batches do to the time of a proposal, in words."""
+    plain, costly = Experiment(side, points), Experiment(side, points, travel_cost=1.0)
+    # Steps that fit again are not what is compared: the median is of none of them.
+    plain.step(), costly.step()
+    alone = statistics.median(plain.step() for _ in range(repeats))
+    far = statistics.median(costly.step() for _ in range(repeats))
+    each = statistics.median(plain.batch(BATCH) for _ in range(repeats))
+    return (
+        f"At {side}² candidates and {points} points a conditioning step takes "
+        f"{1e3 * alone:.1f} ms, with a travel cost {1e3 * far:.1f} ms; a proposal of a "
+        f"batch of {BATCH} takes {1e3 * each:.1f} ms, the fits between them included."
+    )
 
 
 def floors(candidates: int, points: int) -> tuple[float, float]:
@@ -242,6 +271,7 @@ def main() -> None:
         f"{1e3 * floor[0]:.1f} ms for a conditioning step and {1e3 * floor[1]:.0f} ms "
         f"for a refit; the agent takes {ratios[0]} and {ratios[1]} times as long. The "
         f"time of a refit grows with the candidates to the power of {slope:.2f}.",
+        variants(FLOOR_SIDE, FLOOR_POINTS),
         largest(given.largest, 1000),
         "![Step time](figures/step_time.png)",
     ]

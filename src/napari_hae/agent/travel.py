@@ -33,8 +33,9 @@ def with_travel_cost(
     finite = np.isfinite(values)
     if not finite.any():
         return values
-    rows, columns = np.indices(shape).reshape(2, -1)
     row, column = divmod(start, shape[1])
-    distance = np.hypot(rows - row, columns - column) / np.hypot(*shape)
-    result: Array = values - weight * float(values[finite].std()) * distance
+    down, across = np.arange(shape[0]) - row, np.arange(shape[1]) - column
+    distance = np.sqrt(np.add.outer(down**2.0, across**2.0)).ravel()
+    distance *= weight * float(values[finite].std()) / np.hypot(*shape)
+    result: Array = np.subtract(values, distance, out=distance)
     return result
