@@ -7,11 +7,12 @@ from typing import Literal
 
 import pytest
 from pydantic import Field
+from qtpy.QtCore import Qt
 
 from napari_hae import plugins
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.model_settings import ModelSettings
-from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.experiment.settings import ExperimentSettings, MeasurementSettings
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.instruments.bridge.settings import RemoteSettings
 from napari_hae.instruments.replay import ReplaySettings
@@ -190,3 +191,21 @@ def test_a_model_shows_only_what_its_network_uses(qtbot):
     assert shown() == always | of_patches
     form.controls["network"].value = "classic"
     assert shown() == always | of_patches | {"embedding_dim", "learning_rate"}
+
+
+def test_fields_show_while_another_one_is_set(qtbot):
+    form = SettingsForm(MeasurementSettings)
+    qtbot.addWidget(form)
+    form.set_value(MeasurementSettings(relative_error=0.05))
+    about_repeating = [
+        form.controls[name].native for name in ("longest_exposure_s", "only_promising")
+    ]
+    error = form.controls["relative_error"].native
+    assert not any(each.isHidden() for each in about_repeating)
+    error.selectAll()
+    qtbot.keyClick(error, Qt.Key.Key_Delete)
+    assert all(each.isHidden() for each in about_repeating)
+    qtbot.keyClicks(error, "0.02")
+    assert not any(each.isHidden() for each in about_repeating)
+    form.set_value(MeasurementSettings())
+    assert all(each.isHidden() for each in about_repeating)

@@ -104,7 +104,8 @@ def test_exposures_go_on_until_the_error_is_small_enough(paused, goes_without, q
     session, form = paused.session, paused.experiment.forms["measurement"]
     controls = form.controls
     show_section(paused.experiment, "Measurement", form, qtbot)
-    enter(controls["exposure_s"], "0.002", qtbot)
+    enter(controls["exposure_s"], "0.0005", qtbot)
+    assert not controls["only_promising"].native.isVisible()
     say_why(paused, "as long as it takes", qtbot)
     enter(controls["relative_error"], "3 %", qtbot)
     assert "valid number" in form.problems["relative_error"]
@@ -125,7 +126,7 @@ def test_exposures_go_on_until_the_error_is_small_enough(paused, goes_without, q
     for each in measured:
         # It ends with the exposure in which the error was small enough.
         assert each.error <= 0.03 * each.target
-        assert each.spectrum.exposure_s > 3 * 0.002
+        assert each.spectrum.exposure_s > 3 * 0.0005
         counted = each.target * each.spectrum.exposure_s
         assert counted < 3 * 0.03**-2
     assert there != goes_without(measurement=shorter)

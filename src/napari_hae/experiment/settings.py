@@ -120,6 +120,9 @@ class DriftSettings(Settings):
         return edges
 
 
+_IF_REPEATED: dict[str, Any] = {"shown_if": {"relative_error": "set"}}
+
+
 class MeasurementSettings(Settings):
     """How a spectrum is acquired."""
 
@@ -137,10 +140,14 @@ class MeasurementSettings(Settings):
     """Repeat the exposure at a place, and add up, until the target's standard deviation
     is this share of it. It follows from counting statistics, or, where counts are no
     whole numbers, from three exposures on. Default: one exposure."""
-    longest_exposure_s: float = Field(default=1.0, gt=0, title="Longest in all (s)")
+    longest_exposure_s: float = Field(
+        default=1.0, gt=0, title="Longest in all (s)", json_schema_extra=_IF_REPEATED
+    )
     """The exposures at one place end here, whatever the error. Only with a relative
     error to reach. Default 1 s."""
-    only_promising: bool = Field(default=True, title="Only where promising")
+    only_promising: bool = Field(
+        default=True, title="Only where promising", json_schema_extra=_IF_REPEATED
+    )
     """With a relative error to reach: end also where the target is surely worse than
     the best one, by two standard deviations. Off: the same error everywhere, for a map.
     Default on."""

@@ -19,7 +19,7 @@ from napari_hae.gui.fields import FieldControl
 from napari_hae.gui.sentences import PROBLEM_COLOR, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from magicgui.widgets.bases import ValueWidget
     from pydantic.fields import FieldInfo
@@ -39,7 +39,7 @@ class SettingsForm(QWidget):
         The class of the settings; fields of nested settings, and those marked
         `{"form": "hidden"}`, have no control. Those marked `{"form": "last"}` come
         after all others, and those marked `{"shown_if": {name: values}}` are shown
-        while another field has one of the values.
+        while another field has one of the values, or any where `values` is `"set"`.
     """
 
     changed = Signal(object)
@@ -141,7 +141,7 @@ class SettingsForm(QWidget):
         left_out = []
         for name, label in self._labels.items():
             conditions = self._shown_if[name].items()
-            shown = all(values[of] in given for of, given in conditions)
+            shown = all(_is_met(values[of], wanted) for of, wanted in conditions)
             label.setVisible(shown)
             self._controls[name].widget.native.setVisible(shown)
             if not shown:
@@ -264,6 +264,10 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
     """How a field wants to be shown."""
     extra = field.json_schema_extra
     return dict(extra) if isinstance(extra, dict) else {}
+
+
+def _is_met(value: Any, wanted: Sequence[Any]) -> bool:
+    return value is not None if wanted == "set" else value in wanted
 
 
 def _is_nested(annotation: Any) -> bool:
