@@ -100,7 +100,7 @@ class Experiment:
     def refit(self) -> float:
         """The same where the hyperparameters are fitted again, from the last fit."""
         surrogate = self.policy._surrogate  # noqa: SLF001
-        surrogate._refit_at = 0  # noqa: SLF001
+        surrogate._refits.due = 0  # noqa: SLF001
         return self.step()
 
 

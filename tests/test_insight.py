@@ -153,12 +153,12 @@ def test_the_likelihood_is_that_of_the_targets_however_it_was_reached():
     targets = TRUTH.ravel()[places]
     surrogate = Surrogate(blobs.image().data, ModelSettings(network="none"), seed=0)
     surrogate.fit(places[:12], targets[:12])
-    surrogate._refit_at = 20
+    surrogate._refits.due = 20
     surrogate.fit(places, targets)
     covariance = surrogate._covariance()
     scaled = surrogate._scaled()[places]
     kernel = covariance(scaled, scaled).numpy() + covariance.noise * np.eye(14)
-    standard = (targets - surrogate._centre) / surrogate._spread
+    standard = surrogate._standard.scaled(targets)
     expected = multivariate_normal(cov=kernel).logpdf(standard) / 14
     assert surrogate.log_likelihood == pytest.approx(expected, rel=1e-6)
     before = surrogate.log_likelihood

@@ -91,7 +91,8 @@ def test_errors_that_are_known_count_beside_the_noise_that_is_fitted():
     posterior = model.posterior()
     np.testing.assert_allclose(posterior.mean, mean, rtol=0, atol=1e-6)
     np.testing.assert_allclose(posterior.std, std, rtol=0, atol=1e-6)
-    fitted_alone = model._spread * np.sqrt(scale(model) * np.exp(logs(model)[-1]))
+    noise = scale(model) * np.exp(logs(model)[-1])
+    fitted_alone = model._standard.spread * np.sqrt(noise)
     assert model.noise_std == pytest.approx(
         np.hypot(fitted_alone, np.sqrt(np.mean(errors**2)))
     )
@@ -240,7 +241,7 @@ def test_conditioning_keeps_its_precision_over_many_measurements(
     order = [*MEASURED.tolist(), *UNMEASURED[:200].tolist()]
     # What is known of the noise differs from place to place.
     noise = np.random.default_rng(0).uniform(0, 0.5, len(TRUTH))
-    fitted._errors = np.sqrt(noise[MEASURED]) * fitted._spread
+    fitted._errors = np.sqrt(noise[MEASURED]) * fitted._standard.spread
     fitted._conditioning = None
     stepwise = fitted._everywhere()
     for index in UNMEASURED[:200].tolist():

@@ -21,6 +21,7 @@ from napari_hae.agent.experience import experience_for
 from napari_hae.agent.fitting import FRESH_ITERATIONS, WARM_ITERATIONS, fit
 from napari_hae.agent.pathwise import draw
 from napari_hae.agent.posterior import Posterior
+from napari_hae.agent.refits import SURPRISE, Refits, Standard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,23 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REFIT_GROWTH = 1.1
-"""Hyperparameters are fitted again when there are so many times as many measurements;
-in between the model is conditioned on them exactly."""
-MANY, REFIT_GROWTH_OF_MANY = 100, 1.5
-"""With so many measurements a fit takes longer and changes less: none begins afresh,
-and a few surprises among so many call for none."""
-FRESH_GROWTH = 1.5
-"""A fit starts afresh, to leave local optima, at so many times as many."""
-SURPRISE = 3.0
-"""So many standard deviations off, a measurement calls for a fit at once."""
-FEW = 0.03
-"""Surprises since the last fit are a few if they are at most this share of what is
-known; noise with long tails gives some all the time."""
-RESCALED = 1.5
-"""Many targets that vary so many times more or less than at the last fit call for one
-at once, as does a centre that moved by half of how they varied: they are no longer
-standardised, and hyperparameters are fitted to targets that are."""
 _EMBED_ROWS = 8192
 _ENOUGH = 4096
 """So many candidates tell a variance."""
@@ -107,11 +91,10 @@ class Surrogate:
         self._room: Tensor | None = None
         self._variety: tuple[nn.Module | None, Array] | None = None
         self._made: tuple[nn.Module, Tensor] | None = None
-        self._refit_at = self._fresh_at = self._surprises = 0
+        self._refits, self._standard = Refits(), Standard()
         self._indices = np.empty(0, dtype=np.intp)
         self._targets: Array = np.empty(0)
         self._errors: Array = np.empty(0)
-        self._centre, self._spread = 0.0, 1.0
         self.fit_failed = False
         """Whether the last fit failed, so that a plain Gaussian process predicts."""
 
@@ -144,18 +127,16 @@ class Surrogate:
         if self._conditioned(places, values, known):
             return
         self._indices, self._targets, self._errors = places, values, known
-        self._centre, self._spread = _standard(values)
+        self._standard = Standard.of(values)
         if self._conditioning is not None:
             self._room = self._conditioning.room
-        self._conditioning, self._surprises = None, 0
-        count = len(places)
-        growth = REFIT_GROWTH if count < MANY else REFIT_GROWTH_OF_MANY
-        self._refit_at = max(math.ceil(growth * count), count + 2)
-        fitted = None
-        if self._fitted is not None and (count < self._fresh_at or count >= MANY):
+        self._conditioning = None
+        count, fitted = len(places), None
+        self._refits.begin(count)
+        if self._fitted is not None and self._refits.goes_on(count):
             fitted = self._fit_from(self._fitted.logs, WARM_ITERATIONS)
         if fitted is None:
-            self._fresh_at = math.ceil(FRESH_GROWTH * count)
+            self._refits.begin_afresh(count)
             fitted = self._fit_from(None, FRESH_ITERATIONS)
         self.fit_failed = fitted is None
         if fitted is None:
@@ -173,8 +154,8 @@ class Surrogate:
         conditioning = self._everywhere()
         std = conditioning.variance_with(pending).clamp_min(0).sqrt()
         return Posterior(
-            mean=self._centre + self._spread * conditioning.mean.cpu().numpy(),
-            std=self._spread * std.cpu().numpy(),
+            mean=self._standard.back(conditioning.mean.cpu().numpy()),
+            std=self._standard.spread * std.cpu().numpy(),
             sample=lambda rng: self.sample(rng, pending),
         )
 
@@ -189,7 +170,7 @@ class Surrogate:
             noise = torch.cat([noise, noise.mean().expand(len(pending))])
         drawn = draw(covariance, candidates, known, values, noise, rng)
         result: Array = drawn.cpu().numpy()
-        return self._centre + self._spread * result
+        return self._standard.back(result)
 
     def embed(self) -> Array:
         """What the kernel compares of candidates, without position, `(n, width)`."""
@@ -231,14 +212,14 @@ class Surrogate:
         if self._fitted is None:
             return float("nan")
         known = float(np.mean(self._errors**2))
-        return math.sqrt(self._spread**2 * self._covariance().noise + known)
+        return math.sqrt(self._standard.spread**2 * self._covariance().noise + known)
 
     @property
     def fitted_noise_std(self) -> float:
         """What of the noise is beyond the errors that are known, in the same unit."""
         if self._fitted is None:
             return float("nan")
-        return math.sqrt(self._covariance().noise) * self._spread
+        return math.sqrt(self._covariance().noise) * self._standard.spread
 
     @property
     def log_likelihood(self) -> float:
@@ -258,8 +239,8 @@ class Surrogate:
             "indices": self._indices.copy(),
             "targets": self._targets.copy(),
             "errors": self._errors.copy(),
-            "scale": (self._centre, self._spread),
-            "next": (self._refit_at, self._fresh_at, self._surprises),
+            "standard": self._standard,
+            "refits": copy.copy(self._refits),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -267,8 +248,7 @@ class Surrogate:
         self._fitted = copy.deepcopy(state["fitted"])
         self._indices, self._targets = state["indices"].copy(), state["targets"].copy()
         self._errors = state["errors"].copy()
-        self._centre, self._spread = state["scale"]
-        self._refit_at, self._fresh_at, self._surprises = state["next"]
+        self._standard, self._refits = state["standard"], copy.copy(state["refits"])
         self._conditioning = None
 
     def _fit_from(self, start: Array | None, iterations: int) -> _Fitted | None:
@@ -323,7 +303,7 @@ class Surrogate:
     ) -> bool:
         """Whether the model took what is new without a fit."""
         before, count = len(self._indices), len(indices)
-        if self._fitted is None or not before <= count < self._refit_at:
+        if self._fitted is None or not before <= count < self._refits.due:
             return False
         if self._settings.network == "classic" or not (
             np.array_equal(indices[:before], self._indices)
@@ -332,26 +312,20 @@ class Surrogate:
         ):
             return False
         conditioning = self._everywhere()
-        scaled = ((targets - self._centre) / self._spread)[before:].tolist()
-        new, noise = indices[before:].tolist(), (errors[before:] / self._spread) ** 2
-        surprises = self._surprises + sum(
+        scaled = self._standard.scaled(targets)[before:].tolist()
+        noise = (errors[before:] / self._standard.spread) ** 2
+        new = indices[before:].tolist()
+        surprises = sum(
             conditioning.is_surprised(place, target, known, SURPRISE)
             for place, target, known in zip(new, scaled, noise.tolist(), strict=True)
         )
-        few = FEW * count if count >= MANY else 0
-        if surprises > few or (count >= MANY and self._is_rescaled(targets)):
+        suits = self._standard.suits(targets)
+        if not suits or self._refits.surprised(count, surprises):
             return False
-        self._surprises = surprises
         if new:
             conditioning.add(new, scaled, torch.from_numpy(noise).to(self._device))
         self._indices, self._targets, self._errors = indices, targets, errors
         return True
-
-    def _is_rescaled(self, targets: Array) -> bool:
-        """Whether what standardised the targets at the last fit no longer does."""
-        centre, spread = _standard(targets)
-        moved = abs(centre - self._centre) > (RESCALED - 1) * self._spread
-        return moved or not self._spread / RESCALED < spread < self._spread * RESCALED
 
     def _everywhere(self) -> Conditioning:
         """The prediction for all candidates, up to date."""
@@ -405,10 +379,10 @@ class Surrogate:
 
     def _known_noise(self) -> Tensor:
         """Of each measurement, as a variance in standardised units, `(m,)`."""
-        return torch.from_numpy((self._errors / self._spread) ** 2)
+        return torch.from_numpy((self._errors / self._standard.spread) ** 2)
 
     def _scaled_targets(self) -> Tensor:
-        return torch.from_numpy((self._targets - self._centre) / self._spread)
+        return torch.from_numpy(self._standard.scaled(self._targets))
 
 
 def _device(settings: ModelSettings) -> torch.device:
@@ -426,9 +400,3 @@ def _some(indices: NDArray[np.intp], enough: int = _ENOUGH) -> NDArray[np.intp]:
     if len(indices) <= enough:
         return indices
     return indices[np.random.default_rng(0).integers(len(indices), size=enough)]
-
-
-def _standard(targets: Array) -> tuple[float, float]:
-    """Centre and spread; equal targets have a spread of 1."""
-    centre, spread = float(targets.mean()), float(targets.std())
-    return centre, spread if spread > 1e-12 * max(abs(centre), 1e-300) else 1.0
