@@ -1,7 +1,7 @@
 """How long a step takes the agent and other programs, in one run of the harness.
 
 One after the other on one thread. AtomAI's, which takes minutes, only where it is
-installed (`pip install atomai`).
+installed (`pip install atomai six`; it does not ask for the latter itself).
 
     python benchmarks/peer_times.py [--peers NAME,…]
 """
@@ -40,6 +40,8 @@ def times(agents: list[str]) -> dict[str, dict[int, dict]]:
         found: dict[str, dict[int, dict]] = {}
         for line in out.read_text().splitlines():
             row = json.loads(line)
+            if "fail" in row:
+                raise SystemExit(f"{row['agent']} failed: {row['fail']}")
             found.setdefault(row["agent"], {})[row["n"]] = row
     return found
 
@@ -67,7 +69,7 @@ def main() -> None:
     others = "".join(f", {package} {version(package)}" for package in packages)
     text = [
         versions() + others,
-        f"{candidates:,} candidates, ms:".replace(",", " "),
+        f"{candidates:,}".replace(",", " ") + " candidates, ms:",
         table(["agent", *(f"{n} points" for n in POINTS)], lines),
     ]
     write_section("peer times", "\n\n".join(text))
