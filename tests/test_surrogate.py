@@ -55,12 +55,11 @@ def by_brute_force(fitted, known, values, errors=0.0):
     places = (PLACES - PLACES.mean(axis=0)) / 10
     width = embedded.shape[1]
     found = np.exp(logs(fitted))
-    seen, near, noisy = scale(fitted) * found[-3:]
-    constant = scale(fitted) * MEAN_VARIANCE
+    seen, near, noisy = found[-3:]
 
     def covariance(one, other):
         return (
-            constant
+            MEAN_VARIANCE
             + matern52(embedded[one], embedded[other], found[:width], seen)
             + matern52(places[one], places[other], found[width : width + 2], near)
         )
@@ -72,7 +71,7 @@ def by_brute_force(fitted, known, values, errors=0.0):
     across = covariance(everything, known)
     mean = across @ inverse @ ((values - centre) / spread)
     explained = np.einsum("ij,jk,ik->i", across, inverse, across)
-    variance = constant + seen + near - explained
+    variance = scale(fitted) * (MEAN_VARIANCE + seen + near - explained)
     return centre + spread * mean, spread * np.sqrt(variance)
 
 
@@ -108,6 +107,36 @@ def test_a_measurement_known_to_be_noisy_moves_the_prediction_less(fitted):
         model.fit(known, np.append(TRUTH[MEASURED], far), errors)
         moved.append(abs(model.posterior().mean[place] - TRUTH[place]))
     assert moved[1] < 0.5 * moved[0]
+
+
+def test_wider_intervals_leave_the_mean_as_it_is(monkeypatch):
+    errors, models = np.full(len(MEASURED), 0.2), []
+    for factor in (1.0, 4.0):
+        to_use = "napari_hae.agent.surrogate.variance_scale"
+        monkeypatch.setattr(to_use, lambda *_, factor=factor: factor)
+        models.append(surrogate())
+        models[-1].fit(MEASURED, TRUTH[MEASURED], errors)
+    usual, wide = (model.posterior([40]) for model in models)
+    np.testing.assert_array_equal(wide.mean, usual.mean)
+    np.testing.assert_allclose(wide.std, 2 * usual.std, rtol=1e-12)
+    drawn = [each.sample(np.random.default_rng(1)) for each in (usual, wide)]
+    np.testing.assert_allclose(
+        drawn[1] - wide.mean, 2 * (drawn[0] - usual.mean), atol=1e-9
+    )
+    assert models[1].fitted_noise_std == 2 * models[0].fitted_noise_std
+    assert models[1].log_likelihood == models[0].log_likelihood
+
+
+def test_without_cross_validation_intervals_are_those_of_the_fit(monkeypatch, caplog):
+    def fail(*_):
+        raise np.linalg.LinAlgError("no factor")
+
+    monkeypatch.setattr("napari_hae.agent.surrogate.variance_scale", fail)
+    model = surrogate()
+    model.fit(MEASURED, TRUTH[MEASURED])
+    assert scale(model) == 1
+    assert np.isfinite(model.posterior().std).all()
+    assert "intervals are those of the fit alone" in caplog.text
 
 
 @pytest.mark.parametrize("network", NETWORKS)

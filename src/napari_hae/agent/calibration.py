@@ -26,7 +26,6 @@ PRIOR_WEIGHT = 3.0
 SPENT = 15.0
 """Errors look smaller than elsewhere, as the fit saw what is left out: their squares by
 `1 + SPENT / n` for `n` measurements. Found on simulated samples."""
-
 LEAST = 0.7
 """Variances stay at so much of the fit's: a few errors may all be small by luck, and an
 agent that is too sure of itself measures where it has been."""

@@ -77,24 +77,18 @@ class Covariance:
         The kernels; together they see all columns, in their order.
     logs
         The hyperparameters' logarithms, in the order of `prior_of`.
-    scale
-        All variances, that of the noise too, are so many times as large.
     """
 
-    def __init__(
-        self, parts: tuple[Part, ...], logs: Array, scale: float = 1.0
-    ) -> None:
+    def __init__(self, parts: tuple[Part, ...], logs: Array) -> None:
         columns = sum(part.width for part in parts)
         self.parts = parts
         self.lengths = np.exp(logs[:columns])
         """Length scale of each column."""
-        self.variances = scale * np.exp(logs[columns:-1])
+        self.variances = np.exp(logs[columns:-1])
         """Prior variance of each part."""
-        self.noise = scale * float(np.exp(logs[-1]))
+        self.noise = float(np.exp(logs[-1]))
         """Variance of one measurement's noise."""
-        self.mean_variance = scale * MEAN_VARIANCE
-        """Prior variance of the mean."""
-        self.prior_variance = float(self.variances.sum()) + self.mean_variance
+        self.prior_variance = float(self.variances.sum()) + MEAN_VARIANCE
         """Of any candidate; the kernels are stationary."""
 
     def scaled(self, inputs: Tensor) -> Tensor:
@@ -118,8 +112,7 @@ class Covariance:
 
     def between(self, one: Lifted, other: Lifted) -> Tensor:
         """The covariance of `(n, …)` and `(m, …)`, shape `(n, m)`."""
-        shape = len(one), len(other)
-        result = one.blocks[0].new_full(shape, self.mean_variance)
+        result = one.blocks[0].new_full((len(one), len(other)), MEAN_VARIANCE)
         for (part, _, variance), mine, others in zip(
             self.terms(), one.turned, other.blocks, strict=True
         ):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_hae.agent.covariance import cholesky
+from napari_hae.agent.covariance import MEAN_VARIANCE, cholesky
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ def prior_function(
             torch.from_numpy(x).to(like) for x in (frequencies, phases, weights)
         )
         terms.append((columns, frequency, phase, weight))
-    mean = rng.normal(scale=np.sqrt(covariance.mean_variance))
+    mean = rng.normal(scale=np.sqrt(MEAN_VARIANCE))
 
     def function(inputs: Tensor) -> Tensor:
         made = [

@@ -51,7 +51,12 @@ class _Fitted:
     logs: Array
     network: nn.Module | None = None
     scale: float = 1.0
-    """Of all variances, as the errors of cross-validation ask for."""
+    """So many times as large are variances, as errors of cross-validation ask for."""
+
+    @property
+    def stretch(self) -> float:
+        """So many times as large are standard deviations."""
+        return math.sqrt(self.scale)
 
 
 class Surrogate:
@@ -153,9 +158,10 @@ class Surrogate:
         """
         conditioning = self._everywhere()
         std = conditioning.variance_with(pending).clamp_min(0).sqrt()
+        unit = self._standard.spread * self._known_fit().stretch
         return Posterior(
             mean=self._standard.back(conditioning.mean.cpu().numpy()),
-            std=self._standard.spread * std.cpu().numpy(),
+            std=unit * std.cpu().numpy(),
             sample=lambda rng: self.sample(rng, pending),
         )
 
@@ -163,13 +169,14 @@ class Surrogate:
         """One function from the joint posterior, `(n,)`, in the targets' own unit."""
         covariance, candidates = self._covariance(), self._scaled()
         known, values = self._indices.tolist(), self._scaled_targets()
-        noise = self._known_noise()
+        noise, mean = self._known_noise(), self._everywhere().mean
         if len(pending):
-            believed = self._everywhere().mean[list(pending)].cpu()
+            believed = mean[list(pending)].cpu()
             known, values = [*known, *pending], torch.cat([values, believed])
             noise = torch.cat([noise, noise.mean().expand(len(pending))])
         drawn = draw(covariance, candidates, known, values, noise, rng)
-        result: Array = drawn.cpu().numpy()
+        # What is pending leaves the mean as it is.
+        result: Array = torch.lerp(mean, drawn, self._known_fit().stretch).cpu().numpy()
         return self._standard.back(result)
 
     def embed(self) -> Array:
@@ -211,15 +218,15 @@ class Surrogate:
         """Standard deviation of a usual measurement's noise, in the targets' unit."""
         if self._fitted is None:
             return float("nan")
-        known = float(np.mean(self._errors**2))
-        return math.sqrt(self._standard.spread**2 * self._covariance().noise + known)
+        return math.hypot(self.fitted_noise_std, np.sqrt(np.mean(self._errors**2)))
 
     @property
     def fitted_noise_std(self) -> float:
         """What of the noise is beyond the errors that are known, in the same unit."""
         if self._fitted is None:
             return float("nan")
-        return math.sqrt(self._covariance().noise) * self._standard.spread
+        unit = self._standard.spread * self._fitted.stretch
+        return unit * math.sqrt(self._covariance().noise)
 
     @property
     def log_likelihood(self) -> float:
@@ -290,7 +297,11 @@ class Surrogate:
             for indices in (self._indices, some)
         )
         targets, noise = self._scaled_targets(), self._known_noise()
-        scale = variance_scale(covariance, measured, targets, noise, candidates)
+        try:
+            scale = variance_scale(covariance, measured, targets, noise, candidates)
+        except np.linalg.LinAlgError as error:
+            logger.warning("intervals are those of the fit alone: %s", error)
+            return fitted
         return replace(fitted, scale=scale)
 
     def _evidence(self, fitted: _Fitted) -> Evidence:
@@ -315,8 +326,9 @@ class Surrogate:
         scaled = self._standard.scaled(targets)[before:].tolist()
         noise = (errors[before:] / self._standard.spread) ** 2
         new = indices[before:].tolist()
+        far = SURPRISE * self._fitted.stretch
         surprises = sum(
-            conditioning.is_surprised(place, target, known, SURPRISE)
+            conditioning.is_surprised(place, target, known, far)
             for place, target, known in zip(new, scaled, noise.tolist(), strict=True)
         )
         suits = self._standard.suits(targets)
@@ -343,7 +355,7 @@ class Surrogate:
 
     def _covariance(self) -> Covariance:
         fitted = self._known_fit()
-        return Covariance(fitted.parts, fitted.logs, fitted.scale)
+        return Covariance(fitted.parts, fitted.logs)
 
     def _scaled(self) -> Tensor:
         """All candidates in units of the length scales, where predictions are made."""
