@@ -26,7 +26,7 @@ class MoveSettings(Settings):
 
     places: int = Field(default=6, ge=1, le=20, title="Places proposed")
     """So many places are proposed for each step, the chosen one included; take or veto
-    any of them in "Why here". It does not change what the agent chooses. Default 6."""
+    any of them in "Why here". Default 6."""
     leave_traps: bool = Field(default=True, title="Leave traps")
     """When the last measurements found nothing better, all in places that look alike:
     measure where the model is least certain instead, until it is elsewhere. Default
