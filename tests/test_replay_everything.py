@@ -199,11 +199,11 @@ def steered(runner, deeds, stop_at=None):
     return open_run(runner.record.path)
 
 
-def begun(folder, seed, lookahead, steps=STEPS):
+def begun(folder, seed, lookahead, batch=1, steps=STEPS):
     folder.mkdir()
     settings = experiment(
         acquisition=ThompsonSampling() if seed % 2 else LogExpectedImprovement(),
-        loop=LoopSettings(lookahead=lookahead, maps_every=1),
+        loop=LoopSettings(lookahead=lookahead, batch=batch, maps_every=1),
         drift=DriftSettings(every=4, fiducial=TOP),
         measurement=MeasurementSettings(exposure_s=0.02),
         budget=Budget(steps=steps),
@@ -298,13 +298,15 @@ def clock():
         yield
 
 
-@pytest.fixture(scope="module", params=[(2, 1), (5, 0), (11, 1)])
+CASES = [(2, 1, 1), (5, 0, 1), (11, 1, 1), (6, 1, 3), (9, 0, 4), (13, 1, 5)]
+
+
+@pytest.fixture(scope="module", params=CASES)
 def case(request, tmp_path_factory):
-    """A seed, the look-ahead, what a person does, and the run that came of it."""
-    seed, lookahead = request.param
-    deeds = interleaved(seed, first=4)
-    runner = begun(tmp_path_factory.mktemp("whole") / "run", seed, lookahead)
-    return seed, lookahead, deeds, steered(runner, deeds)
+    """A seed, look-ahead and batch, what a person does, and the run that came of it."""
+    deeds = interleaved(request.param[0], first=4)
+    runner = begun(tmp_path_factory.mktemp("whole") / "run", *request.param)
+    return request.param, deeds, steered(runner, deeds)
 
 
 def test_all_of_it_happens(case):
@@ -328,8 +330,8 @@ def test_all_of_it_happens(case):
 
 
 def test_done_again_it_comes_out_the_same(case, tmp_path):
-    seed, lookahead, deeds, whole = case
-    expect_same(steered(begun(tmp_path / "again", seed, lookahead), deeds), whole)
+    how, deeds, whole = case
+    expect_same(steered(begun(tmp_path / "again", *how), deeds), whole)
 
 
 def test_the_agent_led_through_the_journal_answers_the_same(case):
@@ -346,8 +348,8 @@ def test_the_agent_led_through_the_journal_answers_the_same(case):
 
 @pytest.mark.parametrize("step", [13])
 def test_stopped_and_gone_on_with_it_comes_out_the_same(case, tmp_path, step):
-    seed, lookahead, deeds, whole = case
-    half = steered(begun(tmp_path / "half", seed, lookahead), deeds, stop_at=step)
+    how, deeds, whole = case
+    half = steered(begun(tmp_path / "half", *how), deeds, stop_at=step)
     assert len(half.measurements) == step
     run = steered(resumed(half.path), from_step(deeds, step))
     expect_same(run, whole)
@@ -391,10 +393,10 @@ def test_in_a_finer_image_it_comes_out_the_same(case, tmp_path):
     expect_same(steered(resumed(torn, **more), {}), run)
 
 
-@pytest.mark.parametrize("seed", [3, 12])
-def test_what_is_ordered_while_the_beam_is_busy_is_replayed_too(tmp_path, seed):
+@pytest.mark.parametrize(("seed", "batch"), [(3, 1), (12, 1), (4, 3)])
+def test_what_is_ordered_while_the_beam_is_busy_is_replayed_too(tmp_path, seed, batch):
     """When it takes effect depends on the moment; the journal knows when it did."""
-    runner = begun(tmp_path / "run", seed, lookahead=1, steps=STEPS + 6)
+    runner = begun(tmp_path / "run", seed, 1, batch, steps=STEPS + 6)
     deeds = interleaved(seed, first=4)
     runner.events.measured.connect(
         lambda measurement: deeds.pop(measurement.step, lambda _: None)(runner)

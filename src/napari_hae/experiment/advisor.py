@@ -3,7 +3,8 @@
 Steps of the initial design come one by one, then in batches; the proposals of a batch
 count on each other. With look-ahead a batch is computed from when the first position of
 the batch before is measured, on what was known then: a fixed lag, so that the same seed
-gives the same path, and a resumed run goes on as the uninterrupted one.
+gives the same path, and a resumed run goes on as the uninterrupted one. Where what was
+ahead was taken back in mid-batch, the rest of that batch is computed with the next one.
 
 The policy is used by one thread at a time: by the worker while a proposal is under way,
 by the experiment's thread otherwise.
@@ -23,7 +24,7 @@ from napari_hae.agent.policy import Exhausted, Policy
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -162,13 +163,17 @@ class Advisor:
         allowed: NDArray[np.bool_],
         preference: NDArray[np.float64] | None = None,
     ) -> None:
-        """Begin to compute the batch after that of a step about to be measured.
+        """Begin to compute what comes after a step about to be measured.
 
-        Does nothing if that has begun, if there is none, or without look-ahead.
+        That is the next batch, and what is missing before it. Does nothing if that has
+        begun, if there is none, or without look-ahead.
         """
-        first = self._end_of_batch(step)
-        if self._loop.lookahead and first < self._steps and first not in self._ahead:
-            self._submit(first, allowed, 0, self._known_at(first), preference)
+        if not self._loop.lookahead:
+            return
+        end = self._end_of_batch(self._end_of_batch(step))
+        for first in range(step + 1, min(end, self._steps)):
+            if first not in self._ahead:
+                self._submit(first, allowed, 0, step, preference)
 
     def drop_ahead(self) -> list[Proposal]:
         """Take back all proposals computed ahead, in their order."""
@@ -233,23 +238,35 @@ class Advisor:
     def take_up_ahead(
         self,
         measured: Sequence[Measurement],
-        allowed: NDArray[np.bool_],
+        allowed: Callable[[int], NDArray[np.bool_]],
         preference: NDArray[np.float64] | None,
     ) -> None:
         """Go on after `repeat` as an uninterrupted run would that had looked ahead.
 
-        Its next proposal, among what was `allowed` then, did not know of the last
-        measurements: they are pending until it is there.
+        What it had ahead did not know of the last measurements: they are pending until
+        it is there. `allowed` gives what was, when a step was begun.
         """
-        step = len(measured)
-        self.catch_up(measured[: self._known_at(step)])
-        self._told = known = self._policy.known
-        self._untold = list(measured[known:])
-        for measurement in self._untold:
-            proposal = measurement.proposal
-            self._policy.expect(proposal.row, proposal.column)
-        if self._untold:
-            self._submit(step, allowed, 0, known, preference)
+        begun = measured[-1].proposal
+        ahead = self._was_ahead(begun)
+        if not ahead:
+            self.take_up(measured)
+            return
+        known = ahead[0][1]
+        self.catch_up(measured[:known])
+        self._told = self._policy.known
+        self._untold = list(measured[self._told :])
+        own = self._start_of_batch(begun.step)
+        for proposal in (measurement.proposal for measurement in self._untold):
+            place = proposal.row, proposal.column
+            if known == _known_to_rest(begun) and proposal.step >= own:
+                # One by one, as it was asked for: else last bits would differ.
+                mask, by = allowed(known), proposal.chosen_by
+                choose = self._policy.choose
+                self._worker.submit(choose, proposal.step, *place, by, mask).result()
+            else:
+                self._policy.expect(*place)
+        for first, known in ahead:
+            self._submit(first, allowed(known), 0, known, preference)
 
     def close(self) -> None:
         """End the worker; waits for a computation that is under way."""
@@ -297,12 +314,18 @@ class Advisor:
         end = self._start_of_batch(step) + self._loop.batch
         return max(min(end, self._steps), step + 1)
 
-    def _known_at(self, step: int) -> int:
-        """How many measurements the proposal of a step knows of, without orders."""
-        start = self._start_of_batch(step)
-        if not self._loop.lookahead:
-            return start
-        return max(start - (self._loop.batch if start > self._initial else 1), 0)
+    def _was_ahead(self, begun: Proposal) -> list[tuple[int, int]]:
+        """What was ahead when a proposal was being measured.
+
+        Each batch as its first step, and how many measurements it knew of.
+        """
+        first, end = begun.step + 1, self._end_of_batch(begun.step)
+        known, ahead = _known_to_rest(begun), []
+        if first < end and (self._loop.lookahead or _is_of_agent(begun)):
+            ahead.append((first, known))
+        if self._loop.lookahead:
+            ahead.append((end, max(known, self._start_of_batch(begun.step))))
+        return [each for each in ahead if each[0] < self._steps]
 
     def _tell_all(self) -> None:
         for measurement in self._untold:
@@ -318,6 +341,18 @@ class Advisor:
             measurement.error,
             measurement.spectrum.exposure_s,
         )
+
+
+def _is_of_agent(proposal: Proposal) -> bool:
+    return proposal.chosen_by in (ChosenBy.AGENT, ChosenBy.INITIAL)
+
+
+def _known_to_rest(begun: Proposal) -> int:
+    """How many measurements the rest of its batch knew of.
+
+    After a place that the agent did not choose it was computed while that was measured.
+    """
+    return begun.known if _is_of_agent(begun) else begun.step
 
 
 def _load_model() -> None:

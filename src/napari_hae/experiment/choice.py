@@ -101,19 +101,26 @@ class Choice:
             )
 
     def take_up(
-        self, past: StoredRun, allowed: AllowedField, *, is_asked: bool
+        self,
+        past: StoredRun,
+        allowed: Callable[[int], AllowedField],
+        *,
+        is_asked: bool,
     ) -> None:
         """Let the agent know, and compute ahead, what it did when the run was left.
 
-        `allowed` is where the beam might go when the last measurement was begun;
-        `is_asked` tells whether the answer for the next step was dropped since.
+        `allowed` gives where the beam might go when a measurement was begun; `is_asked`
+        tells whether the answer for the next step was dropped since.
         """
-        then = past.last_begun
-        mask = self._without_vetoed(allowed)
+
+        def mask(step: int) -> NDArray[np.bool_]:
+            return self._without_vetoed(allowed(step))
+
+        then, last = past.last_begun, len(past.measurements) - 1
         looked_ahead = (
             then is not None
             and then.loop == past.settings.loop
-            and not (then.queue or self._planned(then.plan, mask))
+            and not (then.queue or self._planned(then.plan, mask(last)))
         )
         if looked_ahead and not is_asked:
             self._advisor.take_up_ahead(past.measurements, mask, self._preference)

@@ -67,18 +67,18 @@ class Field:
             self._guard_if_new(moved)
             return self._at(moved)
 
-    def allowed(self, regions: Regions | None = None) -> AllowedField:
-        """The newest snapshot of where the beam may go, as the step began.
+    def allowed(self) -> AllowedField:
+        """The newest snapshot of where the beam may go, as the step began."""
+        return self._at(self._moved)
 
-        Or where it might go if other regions held.
-        """
-        return self._at(self._moved, regions)
-
-    def _at(self, moved: Moved, regions: Regions | None = None) -> AllowedField:
+    def as_it_was(self, regions: Regions, moved: Moved) -> AllowedField:
+        """Where the beam might go under other regions, with the sample elsewhere."""
         assert self._frame is not None
         drift_nm, margin_nm = moved
-        grown = (regions or self._regions).with_margin(margin_nm)
-        return AllowedField(self._frame, grown, drift_nm)
+        return AllowedField(self._frame, regions.with_margin(margin_nm), drift_nm)
+
+    def _at(self, moved: Moved) -> AllowedField:
+        return self.as_it_was(self._regions, moved)
 
     def _guard_if_new(self, moved: Moved) -> None:
         if moved != self._moved_since:

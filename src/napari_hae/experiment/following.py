@@ -106,6 +106,8 @@ class Following:
         """What is known since the last image."""
         self.waited_s = 0.0
         """For how long a person was waited for since then."""
+        self.moved_at: list[Moved] = []
+        """Where the sample was when each measurement of the past run was begun."""
         if past is not None:
             self._take_up(past)
 
@@ -352,8 +354,7 @@ class Following:
     def _take_up(self, past: StoredRun) -> None:
         """Go on as the stored run would have.
 
-        The field is left as it was when the last measurement was begun: what was
-        computed ahead then rests on that.
+        The field is left as it was when the last measurement was begun.
         """
         images, last = iter(past.images_again), len(past.measurements) - 1
         busy = None
@@ -367,6 +368,7 @@ class Following:
                 case "measurement":
                     busy = entry
                     self.waited_s = entry.get("waited_s", self.waited_s)
+                    self.moved_at.append(self._moved(self._drift_now, self.time_s))
                     if entry["step"] == last:
                         self.move()
                     self._exposed_s += entry["exposure_s"]

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from napari_hae.experiment.plans import Plan
     from napari_hae.experiment.settings import ExperimentSettings, LoopSettings
-    from napari_hae.regions.regions import Regions
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ HistoryEvent = Proposal | Measurement | SettingsChange | Retargeting
 
 @dataclass(frozen=True)
 class LastBegun:
-    """What held when the last measurement was begun, and was looked ahead from.
+    """What held when the last measurement was begun.
 
     Attributes
     ----------
@@ -54,7 +53,6 @@ class LastBegun:
         Pixels that a human wanted to be measured next.
     """
 
-    regions: Regions
     queue: tuple[tuple[int, int], ...]
     plan: Plan
     loop: LoopSettings

@@ -145,11 +145,13 @@ class Loop:
         self._advisor.maps = self._advisor.chosen_on = past.latest_maps()
         self._targets.restore(past)
         self._watch.catch_up(past.measurements, self.settings)
-        regions = past.last_begun.regions if past.last_begun else past.regions
         is_older = past.format < FORMAT
-        self._choice.take_up(
-            past, self._field.allowed(regions), is_asked=is_asked or is_older
-        )
+
+        def allowed(step: int) -> AllowedField:
+            moved = self.following.moved_at[step]
+            return self._field.as_it_was(past.regions_begun[step], moved)
+
+        self._choice.take_up(past, allowed, is_asked=is_asked or is_older)
         if is_older:
             self.in_force.retarget()
         self.in_force.change(new, who="resume")

@@ -76,6 +76,8 @@ class StoredRun:
         How often the agent was asked for a step's place, and the answer refused.
     last_begun
         What held when the last measurement was begun; None before the first.
+    regions_begun
+        The regions that held when each measurement was begun.
     images_again
         Survey images that were taken again, in order; see `image`.
     exposures
@@ -109,6 +111,7 @@ class StoredRun:
     queue: tuple[tuple[int, int], ...]
     attempts: Mapping[int, int]
     last_begun: LastBegun | None
+    regions_begun: tuple[Regions, ...]
     images_again: tuple[ImageAgain, ...]
     exposures: tuple[Exposure, ...]
     discarded: frozenset[int]
@@ -186,8 +189,8 @@ class _Reader:
         self._vetoed: set[tuple[int, int]] = set()
         self._queue: list[tuple[int, int]] = []
         self._attempts: Counter[int] = Counter()
-        self._last_begun: tuple[Regions, list[tuple[int, int]], dict[str, Any]] | None
-        self._last_begun = None
+        self._last_begun: tuple[list[tuple[int, int]], dict[str, Any]] | None = None
+        self._regions_begun: list[Regions] = []
         self._images_again: list[ImageAgain] = []
         self._exposures: list[Exposure] = []
         self._discarded: set[int] = set()
@@ -220,6 +223,7 @@ class _Reader:
             queue=tuple(self._queue),
             attempts=self._attempts,
             last_begun=self._at_last_measurement(),
+            regions_begun=tuple(self._regions_begun),
             images_again=tuple(self._images_again),
             exposures=tuple(self._exposures),
             discarded=frozenset(self._discarded),
@@ -235,9 +239,9 @@ class _Reader:
     def _at_last_measurement(self) -> LastBegun | None:
         if self._last_begun is None:
             return None
-        regions, queue, values = self._last_begun
+        queue, values = self._last_begun
         settings = ExperimentSettings.model_validate(values)
-        return LastBegun(regions, tuple(queue), settings.plan, settings.loop)
+        return LastBegun(tuple(queue), settings.plan, settings.loop)
 
     def _forget_outstanding(self) -> None:
         """Drop proposals that came to nothing: who goes on asks for them again."""
@@ -337,7 +341,8 @@ class _Reader:
         self._exposures += exposures_of(entry, spectrum)
         self._measured.append(measurement)
         self._history.append(measurement)
-        self._last_begun = self._regions, list(self._queue), dict(self._settings)
+        self._last_begun = list(self._queue), dict(self._settings)
+        self._regions_begun.append(self._regions)
 
     def _on_settings(self, entry: Entry) -> None:
         for section, change in entry["changes"].items():
