@@ -92,6 +92,23 @@ def test_a_waiting_place_is_removed_and_the_rest_emptied(queued, qtbot):
     assert (proposal.row, proposal.column) not in PLACES
 
 
+def test_a_waiting_place_that_is_vetoed_is_not_measured(queued, qtbot):
+    reasons = show(queued, "Why here")
+    until(qtbot, lambda: reasons.table.rowCount() > 1)
+    other = queued.session.live.proposal.insight.runners_up[0]
+    vetoed = other.row, other.column
+    click(queued.viewer, place(queued, *vetoed), CONTROL)
+    until(qtbot, lambda: listed(queued) == [*PLACES, vetoed])
+    click_on_row(reasons.table, 1)
+    qtbot.mouseClick(reasons.veto, LEFT)
+    until(qtbot, lambda: listed(queued) == PLACES)
+    told(queued, f"you kept row {vetoed[0]}, column {vetoed[1]} out", qtbot)
+    told(queued, "you took 1 place off the queue; 3 left", qtbot)
+    step(queued, qtbot, 4)
+    assert proposals(queued, 12)[:3] == PLACES
+    assert vetoed not in proposals(queued, 0)
+
+
 def test_points_and_a_line_that_are_drawn_are_measured(paused, qtbot):
     frame, viewer = paused.session.layers.frame, paused.viewer
     queue = paused.experiment.queue

@@ -13,6 +13,7 @@ from lab import TIMEOUT_S, Lab, column_region, experiment, path_of, run
 from napari_hae.agent.acquisition import LogExpectedImprovement
 from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.orders import QueueChanged
 from napari_hae.experiment.place_queue import PlaceQueue
 from napari_hae.experiment.plans import AgentPlan, ObjectsPlan, RasterPlan
 from napari_hae.experiment.settings import LoopSettings
@@ -191,6 +192,64 @@ def test_any_of_the_proposed_places_can_be_kept_out(lab):
     # All others are measured.
     assert len(set(path_of(resumed.measurements)) - {pixel}) == 63
     assert resumed.finish_reason is FinishReason.EXHAUSTED
+
+
+def test_a_place_that_waits_is_not_measured_if_it_is_kept_out_later(lab):
+    runner = model_run(lab)
+    paused_at(runner, 6)
+    runner.measure_next([(0, 0), (7, 7)])
+    runner.keep_out(0, 0, why="dirt")
+    assert runner.queue.pixels == ((7, 7),)
+    finish(runner)
+    assert path_of(runner.measurements)[6] == (7, 7)
+    assert (0, 0) not in path_of(runner.measurements)
+    taken_off = lines(runner, "queue")[-1]
+    assert (taken_off["old"], taken_off["pixels"]) == ([[0, 0], [7, 7]], [[7, 7]])
+    assert taken_off["why"] == lines(runner, "veto")[0]["why"] == "dirt"
+
+
+def test_a_place_that_is_asked_for_after_it_was_kept_out_is_measured(lab):
+    runner = model_run(lab)
+    paused_at(runner, 6)
+    runner.keep_out(0, 0)
+    runner.measure_next([(0, 0)])
+    finish(runner)
+    assert path_of(runner.measurements)[6] == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "plan", [ObjectsPlan(pixels=((1, 1), (2, 2))), RasterPlan(stride_px=2)]
+)
+def test_a_plan_leaves_out_a_place_that_is_kept_out(lab, plan):
+    runner = model_run(lab, plan=plan)
+    runner.keep_out(1, 1)
+    run(runner)
+    assert (1, 1) not in path_of(runner.measurements)
+    assert runner.measurements[0].proposal.chosen_by is ChosenBy.PLAN
+
+
+def test_the_queue_is_journalled_only_where_it_changes(lab):
+    runner = model_run(lab)
+    paused_at(runner, 6)
+    runner.measure_next([(0, 0)])
+    runner.measure_next([(0, 0)])
+    runner.keep_out(7, 7)
+    runner.reorder_queue([(0, 0)])
+    finish(runner)
+    (entry,) = lines(runner, "queue")
+    assert (entry["old"], entry["pixels"]) == ([], [[0, 0]])
+
+
+def test_a_place_that_is_taken_before_its_order_is_heard_empties_no_queue(lab):
+    runner = model_run(lab)
+    paused_at(runner, 6)
+    change = runner.queue.add([(0, 0)])
+    runner.step()
+    wait_for(runner, 7)
+    assert path_of(runner.measurements)[6] == (0, 0)
+    runner._controls.do(QueueChanged(*change))
+    finish(runner)
+    assert lines(runner, "queue") == []
 
 
 def test_what_was_chosen_ahead_is_taken_back_where_it_is_kept_out(lab):

@@ -45,6 +45,13 @@ class PlaceQueue:
             self._pixels = tuple(p for p in dict.fromkeys(pixels) if p in old)
             return old, self._pixels
 
+    def remove(self, pixel: Pixel) -> OldAndNew:
+        """Take a pixel off, if it waits."""
+        with self._lock:
+            old = self._pixels
+            self._pixels = tuple(p for p in old if p != pixel)
+            return old, self._pixels
+
     def take(self) -> Pixel | None:
         """The next pixel, which waits no longer; None if there is none."""
         with self._lock:

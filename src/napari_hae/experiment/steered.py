@@ -77,8 +77,13 @@ class Steered:
         self._controls.answer(Verdict(False, why))
 
     def keep_out(self, row: int, column: int, *, why: str = "") -> None:
-        """Say no to a pixel for the whole run; what waits is proposed anew."""
-        self._controls.do(KeptOut((row, column), why))
+        """Say no to a pixel for the whole run; what waits is proposed anew.
+
+        It waits no longer to be measured next, unless it is asked for once more.
+        """
+        pixel = row, column
+        self._controls.do(KeptOut(pixel, why))
+        self._controls.do(QueueChanged(*self.queue.remove(pixel), why))
 
     def go_alone(self, steps: int, *, why: str = "") -> None:
         """Let the agent take so many steps without asking, that which waits too."""

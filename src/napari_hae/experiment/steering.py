@@ -65,7 +65,8 @@ class Steering:
             case QueueChanged(old, new, why):
                 # Whoever resumes is not to measure again what was taken meanwhile.
                 waited, wait = map(self._queue.without_taken, (old, new))
-                self._record.queue(step, wait, old=waited, why=why)
+                if wait != waited:
+                    self._record.queue(step, wait, old=waited, why=why)
             case KeptOut(pixel, why):
                 self._keep_out(pixel)
                 self._record.veto(step, pixel, why=why)
