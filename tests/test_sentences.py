@@ -6,9 +6,11 @@ import pytest
 
 from napari_hae.agent.acquisition import UpperConfidenceBound
 from napari_hae.agent.scalarizers import BandIntegral
+from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.experiment.sentences import _TELLERS, is_intervention, sentence, tells
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
+from napari_hae.experiment.votes import Vote
 from napari_hae.regions.regions import Regions
 from test_runner import Lab, column_region, experiment, run
 
@@ -81,6 +83,51 @@ def test_fields_are_called_as_in_the_form():
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ((0.3, 0.4), (0.31, 0.4), "moved the band from 0.30–0.40 to 0.31–0.40 eV"),
+        (
+            (0.3, 0.4),
+            (0.301, 0.402),
+            "moved the band from 0.300–0.400 to 0.301–0.402 eV",
+        ),
+        ((None, None), (0.3, 0.3004), "chose the band 0.3000–0.3004 eV"),
+        ((0.3, 0.4), (None, None), "left the band to the program"),
+    ],
+)
+def test_a_band_is_told_with_the_digits_that_tell_its_ends_apart(before, after, told):
+    old, new = (
+        {"kind": "band_integral", "low_ev": low, "high_ev": high}
+        for low, high in (before, after)
+    )
+    entry = {
+        "event": "settings",
+        "step": 3,
+        "who": "human",
+        "changes": {"scalarizer": {"old": old, "new": new}},
+    }
+    assert sentence(entry) == f"Step 4: you {told}."
+
+
+def test_what_votes_change_is_told_without_the_spectrum_that_they_make(lab):
+    runner = lab.runner(experiment(scalarizer=BAND))
+
+    def vote(measurement):
+        if measurement.step == 4:
+            runner.vote(0, Vote.GOOD)
+            votes = SimilarityToVotes(weight=0.5)
+            runner.configure(runner.settings.replaced(scalarizer=votes))
+        if measurement.step == 6:
+            runner.vote(1, Vote.GOOD)
+
+    runner.events.measured.connect(vote)
+    told = [text for text in story(run(runner)) if "scalarizer" in text]
+    assert len(told) == 2
+    assert told[0].endswith("changed the scalarizer from Band integral to Your votes.")
+    assert told[1].endswith("your votes changed what the scalarizer goes by.")
+
+
 def test_settings_of_a_plugin_that_is_gone_are_told_too():
     new = {"kind": "of_another_lab", "x": 1}
     change = {"old": {"kind": "ucb", "beta": 2.0}, "new": new}
@@ -136,6 +183,12 @@ def test_old_and_new_are_told_where_the_journal_has_both():
     assert gone.endswith("may go anywhere; before: anywhere, but not in dirt.")
     kept_out = told("veto", row=3, column=4)
     assert kept_out == "Step 4: you kept row 3, column 4 out."
+
+
+def test_the_regions_that_a_run_begins_with_follow_on_none(lab):
+    zone = Regions(forbidden=(column_region("f", 0),))
+    told = story(run(lab.runner(experiment(), regions=zone)))
+    assert "Step 1: the beam may go anywhere, but not in f." in told
 
 
 def test_a_reason_that_was_given_is_told():

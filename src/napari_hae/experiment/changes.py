@@ -32,11 +32,11 @@ def changes(section: str, old: Any, new: Any) -> list[str]:
     told = [*(_BAND if band else ()), *(_SCHEDULE if schedule else ())]
     parts = [*band, *schedule]
     for name, value in new.items():
-        if old.get(name) != value and name not in told:
+        if old.get(name) != value and name not in told and not _is_hidden(model, name):
             before = in_words(old.get(name))
             label = _label(model, name)
             parts.append(f'changed "{label}" from {before} to {in_words(value)}')
-    return parts
+    return parts or [f"changed what the {section} goes by"]
 
 
 def _band(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -46,10 +46,20 @@ def _band(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         return []
     if None in after:
         return ["left the band to the program"]
-    text = f"{after[0]:.2f}–{after[1]:.2f} eV"
+    ends = {end for end in (*before, *after) if end is not None}
+    digits = next((n for n in range(2, 9) if _differ(ends, n)), 9)
+
+    def text(band: tuple[Any, Any]) -> str:
+        return "–".join(f"{end:.{digits}f}" for end in band)
+
     if None in before:
-        return [f"chose the band {text}"]
-    return [f"moved the band from {before[0]:.2f}–{before[1]:.2f} to {text}"]
+        return [f"chose the band {text(after)} eV"]
+    return [f"moved the band from {text(before)} to {text(after)} eV"]
+
+
+def _differ(values: set[float], digits: int) -> bool:
+    """Whether so many digits tell all values from each other."""
+    return len({f"{each:.{digits}f}" for each in values}) == len(values)
 
 
 def _schedule(model: Any, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -85,6 +95,13 @@ def _title(model: Any, values: dict[str, Any]) -> str:
 def _label(model: Any, name: str) -> str:
     field = getattr(model, "model_fields", {}).get(name)
     return (field and field.title) or name
+
+
+def _is_hidden(model: Any, name: str) -> bool:
+    """Whether a field has no control, as what the program finds has none."""
+    field = getattr(model, "model_fields", {}).get(name)
+    extra = field and field.json_schema_extra
+    return isinstance(extra, dict) and extra.get("form") == "hidden"
 
 
 def in_words(value: Any) -> str:

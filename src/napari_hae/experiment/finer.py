@@ -14,7 +14,6 @@ from napari_hae.experiment.journal import Journal
 from napari_hae.experiment.plans import ObjectsPlan
 from napari_hae.experiment.record import JOURNAL, Record
 from napari_hae.experiment.stored import open_run
-from napari_hae.regions.regions import Regions
 from napari_hae.types import ChosenBy, Proposal
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.instruments.base import Capabilities
     from napari_hae.instruments.gate import GuardedInstrument
+    from napari_hae.regions.regions import Regions
     from napari_hae.types import Area, Measurement, ScanImage
 
 Pixel = tuple[int, int]
@@ -113,7 +113,7 @@ def begin_finer(
     )
     record.survey(image)
     if regions.restricts or regions.soft:
-        record.regions(len(taken), regions, old=Regions())
+        record.regions(len(taken), regions, old=None)
     now = {m.step: step for step, m in enumerate(taken)}
     record.finer(
         len(taken),

@@ -266,10 +266,11 @@ class Record:
         self._write("targets", **values, best_step=best_step)
 
     def regions(
-        self, step: int, regions: Regions, *, old: Regions, why: str = ""
+        self, step: int, regions: Regions, *, old: Regions | None, why: str = ""
     ) -> None:
-        """Note which regions hold from a step on, and which held before."""
-        drawn = {"old": old.to_json(), "regions": regions.to_json()}
+        """Note which regions hold from a step on, and which held before, if any did."""
+        before = {} if old is None else {"old": old.to_json()}
+        drawn = {**before, "regions": regions.to_json()}
         self._write("regions", step=step, who="human", why=why, **drawn)
 
     def queue(

@@ -162,13 +162,18 @@ def _targets(entry: Entry) -> str:
 @tells("regions")
 def _regions(entry: Entry) -> str:
     text = f"the beam may go {_where(entry['regions'])}"
-    # Older records do not say what was before.
-    if "old" not in entry or entry["old"] == entry["regions"]:
+    old = entry.get("old")
+    # Older records do not say what was before; before the first step nothing was.
+    if old is None or old == entry["regions"] or _is_first(entry):
         return text
-    before = _where(entry["old"])
+    before = _where(old)
     if f"the beam may go {before}" == text:
         return f"{text}; what is drawn was changed"
     return f"{text}; before: {before}"
+
+
+def _is_first(entry: Entry) -> bool:
+    return entry["step"] == 0 and not any(entry["old"].values())
 
 
 def _where(drawn: dict[str, Any]) -> str:
