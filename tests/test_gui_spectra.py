@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QImage, QTextDocument
 from by_hand import pick, select_by_click
 from mouse import LEFT, click, drag_in_plot, paint_stroke
 from napari_hae.gui.beside import MEAN_COLOR, MOST_SELECTED, SELECTED_COLORS
+from napari_hae.gui.monitor import MonitorDock
 from napari_hae.gui.plots import BEST_COLOR
 from steered import entries, place, show_section, step, until
 
@@ -99,6 +100,20 @@ def test_the_mean_is_of_the_region_that_is_chosen_by_its_name(paused, qtbot):
     paused.viewer.layers.remove(interest)
     until(qtbot, lambda: combo.currentIndex() == 0)
     until(qtbot, lambda: name not in drawn(spectra))
+
+
+def test_a_monitor_that_is_opened_later_offers_the_regions_too(paused, qtbot):
+    layer = paint_over(paused, qtbot, paused.experiment.regions.paint_interest, (0, 1))
+    monitor = MonitorDock(paused.viewer)
+    qtbot.addWidget(monitor)
+    monitor.show()
+    spectra = monitor.spectra
+    pick(spectra.beside.region, layer.name, qtbot)
+    qtbot.mouseClick(spectra.beside.mean, LEFT)
+    found = inside(paused, layer)
+    name = f"mean of {len(found)} in {layer.name}"
+    until(qtbot, lambda: name in drawn(spectra))
+    np.testing.assert_allclose(drawn(spectra)[name], mean_of(found))
 
 
 def test_a_mean_follows_what_is_measured_in_its_region(paused, qtbot):

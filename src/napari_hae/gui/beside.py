@@ -64,6 +64,7 @@ class Beside(QWidget):
         self.region.currentIndexChanged.connect(self._on_mean)
         self._selection.changed.connect(self._on_mean)
         session.watcher.changed.connect(self._on_regions)
+        self._on_regions(session.watcher.regions)
 
     def curves(
         self, shown: Measurement, selected: Sequence[Measurement]
