@@ -274,6 +274,36 @@ def test_a_resumed_run_is_retraced(folder):
     assert found.interventions == ()
 
 
+@pytest.mark.parametrize("is_older", [False, True])
+def test_a_run_that_was_left_after_a_veto_is_retraced(folder, is_older):
+    """Older programs asked for the step as if for the first time, and did not say."""
+    by_chance = {"acquisition": {"kind": "thompson"}, "loop": {"approve": True}}
+    runner, gate = runner_of(folder, **SIMULATED, **by_chance)
+    answers = iter([runner.approve] * 5 + [runner.veto, runner.stop])
+
+    def answer(state):
+        if state is RunState.WAITING:
+            next(answers)()
+
+    runner.events.state_changed.connect(answer)
+    past = finish(runner, gate)
+    # What waited when the run was stopped was asked for too.
+    assert past.attempts == {11: 2}
+    gate.connect()
+    record = Record.reopen(past.path, surveys=past.surveys)
+    known = replace(past, attempts={}) if is_older else past
+    alone = past.settings.replaced(loop=LoopSettings())
+    run = finish(Runner(gate, record, alone, past=known), gate)
+    if is_older:
+        journal = run.path / JOURNAL
+        journal.write_text(journal.read_text().replace(', "counts_on": true', ""))
+        run = open_run(run.path)
+    assert len(run.measurements) == STEPS
+    assert run.attempts == ({} if is_older else {11: 2})
+    found = analyse(run)
+    assert found.retraced[0] == found.retraced[1]
+
+
 def test_the_live_model_comes_near_to_mature_full_and_truth(of_replayed):
     assert set(of_replayed.agreement) == {"mature", "full", "truth"}
     for found in of_replayed.agreement.values():

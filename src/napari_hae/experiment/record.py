@@ -111,7 +111,8 @@ class Record:
         """Go on with a run that has `surveys` survey images."""
         record = cls(named(path))
         record._surveys = surveys
-        record._write("resume", version=__version__)
+        # Older programs asked the agent for a refused step as if for the first time.
+        record._write("resume", version=__version__, counts_on=True)
         return record
 
     def survey(self, image: ScanImage) -> None:

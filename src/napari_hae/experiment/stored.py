@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hae.coordinates import FieldFrame
 from napari_hae.diagnostics import Insight, StepTimes
 from napari_hae.experiment.arrays import RunArrays
-from napari_hae.experiment.choice import Dropped
+from napari_hae.experiment.attempts import Attempts
 from napari_hae.experiment.drift import ImageAgain
 from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.history import (
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-
-
-_DROPPED = tuple(Dropped)
 
 
 class NotARecord(ValueError):
@@ -188,7 +184,7 @@ class _Reader:
         self._regions = Regions()
         self._vetoed: set[tuple[int, int]] = set()
         self._queue: list[tuple[int, int]] = []
-        self._attempts: Counter[int] = Counter()
+        self._attempts = Attempts()
         self._last_begun: tuple[list[tuple[int, int]], dict[str, Any]] | None = None
         self._regions_begun: list[Regions] = []
         self._images_again: list[ImageAgain] = []
@@ -300,9 +296,7 @@ class _Reader:
         refused = self._proposals.pop(entry["step"], None)
         if refused is None:
             return
-        # What was computed ahead and never begun was no attempt.
-        by_agent = refused.chosen_by in (ChosenBy.AGENT, ChosenBy.INITIAL)
-        self._attempts[refused.step] += by_agent and entry["reason"] not in _DROPPED
+        self._attempts.refuse(refused, entry)
         if entry["keep_out"]:
             self._vetoed.add((refused.row, refused.column))
 
@@ -386,6 +380,7 @@ class _Reader:
 
     def _on_resume(self, entry: Entry) -> None:
         self._end = None
+        self._attempts.resume(entry)
         self._forget_outstanding()
 
     def _on_end(self, entry: Entry) -> None:

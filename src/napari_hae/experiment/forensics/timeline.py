@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.choice import Dropped
+from napari_hae.experiment.attempts import Attempts
 from napari_hae.experiment.drift import Drift, ImageAgain
 from napari_hae.experiment.history import SettingsChange
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import JOURNAL
 from napari_hae.regions.regions import Regions
-from napari_hae.types import ChosenBy, Proposal
+from napari_hae.types import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,6 @@ Moved = tuple[tuple[float, float], float]
 """How far the sample has drifted, `(y, x)` in nm, and to within what margin in nm."""
 UNMOVED: Moved = ((0.0, 0.0), 0.0)
 
-_DROPPED = tuple(Dropped)
-"""Why the loop drops what was computed ahead and never begun: that was no attempt."""
 _OF_THE_RUN = {
     *("start", "survey", "survey_again", "proposal", "measurement", "maps"),
     *("targets", "warning", "refusal", "resume", "end"),
@@ -114,11 +112,6 @@ class _Raw:
     attempt: int
     refused_at: int | None = None
 
-    @property
-    def is_of_agent(self) -> bool:
-        """Whether the agent was asked for it."""
-        return self.proposal.chosen_by in (ChosenBy.AGENT, ChosenBy.INITIAL)
-
 
 _State = tuple[Regions, frozenset[Pixel]]
 """Regions and vetoed pixels."""
@@ -165,7 +158,7 @@ def _decisions(run: StoredRun, entries: list[Entry]) -> tuple[list[_Raw], list[_
     upcoming = next(proposals, None)
     found: list[_Raw] = []
     open_: dict[int, _Raw] = {}
-    attempts: dict[int, int] = {}
+    attempts = Attempts()
     regions, vetoed = Regions(), frozenset[Pixel]()
     states: list[_State] = []
     for place, entry in enumerate(entries):
@@ -178,9 +171,10 @@ def _decisions(run: StoredRun, entries: list[Entry]) -> tuple[list[_Raw], list[_
             case "veto":
                 vetoed |= {(entry["row"], entry["column"])}
             case "resume":
+                attempts.resume(entry)
                 open_.clear()
             case "proposal" if upcoming is not None and _is(entry, upcoming):
-                attempt = attempts.get(upcoming.step, 0)
+                attempt = attempts[upcoming.step]
                 each = _Raw(upcoming, place, attempt)
                 found.append(each)
                 open_[upcoming.step] = each
@@ -188,9 +182,7 @@ def _decisions(run: StoredRun, entries: list[Entry]) -> tuple[list[_Raw], list[_
             case "refusal" if entry["step"] in open_:
                 refused = open_.pop(entry["step"])
                 refused.refused_at = place
-                if entry["reason"] not in _DROPPED and refused.is_of_agent:
-                    step = refused.proposal.step
-                    attempts[step] = attempts.get(step, 0) + 1
+                attempts.refuse(refused.proposal, entry)
                 if entry["keep_out"]:
                     pixel = refused.proposal.row, refused.proposal.column
                     vetoed = vetoed | {pixel}
