@@ -187,21 +187,37 @@ def test_a_failing_fit_ends_with_another_model(watched, qtbot, monkeypatch):
     )
 
 
-def test_an_agent_slower_than_the_exposure_is_told_until_it_is_longer(watched, qtbot):
+def test_an_agent_slower_than_the_exposure_is_told_until_it_is_longer(
+    watched, qtbot, monkeypatch
+):
     cockpit = watched()
     exposure = cockpit.experiment.forms["measurement"].controls["exposure_s"]
     words = "longer than the exposure of 1 ms"
+    # Else another warning might take the strip's place.
+    monkeypatch.setattr(watch, "SIGNS", (watch.agent_slow,))
     enter(exposure, "0.001", qtbot)
     start(cockpit, qtbot, steps=ENDLESS)
     until_warned(cockpit, qtbot, words, "or expose longer")
+    message = cockpit.experiment.controls.message
+    until(qtbot, lambda: words in message.text())
     enter(exposure, "10", qtbot)
     until_over(cockpit, qtbot, watch.agent_slow)
     assert cockpit.session.live.measurements[-1].spectrum.exposure_s == 10
-    # It is told again: the first time was over.
-    over = cockpit.session.live.taken
-    until(qtbot, lambda: cockpit.session.live.taken > over + watch.REST)
+    until(qtbot, lambda: entries(cockpit, "warning_over"))
+    (over,) = entries(cockpit, "warning_over")
+    assert words in over["text"]
+    assert over["since"] == over["step"] - watch.REST
+    # The list says so, at the warning and as what happened last; the strip lets it go.
+    since = f"over since step {over['since'] + 1}"
+    until(qtbot, lambda: shown(cockpit, words) == [])
+    said = cockpit.monitor.story.text.toPlainText().splitlines()
+    told = [line for line in said if words in line and since in line]
+    assert len(told) == 2 and told[0].startswith("✓")
+    assert f"Step {over['step'] + 1}: {since}" in told[-1]
+    until(qtbot, lambda: message.text() == "")
+    # It is told again when it comes again.
     enter(exposure, "0.001", qtbot)
-    until(qtbot, lambda: len(shown(cockpit, words)) == 2)
+    until(qtbot, lambda: shown(cockpit, words) and words in message.text())
 
 
 def test_a_gain_that_grows_is_told_as_bad_calibration(watched, qtbot):

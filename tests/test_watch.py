@@ -69,6 +69,19 @@ def test_a_warning_comes_once_until_it_is_over_and_comes_again():
     assert list(warnings(run)) == [2, 32 + watch.REST]
 
 
+def test_what_was_warned_of_is_over_once_and_says_since_when():
+    trapped, fine = measured(Insight(trapped=True)), measured()
+    run = [fine, *[trapped] * 30, *[fine] * (watch.REST - 1), trapped]
+    run += [fine] * (watch.REST + 5)
+    watching, told, over = Watch(), [], {}
+    for count in range(1, len(run) + 1):
+        told += watching.look(run[:count], SETTINGS)
+        if watching.over:
+            over[count] = watching.over
+    # The last one that was trapped is step 50, counted from 0.
+    assert over == {51 + watch.REST: [(*told, 51)]}
+
+
 @pytest.mark.parametrize(("wider", "said"), [(3.0, "too sure"), (0.2, "less sure")])
 def test_intervals_that_are_clearly_off_are_told(wider, said):
     off = [measured(deviations=wider * each) for each in RNG.standard_normal(60)]

@@ -66,6 +66,8 @@ class RunEvents:
     """Emits `(step, settings)` when changed settings take effect."""
     warned = Signal(str)
     """Emits `(text)`: one sentence that says what is the matter."""
+    warning_over = Signal(str)
+    """Emits `(text)`: a warning that does not hold any more."""
     finished = Signal(FinishReason, str)
     """Emits `(reason, text)`, always, as the last one; the text may be empty."""
 

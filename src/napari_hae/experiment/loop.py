@@ -355,6 +355,9 @@ class Loop:
             )
         for text in self._watch.look(self._targets.measurements, self.settings):
             self.warn(text)
+        for text, since in self._watch.over:
+            self._record.warning_over(self.step, text, since)
+            emit(self._events.warning_over, text)
 
     def warn(self, text: str) -> None:
         """Show and record a warning."""

@@ -310,6 +310,10 @@ class Record:
         """Note a warning that was shown."""
         self._write("warning", step=step, text=text)
 
+    def warning_over(self, step: int, text: str, since: int) -> None:
+        """Note that a warning does not hold since a step."""
+        self._write("warning_over", step=step, text=text, since=since)
+
     def end(self, reason: FinishReason, text: str) -> None:
         """Note why the run ended."""
         self._write("end", reason=str(reason), text=text)

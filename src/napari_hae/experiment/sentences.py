@@ -260,6 +260,11 @@ def _warning(entry: Entry) -> str:
     return str(entry["text"])
 
 
+@tells("warning_over")
+def _warning_over(entry: Entry) -> str:
+    return f"over since step {entry['since'] + 1}: {entry['text']}"
+
+
 @tells("end")
 def _end(entry: Entry) -> str:
     more = f": {entry['text']}" if entry["text"] else ""

@@ -41,6 +41,10 @@ class Watch:
 
     def __init__(self) -> None:
         self._seen: dict[Sign, int] = {}
+        self._told: dict[Sign, str] = {}
+        self.over: list[tuple[str, int]] = []
+        """What was warned of and ended with the last look: the warning, and the step
+        since which it does not hold."""
 
     def look(
         self, measurements: Sequence[Measurement], settings: ExperimentSettings
@@ -51,7 +55,10 @@ class Watch:
             if text := sign(measurements[-RECENT:], settings):
                 if count - self._seen.get(sign, -REST - 1) > REST:
                     texts.append(text)
+                    self._told[sign] = text
                 self._seen[sign] = count
+        ended = [sign for sign in self._told if count - self._seen[sign] >= REST]
+        self.over = [(self._told.pop(sign), self._seen[sign]) for sign in ended]
         return texts
 
     def catch_up(

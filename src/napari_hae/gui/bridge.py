@@ -17,6 +17,7 @@ _CARRIED = (
     "retargeted",
     "settings_changed",
     "warned",
+    "warning_over",
     "finished",
 )
 
@@ -42,6 +43,8 @@ class RunBridge(QObject):
     """Emits the step from which on the `ExperimentSettings` hold."""
     warned = Signal(str)
     """Emits one sentence."""
+    warning_over = Signal(str)
+    """Emits the sentence that does not hold any more."""
     finished = Signal(object, str)
     """Emits a `FinishReason` and more about it."""
 

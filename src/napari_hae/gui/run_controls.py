@@ -120,6 +120,7 @@ class RunControls(QWidget):
         session.started.connect(self._on_started)
         session.finished.connect(self._on_finished)
         session.said.connect(self.message.say)
+        session.unsaid.connect(self._on_unsaid)
         session.failed.connect(self._on_failed)
 
     def refresh(self, _: object = None) -> None:
@@ -189,6 +190,10 @@ class RunControls(QWidget):
         self.message.say(f"{sentence}\nRecord: {path}")
         self.message.setToolTip(str(path))
         self.refresh()
+
+    def _on_unsaid(self, text: str) -> None:
+        if self.message.text() == text:
+            self.message.say("")
 
     def _on_failed(self, what: str, why: str) -> None:
         self.problem.say(f"{what}: {why}")

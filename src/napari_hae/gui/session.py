@@ -81,6 +81,8 @@ class Session(SteeredRun):
     """Emits the step from which on the settings that the window shows hold."""
     said = Signal(str)
     """Emits one sentence for the list of messages."""
+    unsaid = Signal(str)
+    """Emits one that holds no more."""
     failed = Signal(str, str)
     """Emits what could not be done, and why."""
     started = Signal()
@@ -132,6 +134,7 @@ class Session(SteeredRun):
         self._bridge.retargeted.connect(self.live.show_targets)
         self._bridge.settings_changed.connect(self._on_settings_in_force)
         self._bridge.warned.connect(self.said)
+        self._bridge.warning_over.connect(self.unsaid)
         self._bridge.finished.connect(self._on_finished)
         self.aborting.ended.connect(self._on_abort_ended)
 

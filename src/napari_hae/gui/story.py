@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import html
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtGui import QTextCursor
+from qtpy.QtGui import QTextCharFormat, QTextCursor
 from qtpy.QtWidgets import QPlainTextEdit, QVBoxLayout
 
 from napari_hae.experiment.sentences import sentence
 from napari_hae.gui.panels import LazyPanel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qtpy.QtWidgets import QWidget
 
     from napari_hae.experiment.journal import Entry
     from napari_hae.gui.session import Session
 
-WARNING_COLOR, WARNING_SIGN = "#e69f00", "⚠"
+WARNING_COLOR, WARNING_SIGN, OVER_SIGN = "#e69f00", "⚠", "✓"
 MOST_LINES = 2000
 """Older ones are in the record."""
 
@@ -28,7 +31,7 @@ class StoryPanel(LazyPanel):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._untold: list[str] = []
+        self._untold: list[Callable[[], None]] = []
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
         self.text.setMaximumBlockCount(MOST_LINES)
@@ -45,8 +48,8 @@ class StoryPanel(LazyPanel):
 
     def draw(self) -> None:
         """Tell what was not told yet; what a person reads stays where it is."""
-        for line in self._untold:
-            self.text.appendHtml(line)
+        for tell in self._untold:
+            tell()
         self._untold.clear()
 
     def show_next_warning(self) -> None:
@@ -69,6 +72,8 @@ class StoryPanel(LazyPanel):
         for entry in entries:
             at = datetime.fromisoformat(entry["time"]).astimezone()
             is_warning = entry["event"] == "warning"
+            if entry["event"] == "warning_over":
+                self._untold.append(partial(self._mark_over, entry))
             self._tell(at, sentence(entry), is_warning=is_warning)
 
     def _on_failed(self, what: str, why: str) -> None:
@@ -78,5 +83,22 @@ class StoryPanel(LazyPanel):
         line = f"{at:%H:%M:%S} &nbsp;{html.escape(text)}"
         if is_warning:
             line = f'<span style="color: {WARNING_COLOR}">{WARNING_SIGN}</span> {line}'
-        self._untold.append(line)
+        self._untold.append(partial(self.text.appendHtml, line))
         self.refresh()
+
+    def _mark_over(self, entry: Entry) -> None:
+        """Say at the newest line with a warning that it holds no more."""
+        block = self.text.document().lastBlock()
+        while block.isValid() and not (
+            block.text().startswith(WARNING_SIGN) and entry["text"] in block.text()
+        ):
+            block = block.previous()
+        if not block.isValid():
+            return
+        said = block.text().replace(WARNING_SIGN, OVER_SIGN, 1)
+        cursor = QTextCursor(block)
+        cursor.movePosition(
+            QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor
+        )
+        since = f"over since step {entry['since'] + 1}"
+        cursor.insertText(f"{said} ({since})", QTextCharFormat())
