@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import blobs
 from napari_hae.agent.acquisition import UpperConfidenceBound
 from napari_hae.agent.model_settings import ModelSettings
+from napari_hae.agent.policy import Exhausted, Policy
 from napari_hae.agent.policy_settings import InitialDesign
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.advisor import Advisor
@@ -106,3 +108,41 @@ def test_before_there_are_maps_nobody_looks(make_advisor):
     advisor.preview(POINTS - 1, blobs.ANYWHERE, 0)
     assert advisor._preview is None
     assert advisor.maps is None
+
+
+def test_what_cannot_be_copied_gives_no_maps_and_the_run_goes_on(
+    make_advisor, monkeypatch, caplog
+):
+    advisor = make_advisor()
+    walk(advisor, range(STEPS))
+    maps = advisor.maps
+
+    def refuse(*_):
+        raise TypeError("cannot pickle a lock")
+
+    monkeypatch.setattr(Policy, "__deepcopy__", refuse, raising=False)
+    advisor.configure(CHANGED)
+    advisor.preview(STEPS, blobs.ANYWHERE, 0)
+    advisor._preview.result()
+    advisor.retarget([1.0] * STEPS, [0.1] * STEPS)
+    assert advisor.ask(STEPS, blobs.ANYWHERE, 0)
+    assert "no maps of what changed settings would choose" in caplog.text
+    assert advisor.maps is not maps
+
+
+def test_nothing_changes_while_a_preview_copies(make_advisor, monkeypatch):
+    advisor = make_advisor()
+    walk(advisor, range(STEPS))
+    begun, changed = threading.Event(), threading.Event()
+
+    def slow(policy, memo):
+        begun.set()
+        assert not changed.wait(0.2)
+        raise Exhausted
+
+    monkeypatch.setattr(Policy, "__deepcopy__", slow, raising=False)
+    advisor.preview(STEPS, blobs.ANYWHERE, 0)
+    begun.wait()
+    advisor.configure(CHANGED)
+    changed.set()
+    assert advisor._preview is None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import math
 import threading
 import time
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
+
+logger = logging.getLogger(__name__)
 
 Advice = tuple["Proposal", "PredictionMaps | None", "NDArray[np.float32] | None", float]
 """A proposal, its maps, all candidates as the model saw them, and the seconds that it
@@ -68,6 +71,7 @@ class Advisor:
         self._loop = settings.loop
         self._ahead: dict[int, Future[Advice]] = {}
         self._preview: Future[None] | None = None
+        self._is_copied = threading.Event()
         self._untold: list[Measurement] = []
         self._told = 0
         self.maps: PredictionMaps | None = None
@@ -120,14 +124,11 @@ class Advisor:
         self._end_preview()
         if self.maps is None:
             return
-        policy = copy.deepcopy(self._policy)
+        self._is_copied.clear()
 
-        def look() -> None:
-            policy.ask(step, allowed, attempt, preference)
-            if (maps := policy.maps(allowed)) is not None:
-                self.picture, self.maps = policy.picture(), maps
-
-        self._preview = self._worker.submit(look)
+        self._preview = self._worker.submit(
+            self._look, step, allowed, attempt, preference
+        )
 
     def choose(
         self,
@@ -197,11 +198,13 @@ class Advisor:
 
     def withdraw(self, proposal: Proposal) -> None:
         """Tell the policy that a proposal will not be measured."""
+        self._end_preview()
         self._policy.withdraw(proposal.row, proposal.column)
 
     def configure(self, settings: ExperimentSettings) -> None:
         """Replace the policy's settings; what it learned stays, nothing is ahead."""
         self.reschedule(settings)
+        self._end_preview()
         self._policy.configure(
             model=settings.model,
             acquisition=settings.acquisition,
@@ -297,10 +300,33 @@ class Advisor:
             attempts = attempt if step == first else 0
             self._ahead[step] = self._worker.submit(advise, step, attempts)
 
+    def _look(
+        self,
+        step: int,
+        allowed: NDArray[np.bool_],
+        attempt: int,
+        preference: NDArray[np.float64] | None,
+    ) -> None:
+        """Draw the maps on a copy of the policy; on the worker."""
+        try:
+            try:
+                policy = copy.deepcopy(self._policy)
+            finally:
+                self._is_copied.set()
+            policy.ask(step, allowed, attempt, preference)
+            if (maps := policy.maps(allowed)) is not None:
+                self.picture, self.maps = policy.picture(), maps
+        except Exhausted:
+            logger.debug("nothing is left to choose: no maps of changed settings")
+        # A function of somebody else's that cannot be copied, memory that is short:
+        # nobody waits for these maps, the next proposal brings its own.
+        except Exception:
+            logger.exception("no maps of what changed settings would choose")
+
     def _end_preview(self) -> None:
-        """What nobody waits for any more is not begun."""
-        if self._preview is not None:
-            self._preview.cancel()
+        """What nobody waits for any more is not begun; the policy is free again."""
+        if self._preview is not None and not self._preview.cancel():
+            self._is_copied.wait()
         self._preview = None
 
     def _start_of_batch(self, step: int) -> int:
@@ -328,6 +354,7 @@ class Advisor:
         return [each for each in ahead if each[0] < self._steps]
 
     def _tell_all(self) -> None:
+        self._end_preview()
         for measurement in self._untold:
             self._tell(measurement)
         self._told += len(self._untold)
