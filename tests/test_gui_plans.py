@@ -122,7 +122,7 @@ def test_a_planned_place_says_what_the_newest_maps_have_there(segmented, qtbot):
     rank = 1 + np.count_nonzero(maps.acquisition > maps.acquisition[pixel])
     told = (
         f"next in the plan. The maps from {maps.known} measurements say there: "
-        f"predicted {maps.mean[pixel]:.3g} ± {maps.std[pixel]:.2g}, number {rank} by "
+        f"predicted {maps.mean[pixel]:.3g} ± {maps.std[pixel]:.2g}; number {rank} by "
         "the acquisition function."
     )
     until(qtbot, lambda: told in panel.text.text())

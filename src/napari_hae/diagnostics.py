@@ -29,6 +29,14 @@ def prediction(mean: float, std: float, best: float, exploring: float) -> str:
     return f"{text}: {leaning(exploring)}" if leaning(exploring) else text
 
 
+def opinion(mean: float, std: float, best: float, rank: float) -> str:
+    """What the model says of a place that the agent did not choose; NaN: no rank."""
+    text = prediction(mean, std, best, NAN)
+    if not math.isfinite(rank):
+        return text
+    return f"{text}; number {rank:.0f} by the acquisition function"
+
+
 @dataclass(frozen=True, slots=True)
 class RunnerUp:
     """A place that the agent would have chosen without the better ones.

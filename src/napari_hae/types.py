@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hae.diagnostics import prediction
+from napari_hae.diagnostics import opinion, prediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -251,8 +251,7 @@ class Proposal:
         """What the agent says of a person's place, if it was asked."""
         if self.insight is None:
             return ""
-        text = prediction(self.mean, self.std, self.best, math.nan)
-        return f", {text}; number {self.insight.rank:.0f} by the acquisition function"
+        return f", {opinion(self.mean, self.std, self.best, self.insight.rank)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

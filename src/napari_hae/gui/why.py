@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_hae.diagnostics import leaning, prediction
+from napari_hae.diagnostics import leaning, opinion
 from napari_hae.gui.panels import LazyPanel
 from napari_hae.gui.plots import BEST_COLOR, TARGET_COLOR
 from napari_hae.gui.sentences import SteadyLabel
@@ -178,13 +178,11 @@ class WhyPanel(LazyPanel):
         if proposal is None or maps is None or proposal.insight is not None:
             return ""
         pixel = proposal.row, proposal.column
-        text = f" The maps from {maps.known} measurements say there: "
-        text += prediction(maps.mean[pixel], maps.std[pixel], math.nan, math.nan)
-        value = maps.acquisition[pixel]
-        if not math.isfinite(value):
-            return f"{text}."
-        rank = 1 + np.count_nonzero(maps.acquisition > value)
-        return f"{text}, number {rank} by the acquisition function."
+        value, rank = maps.acquisition[pixel], math.nan
+        if math.isfinite(value):
+            rank = 1 + int(np.count_nonzero(maps.acquisition > value))
+        text = opinion(maps.mean[pixel], maps.std[pixel], math.nan, rank)
+        return f" The maps from {maps.known} measurements say there: {text}."
 
     def _put(self, row: int, column: int, text: str) -> None:
         item = self.table.item(row, column)
