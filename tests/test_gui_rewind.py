@@ -20,7 +20,7 @@ from napari_hae.gui.layers import Role
 from napari_hae.instruments.catalogue import guarded
 from napari_hae.instruments.simulated_settings import SimulatedSettings
 from napari_hae.types import dose_electrons
-from steered import TIMEOUT_MS, show_section, start, until
+from steered import TIMEOUT_MS, show, show_section, start, until
 
 pytestmark = pytest.mark.gui
 MAPS = (Role.MEAN, Role.STD, Role.ACQUISITION)
@@ -55,13 +55,6 @@ def _place(slider, value: int) -> QPoint:
     share = (value - slider.minimum()) / (slider.maximum() - slider.minimum())
     x = groove.left() + handle.width() / 2 + share * way
     return QPoint(round(x), handle.center().y())
-
-
-def show(cockpit, title: str):
-    bar = cockpit.monitor.tabs.tabBar()
-    index = next(i for i in range(bar.count()) if bar.tabText(i) == title)
-    QTest.mouseClick(bar, LEFT, pos=bar.tabRect(index).center())
-    return cockpit.monitor.tabs.currentWidget()
 
 
 def snapshot(cockpit) -> dict:
