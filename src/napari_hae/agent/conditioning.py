@@ -72,7 +72,9 @@ class Conditioning:
         noisy = covariance.between(measured, measured)
         noisy.diagonal().add_(covariance.noise).add_(known_noise)
         self._usual_noise = float(known_noise.mean())
-        self._factor = cholesky(noisy)
+        # Rows together: another layout is multiplied in another order, and a resumed run
+        # would differ in the last bits.
+        self._factor = cholesky(noisy).contiguous()
         white = _solved(self._factor, targets[:, None])[:, 0]
         self.log_likelihood = _log_density(self._factor, white)
         """Of all targets that are known, standardised (Rasmussen and Williams 2006,
@@ -148,8 +150,6 @@ class Conditioning:
     def _forget_pending(self) -> None:
         count = len(self._known) - len(self._pending)
         self._known = self._known[:count]
-        # A view with strides would be multiplied in another order: other last bits than
-        # where nothing was pending.
         self._factor = self._factor[:count, :count].contiguous()
         self._pending, self._with_pending = [], self.variance
 
