@@ -95,8 +95,9 @@ def test_objects_a_raster_and_the_agent_again_and_nothing_learned_is_lost(
     assert region[measured[18].proposal.row, measured[18].proposal.column]
     until(qtbot, lambda: session.live.maps.known >= 18)
     until(qtbot, lambda: not np.array_equal(std_map(segmented), before))
+    usual = np.median(std_map(segmented))
     for pixel in proposals(segmented, 12)[:6]:
-        assert std_map(segmented)[pixel] < before[pixel]
+        assert std_map(segmented)[pixel] < usual
     noted = plans(segmented)
     kinds = [
         (x["changes"]["plan"]["old"]["kind"], x["changes"]["plan"]["new"]["kind"])

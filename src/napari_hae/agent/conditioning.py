@@ -72,8 +72,8 @@ class Conditioning:
         noisy = covariance.between(measured, measured)
         noisy.diagonal().add_(covariance.noise).add_(known_noise)
         self._usual_noise = float(known_noise.mean())
-        # Rows together: another layout is multiplied in another order, and a resumed run
-        # would differ in the last bits.
+        # Another layout is multiplied in another order, and a resumed run would differ
+        # in the last bits.
         self._factor = cholesky(noisy).contiguous()
         white = _solved(self._factor, targets[:, None])[:, 0]
         self.log_likelihood = _log_density(self._factor, white)
