@@ -116,8 +116,8 @@ def medians(side: int, points: int, repeats: int = 5) -> tuple[float, float]:
 def variants(side: int, points: int, repeats: int = 7) -> str:
     """What a travel cost and batches do to the time of a proposal, in words."""
     plain, costly = Experiment(side, points), Experiment(side, points, travel_cost=1.0)
-    # Steps that fit again are not what is compared: the median is of none of them.
-    plain.step(), costly.step()
+    for experiment in (plain, costly):
+        experiment.step()
     alone = statistics.median(plain.step() for _ in range(repeats))
     far = statistics.median(costly.step() for _ in range(repeats))
     each = statistics.median(plain.batch(BATCH) for _ in range(repeats))

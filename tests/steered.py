@@ -20,6 +20,18 @@ def until(qtbot, condition):
     qtbot.waitUntil(lambda: bool(condition()), timeout=TIMEOUT_MS)
 
 
+def add_labels(cockpit, labels, name: str = "particles"):
+    """A Labels layer of the field, as a segmentation makes one."""
+    frame = cockpit.session.layers.frame
+    return cockpit.viewer.add_labels(
+        labels,
+        name=name,
+        scale=frame.pixel_nm,
+        translate=frame.origin_nm,
+        units=("nm", "nm"),
+    )
+
+
 def start(cockpit, qtbot, *, steps: int) -> None:
     """Set the budget and press Start."""
     cockpit.session.configure(budget=Budget(steps=steps))

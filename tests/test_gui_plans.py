@@ -9,7 +9,16 @@ from by_hand import enter, pick, reach, say_why
 from mouse import LEFT, paint_stroke
 from napari_hae.gui.layers import Role
 from napari_hae.types import ChosenBy
-from steered import entries, place, proposals, show, show_section, step, until
+from steered import (
+    add_labels,
+    entries,
+    place,
+    proposals,
+    show,
+    show_section,
+    step,
+    until,
+)
 
 pytestmark = pytest.mark.gui
 PARTICLES = [(10, 10), (50, 50), (14, 12)]
@@ -19,17 +28,10 @@ STRIDE_PX = 3
 @pytest.fixture
 def segmented(paused, qtbot):
     """A Labels layer of three particles, and the section of the plan open."""
-    frame = paused.session.layers.frame
-    labels = np.zeros(frame.shape, int)
+    labels = np.zeros(paused.session.layers.frame.shape, int)
     for number, (row, column) in enumerate(PARTICLES, start=1):
         labels[row - 1 : row + 2, column - 1 : column + 2] = number
-    paused.viewer.add_labels(
-        labels,
-        name="particles",
-        scale=frame.pixel_nm,
-        translate=frame.origin_nm,
-        units=("nm", "nm"),
-    )
+    add_labels(paused, labels)
     show_section(paused.experiment, "Policy", paused.experiment.plan, qtbot)
     return paused
 

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 
 from by_hand import choose, enter, pick
 from napari_hae.agent.acquisition import UpperConfidenceBound
-from steered import entries, proposals, show_section, step, until
+from steered import add_labels, entries, proposals, show_section, step, until
 from tuning import seeded_path
 
 pytestmark = pytest.mark.gui
@@ -70,18 +70,11 @@ def test_a_schedule_that_cannot_be_is_told_and_hidden_with_its_fields(paused, qt
 
 def test_objects_are_measured_in_the_order_that_was_chosen(paused, qtbot):
     session, plan = paused.session, paused.experiment.plan
-    frame = session.layers.frame
-    labels = np.zeros(frame.shape, int)
+    labels = np.zeros(session.layers.frame.shape, int)
     places = [(10, 10), (50, 50), (14, 12), (40, 50)]
     for number, (row, column) in enumerate(places, start=1):
         labels[row : row + number, column] = number
-    layer = paused.viewer.add_labels(
-        labels,
-        name="particles",
-        scale=frame.pixel_nm,
-        translate=frame.origin_nm,
-        units=("nm", "nm"),
-    )
+    layer = add_labels(paused, labels)
     plan.layer.setCurrentText("particles")
     show_section(paused.experiment, "Policy", plan, qtbot)
     plan.form.choice.setCurrentIndex(plan.form.choice.findData("objects"))
@@ -147,19 +140,12 @@ def test_the_learning_rate_is_there_for_fitted_networks_and_rebuilds_them(
     assert not rate.native.isVisible()
 
 
-def add_labels(cockpit, name, *places):
+def add_pixels(cockpit, name, *places):
     """A layer with one labelled pixel at each place."""
-    frame = cockpit.session.layers.frame
-    labels = np.zeros(frame.shape, int)
+    labels = np.zeros(cockpit.session.layers.frame.shape, int)
     for number, place in enumerate(places, start=1):
         labels[place] = number
-    return cockpit.viewer.add_labels(
-        labels,
-        name=name,
-        scale=frame.pixel_nm,
-        translate=frame.origin_nm,
-        units=("nm", "nm"),
-    )
+    return add_labels(cockpit, labels, name)
 
 
 def plan_objects(cockpit, name, qtbot):
@@ -178,7 +164,7 @@ def changes_of_plan(cockpit):
 
 def test_layers_that_come_and_go_change_no_plan_and_take_no_reason(paused, qtbot):
     session = paused.session
-    add_labels(paused, "particles", (50, 50), (10, 10), (14, 12), (40, 50))
+    add_pixels(paused, "particles", (50, 50), (10, 10), (14, 12), (40, 50))
     plan = plan_objects(paused, "particles", qtbot)
     pick(plan.order, "nearest next", qtbot)
     step(paused, qtbot, 2)
@@ -187,7 +173,7 @@ def test_layers_that_come_and_go_change_no_plan_and_take_no_reason(paused, qtbot
     plan.changed.connect(changed.append)
     paused.experiment.reason.setText("for what comes next")
     session.layers.show_runner_up((20, 20))
-    other = add_labels(paused, "other", (30, 30))
+    other = add_pixels(paused, "other", (30, 30))
     other.name = "renamed"
     paused.viewer.layers.remove(other)
     session.layers.show_runner_up(None)
@@ -203,8 +189,8 @@ def test_layers_that_come_and_go_change_no_plan_and_take_no_reason(paused, qtbot
 def test_the_plan_keeps_its_places_when_its_layer_is_gone(paused, qtbot):
     session, viewer = paused.session, paused.viewer
     places = [(50, 50), (10, 10), (14, 12)]
-    first = add_labels(paused, "first", (5, 5))
-    layer = add_labels(paused, "particles", *places)
+    first = add_pixels(paused, "first", (5, 5))
+    layer = add_pixels(paused, "particles", *places)
     plan = plan_objects(paused, "particles", qtbot)
     step(paused, qtbot)
     before = session.settings.plan
@@ -215,7 +201,7 @@ def test_the_plan_keeps_its_places_when_its_layer_is_gone(paused, qtbot):
     until(qtbot, plan.missing.isVisible)
     told = "The layer 'particles' is gone. The plan keeps its places"
     assert plan.missing.text().startswith(told)
-    add_labels(paused, "later", (60, 60))
+    add_pixels(paused, "later", (60, 60))
     assert plan.layer.layer is None
     assert plan.value == session.settings.plan == before
     assert paused.experiment.reason.text() == "for what comes next"

@@ -13,7 +13,7 @@ from napari_hae.experiment.events import RunState
 from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.votes import Vote
 from napari_hae.types import ChosenBy
-from steered import entries, place, proposals, show_section, step, until
+from steered import add_labels, entries, place, proposals, show_section, step, until
 
 pytestmark = pytest.mark.gui
 LEFT = Qt.MouseButton.LeftButton
@@ -85,16 +85,9 @@ def test_points_and_lines_of_other_layers_are_queued(paused, qtbot):
 def test_the_objects_of_a_segmentation_are_measured_then_the_agent_goes_on(
     paused, qtbot
 ):
-    frame = paused.session.layers.frame
-    labels = np.zeros(frame.shape, int)
+    labels = np.zeros(paused.session.layers.frame.shape, int)
     labels[10:13, 20:23], labels[40:45, 50:55] = 1, 2
-    paused.viewer.add_labels(
-        labels,
-        name="particles",
-        scale=frame.pixel_nm,
-        translate=frame.origin_nm,
-        units=("nm", "nm"),
-    )
+    add_labels(paused, labels)
     plan = paused.experiment.plan
     plan.layer.setCurrentText("particles")
     plan.form.choice.setCurrentIndex(plan.form.choice.findData("objects"))

@@ -25,8 +25,8 @@ PRIOR_WEIGHT = 3.0
 """The fit's own variances count as much as so many measurements."""
 SPENT = 15.0
 """Errors look smaller than elsewhere, as the fit saw what is left out: their squares by
-`1 + SPENT / n` for `n` measurements. Chosen on simulated samples
-and those of the comparison."""
+`1 + SPENT / n` for `n` measurements. Chosen on simulated samples and those of the
+comparison."""
 LEAST = 0.7
 """Variances stay at so much of the fit's: a few errors may all be small by luck, and an
 agent that is too sure of itself measures where it has been."""
