@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QScrollArea
+from superqt import QCollapsible
 
 from mouse import click
 from steered import LEFT, place, until
@@ -12,17 +13,29 @@ ENTER = Qt.Key.Key_Return
 
 
 def reach(widget, qtbot):
-    """Scroll to a widget: a person uses only what is seen."""
+    """Scroll to a widget: a person uses only what is seen and moves no more."""
     scroll = widget.parentWidget()
     while scroll is not None and not isinstance(scroll, QScrollArea):
         scroll = scroll.parentWidget()
+    at = None
 
     def is_seen():
+        nonlocal at
         if scroll is not None:
             scroll.ensureWidgetVisible(widget)
-        return widget.visibleRegion().contains(widget.rect().center())
+        # A window is laid out in several turns after what is in it has changed.
+        before, at = at, widget.mapToGlobal(widget.rect().bottomRight())
+        is_still = at == before
+        return is_still and widget.visibleRegion().contains(widget.rect().center())
 
     until(qtbot, is_seen)
+
+
+def show_section(dock, title, widget, qtbot):
+    """Open a section of the dock, and scroll to a widget in it."""
+    (part,) = (s for s in dock.findChildren(QCollapsible) if s.text() == title)
+    part.expand(animate=False)
+    reach(widget, qtbot)
 
 
 def enter(control, text, qtbot):

@@ -6,8 +6,6 @@ import json
 
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QScrollArea
-from superqt import QCollapsible
 
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.settings import Budget
@@ -92,17 +90,3 @@ def click_on_row(table, row: int, column: int = 1) -> None:
     index = table.model().index(row, column)
     table.scrollTo(index)
     QTest.mouseClick(table.viewport(), LEFT, pos=table.visualRect(index).center())
-
-
-def show_section(dock, title, widget, qtbot):
-    """Open a section of the dock, and scroll to a widget in it."""
-    (part,) = (s for s in dock.findChildren(QCollapsible) if s.text() == title)
-    part.expand(animate=False)
-    areas = dock.findChildren(QScrollArea)
-    (scroll,) = (area for area in areas if area.isAncestorOf(part))
-
-    def is_in_view():
-        scroll.ensureWidgetVisible(widget)
-        return widget.visibleRegion().contains(widget.rect().center())
-
-    until(qtbot, is_in_view)

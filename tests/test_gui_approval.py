@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from by_hand import ENTER, enter, say_why, tick
+from by_hand import ENTER, enter, say_why, show_section, tick
 from mouse import LEFT, click
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
 from napari_hae.types import ChosenBy
-from steered import click_on_row, entries, place, proposals, show, show_section, until
+from steered import click_on_row, entries, place, proposals, show, until
 
 pytestmark = pytest.mark.gui
 CONTROL = Qt.KeyboardModifier.ControlModifier

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from by_hand import show_section
 from mouse import click, paint_stroke
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, role_of
 from napari_hae.types import WHOLE_FIELD, Area, ChosenBy
-from steered import entries, show_section, step, until
+from steered import entries, step, until
 
 pytestmark = pytest.mark.gui
 LEFT = Qt.MouseButton.LeftButton

@@ -5,20 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from by_hand import enter, pick, reach, say_why
+from by_hand import enter, pick, reach, say_why, show_section
 from mouse import LEFT, paint_stroke
 from napari_hae.gui.layers import Role
 from napari_hae.types import ChosenBy
-from steered import (
-    add_labels,
-    entries,
-    place,
-    proposals,
-    show,
-    show_section,
-    step,
-    until,
-)
+from steered import add_labels, entries, place, proposals, show, step, until
 
 pytestmark = pytest.mark.gui
 PARTICLES = [(10, 10), (50, 50), (14, 12)]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from by_hand import choose, enter, pick
+from by_hand import choose, enter, pick, show_section
 from napari_hae.agent.acquisition import UpperConfidenceBound
-from steered import add_labels, entries, proposals, show_section, step, until
+from steered import add_labels, entries, proposals, step, until
 from tuning import seeded_path
 
 pytestmark = pytest.mark.gui

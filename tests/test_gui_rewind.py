@@ -8,6 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionSlider
 
+from by_hand import show_section
 from mouse import LEFT
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.scalarizers import PeakEnergy
@@ -20,7 +21,7 @@ from napari_hae.gui.layers import Role
 from napari_hae.instruments.catalogue import guarded
 from napari_hae.instruments.simulated_settings import SimulatedSettings
 from napari_hae.types import dose_electrons
-from steered import TIMEOUT_MS, show, show_section, start, until
+from steered import TIMEOUT_MS, show, start, until
 
 pytestmark = pytest.mark.gui
 MAPS = (Role.MEAN, Role.STD, Role.ACQUISITION)

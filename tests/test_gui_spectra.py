@@ -7,12 +7,12 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QImage, QTextDocument
 
-from by_hand import pick, select_by_click
+from by_hand import pick, select_by_click, show_section
 from mouse import LEFT, click, drag_in_plot, paint_stroke
 from napari_hae.gui.beside import MEAN_COLOR, MOST_SELECTED, SELECTED_COLORS
 from napari_hae.gui.monitor import MonitorDock
 from napari_hae.gui.plots import BEST_COLOR
-from steered import entries, place, show_section, step, until
+from steered import entries, place, step, until
 
 pytestmark = pytest.mark.gui
 CONTROL = Qt.KeyboardModifier.ControlModifier

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from by_hand import show_section
 from mouse import click
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.voted import SimilarityToVotes
@@ -13,7 +14,7 @@ from napari_hae.experiment.events import RunState
 from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.votes import Vote
 from napari_hae.types import ChosenBy
-from steered import add_labels, entries, place, proposals, show_section, step, until
+from steered import add_labels, entries, place, proposals, step, until
 
 pytestmark = pytest.mark.gui
 LEFT = Qt.MouseButton.LeftButton

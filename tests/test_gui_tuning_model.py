@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from by_hand import choose, enter, pick, say_why, tick
+from by_hand import choose, enter, pick, say_why, show_section, tick
 from mouse import LEFT
 from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.experiment.events import RunState
 from napari_hae.gui.layers import Role, find_layer
 from napari_hae.instruments.simulated_settings import SimulatedSettings
-from steered import TIMEOUT_MS, entries, proposals, show_section, step, until
+from steered import TIMEOUT_MS, entries, proposals, step, until
 from tuning import TUNED_AT, change_of, old_and_new, redraws, seeded_path, targets
 
 pytestmark = pytest.mark.gui

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from by_hand import enter, say_why, select_by_click
+from by_hand import enter, say_why, select_by_click, show_section
 from mouse import LEFT
 from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.experiment.votes import Vote, target_spectrum
 from napari_hae.gui.layers import Role
-from steered import entries, show, show_section, step, until
+from steered import entries, show, step, until
 
 pytestmark = pytest.mark.gui
 

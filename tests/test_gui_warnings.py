@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from by_hand import enter, pick, reach
+from by_hand import enter, pick, reach, show_section
 from mouse import LEFT, paint_stroke
 from napari_hae.agent.surrogate import Surrogate
 from napari_hae.experiment import watch
@@ -18,7 +18,7 @@ from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.instruments.simulated import SimulatedMicroscope
 from napari_hae.instruments.simulated_settings import SimulatedSettings
 from napari_hae.regions.regions import RegionKind
-from steered import TIMEOUT_MS, entries, place, show_section, start, step, until
+from steered import TIMEOUT_MS, entries, place, start, step, until
 
 pytestmark = pytest.mark.gui
 ENDLESS = 900
