@@ -43,7 +43,7 @@ def connected(cockpit, qtbot):
     """The cockpit with the simulated microscope connected by its button."""
     from qtpy.QtCore import Qt
 
-    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=30_000):
+    with qtbot.waitSignal(cockpit.session.connection.changed, timeout=30_000):
         qtbot.mouseClick(cockpit.microscope.connect_button, Qt.MouseButton.LeftButton)
     return cockpit
 

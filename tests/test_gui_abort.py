@@ -37,7 +37,7 @@ def press_key(widget) -> None:
 def use(monkeypatch, bare: RecordingInstrument, **patience: float) -> None:
     """Let the window connect this instrument, whatever is chosen in the form."""
     monkeypatch.setattr(
-        "napari_hae.gui.session.guarded",
+        "napari_hae.gui.connection.guarded",
         lambda name, settings: GuardedInstrument(bare, **patience),
     )
 
@@ -52,8 +52,8 @@ def bare(monkeypatch) -> RecordingInstrument:
 @pytest.fixture
 def lab(bare, cockpit, qtbot):
     """The cockpit with the recording instrument connected."""
-    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
-        cockpit.session.connect_instrument("fake", bare.settings)
+    with qtbot.waitSignal(cockpit.session.connection.changed, timeout=TIMEOUT_MS):
+        cockpit.session.connection.open("fake", bare.settings)
     return cockpit
 
 
@@ -78,12 +78,12 @@ def test_the_key_aborts_wherever_the_focus_is_and_whichever_dock_lies_in_front(
         (lab.show_forensics, window),
         (lab.show_forensics, lab.monitor.tabs),
     ):
-        session.instrument.rearm()
+        session.connection.instrument.rearm()
         front()
         QApplication.processEvents()
         focus.setFocus()
         press_key(focus)
-        until(qtbot, lambda: session.instrument.is_aborted)
+        until(qtbot, lambda: session.connection.instrument.is_aborted)
     reason.setText("some words")
     press_key(reason)
     assert reason.text() == "some words"
@@ -111,9 +111,9 @@ def test_in_each_tab_at_the_side_a_button_that_tells_the_key_is_enabled(lab, qtb
         until(qtbot, button.isVisible)
         assert button.isEnabled()
         assert ABORT_KEY in button.toolTip()
-        lab.session.instrument.rearm()
+        lab.session.connection.instrument.rearm()
         qtbot.mouseClick(button, LEFT)
-        until(qtbot, lambda: lab.session.instrument.is_aborted)
+        until(qtbot, lambda: lab.session.connection.instrument.is_aborted)
 
 
 def test_the_buttons_stay_enabled_while_a_run_goes_and_work_goes_on(lab, bare, qtbot):
@@ -188,14 +188,14 @@ def test_an_abort_reaches_an_instrument_that_is_only_connecting(bare, cockpit, q
             assert bare._aborted.wait(60)
 
     bare.at = hang
-    cockpit.session.connect_instrument("fake", bare.settings)
+    cockpit.session.connection.open("fake", bare.settings)
     until(qtbot, scanning.is_set)
     with qtbot.waitSignal(cockpit.session.failed, timeout=TIMEOUT_MS) as failed:
         qtbot.mouseClick(cockpit.microscope.abort, LEFT)
     assert "aborted" in failed.args[1]
     assert not bare.connected
     assert not bare.beam.on
-    assert not cockpit.session.is_connected
+    assert not cockpit.session.connection.is_open
 
 
 def test_an_abort_before_a_run_begins_keeps_it_from_beginning(lab, bare, qtbot):
@@ -225,12 +225,12 @@ def test_a_blanker_that_cannot_be_read_is_shown_as_unverified(
 ):
     bare = RecordingInstrument(readable=False)
     use(monkeypatch, bare)
-    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
-        cockpit.session.connect_instrument("fake", bare.settings)
+    with qtbot.waitSignal(cockpit.session.connection.changed, timeout=TIMEOUT_MS):
+        cockpit.session.connection.open("fake", bare.settings)
     for line in (cockpit.microscope.beam, cockpit.experiment.controls.beam):
         until(qtbot, lambda line=line: "Beam unverified" in line.text())
         assert "cannot be asked whether it did" in line.toolTip()
-    assert cockpit.session.instrument.status().beam is BeamState.UNVERIFIED
+    assert cockpit.session.connection.instrument.status().beam is BeamState.UNVERIFIED
     cockpit.session.abort()
     message = cockpit.experiment.controls.message
     until(qtbot, lambda: message.text() == "Aborted: the beam was told to blank.")
@@ -263,8 +263,8 @@ def test_a_current_is_entered_in_the_budget_and_a_dose_limited_with_it(
     bare = RecordingInstrument(says_current=False)
     use(monkeypatch, bare)
     session = cockpit.session
-    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
-        session.connect_instrument("fake", bare.settings)
+    with qtbot.waitSignal(session.connection.changed, timeout=TIMEOUT_MS):
+        session.connection.open("fake", bare.settings)
     form = cockpit.experiment.forms["budget"]
     form.controls["dose_e"].value = "1e8"
     form.controls["steps"].value = 40

@@ -73,7 +73,7 @@ def test_a_file_is_chosen_and_replayed(cockpit, qtbot, tmp_path):
     choice = cockpit.microscope.instrument
     choice.choice.setCurrentIndex(choice.choice.findData("replay"))
     choice.form.controls["file"].value = save_cube(tmp_path / "cube.hspy")
-    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
+    with qtbot.waitSignal(cockpit.session.connection.changed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
     until(qtbot, lambda: "dose unknown" in cockpit.microscope.beam.text())
     start(cockpit, qtbot, steps=12)
@@ -102,10 +102,10 @@ def test_the_band_of_one_microscope_is_not_carried_to_another(
 
 
 def change_microscope(cockpit, qtbot, name, settings) -> None:
-    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
+    with qtbot.waitSignal(cockpit.session.connection.changed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
-    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
-        cockpit.session.connect_instrument(name, settings)
+    with qtbot.waitSignal(cockpit.session.connection.changed, timeout=TIMEOUT_MS):
+        cockpit.session.connection.open(name, settings)
 
 
 def test_a_run_fills_layers_and_plots_and_leaves_its_record(connected, qtbot):
@@ -282,7 +282,7 @@ def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
     start(connected, qtbot, steps=5)
     until(qtbot, lambda: session.state is RunState.WAITING)
     until(qtbot, controls.veto.isVisible)
-    assert session.instrument.status().beam is BeamState.BLANKED
+    assert session.connection.instrument.status().beam is BeamState.BLANKED
     vetoed = session.runner.latest_proposal
     connected.experiment.reason.setText("a hole")
     qtbot.mouseClick(controls.veto, LEFT)
@@ -397,16 +397,16 @@ def test_painted_zones_hold_when_the_microscope_is_connected_again(connected, qt
     qtbot.mouseClick(connected.experiment.regions.paint_forbidden, LEFT)
     layer = find_layer(connected.viewer, Role.FORBIDDEN, "labels")
     layer.data_setitem((np.array([0, 1]), np.array([0, 1])), 1)
-    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
+    with qtbot.waitSignal(session.connection.changed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(dock.connect_button, LEFT)
-    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
+    with qtbot.waitSignal(session.connection.changed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(dock.connect_button, LEFT)
-    assert session.is_connected
-    assert session.instrument.dose_e == 0
+    assert session.connection.is_open
+    assert session.connection.instrument.dose_e == 0
     assert session.survey is survey
     assert "No survey image was taken" in connected.experiment.controls.message.text()
     with pytest.raises(ForbiddenPosition):
-        session.instrument.place_beam(ProbePosition(0.0, 0.0))
+        session.connection.instrument.place_beam(ProbePosition(0.0, 0.0))
     start(connected, qtbot, steps=3)
     until(qtbot, lambda: not session.is_running)
     assert len(open_run(session.record_path).measurements) == 3
@@ -417,12 +417,12 @@ def test_zones_of_another_field_keep_a_microscope_from_being_scanned(connected, 
     qtbot.mouseClick(connected.experiment.regions.paint_forbidden, LEFT)
     layer = find_layer(connected.viewer, Role.FORBIDDEN, "labels")
     layer.data_setitem((np.array([0, 1]), np.array([0, 1])), 1)
-    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
+    with qtbot.waitSignal(session.connection.changed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(dock.connect_button, LEFT)
     dock.instrument.form.controls["seed"].value = 5
     with qtbot.waitSignal(session.failed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(dock.connect_button, LEFT)
-    assert not session.is_connected
+    assert not session.connection.is_open
     assert "switch them off" in dock.problem.text()
 
 
@@ -437,7 +437,7 @@ def test_abort_ends_the_run_with_the_beam_blanked(connected, qtbot):
     with qtbot.waitSignal(connected.session.finished, timeout=TIMEOUT_MS) as finished:
         qtbot.mouseClick(connected.experiment.controls.abort, LEFT)
     assert finished.args[0] is FinishReason.STOPPED
-    assert connected.session.instrument.status().beam is BeamState.BLANKED
+    assert connected.session.connection.instrument.status().beam is BeamState.BLANKED
 
 
 def test_deleted_and_renamed_layers_are_survived(connected, qtbot):
@@ -468,13 +468,13 @@ def test_closing_the_viewer_in_mid_run_loses_nothing(
     session = cockpit.experiment.session
     session.record_folder = tmp_path
     settings = SimulatedSettings(shape=(32, 32), realtime=bool(turn % 2))
-    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
-        session.connect_instrument("simulated", settings)
+    with qtbot.waitSignal(session.connection.changed, timeout=TIMEOUT_MS):
+        session.connection.open("simulated", settings)
     session.configure(budget=Budget(steps=ENDLESS))
     with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
         session.start()
     until(qtbot, lambda: len(session.live.measurements) >= 1 + turn % 13)
-    instrument, path = session.instrument, session.record_path
+    instrument, path = session.connection.instrument, session.record_path
     runner = session.runner
     viewer.close()
     until(qtbot, lambda: not instrument.status().connected)

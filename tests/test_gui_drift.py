@@ -25,7 +25,7 @@ def drifting(cockpit, qtbot):
     form = cockpit.microscope.instrument.form
     form.controls["drift_x_nm_per_s"].value = "10"
     form.controls["drift_y_nm_per_s"].value = "-5"
-    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
+    with qtbot.waitSignal(cockpit.session.connection.changed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
     cockpit.show_experiment()
     cockpit.session.configure(budget=Budget(steps=40))

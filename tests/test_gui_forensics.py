@@ -31,8 +31,8 @@ def click(qtbot, button) -> None:
 def finished(cockpit, qtbot):
     """The cockpit after a short run in which the acquisition function was changed."""
     session = cockpit.session
-    with qtbot.waitSignal(session.instrument_changed, timeout=TIMEOUT_MS):
-        session.connect_instrument("simulated", SimulatedSettings(shape=(32, 32)))
+    with qtbot.waitSignal(session.connection.changed, timeout=TIMEOUT_MS):
+        session.connection.open("simulated", SimulatedSettings(shape=(32, 32)))
     session.configure(budget=Budget(steps=STEPS), initial=InitialDesign(points=5))
 
     def change(_) -> None:

@@ -222,7 +222,7 @@ def test_without_a_run_the_next_one_begins_in_the_finer_image(connected, qtbot):
     assert all(m.proposal.position in area for m in session.live.measurements)
     session.abort()
     until(qtbot, lambda: not session.is_running)
-    session.acquire_survey()
+    session.connection.acquire_survey()
     until(qtbot, lambda: session.survey.area == WHOLE_FIELD)
     assert roles(connected, Role.OVERVIEW) == []
 
@@ -253,7 +253,7 @@ def test_the_wider_image_is_that_of_the_run_that_is_shown(paused, qtbot):
     old = image_here(paused, qtbot)
     assert panel.wider.isVisibleTo(panel)
     qtbot.mouseClick(paused.microscope.connect_button, LEFT)
-    until(qtbot, lambda: not session.is_connected)
+    until(qtbot, lambda: not session.connection.is_open)
     assert not panel.wider.isEnabled()
     assert "Connect the microscope of this run first" in panel.wider.toolTip()
     session.open_record(old)

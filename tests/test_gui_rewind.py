@@ -393,7 +393,7 @@ def test_the_dose_map_sums_up_to_the_dose_of_the_spectra(connected, qtbot):
         pass
     layer = session.layers.map_layer(Role.DOSE)
     pixel_area_nm2 = np.prod(session.layers.frame.pixel_nm)
-    current_pa = session.instrument_settings.current_pa
+    current_pa = session.connection.settings.current_pa
     exposed_s = sum(m.spectrum.exposure_s for m in session.live.measurements)
     expected = dose_electrons(current_pa, exposed_s)
     assert layer.data.sum() * pixel_area_nm2 == pytest.approx(expected, rel=1e-5)
@@ -414,7 +414,7 @@ def open_by_button(cockpit, qtbot, monkeypatch, record):
 def press_connect(cockpit, qtbot):
     button = cockpit.microscope.connect_button
     until(qtbot, button.isEnabled)
-    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
+    with qtbot.waitSignal(cockpit.session.connection.changed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(button, LEFT)
 
 

@@ -144,7 +144,7 @@ def drifting(cockpit, qtbot):
     cockpit.show_microscope()
     enter(controls["drift_x_nm_per_s"], "10", qtbot)
     enter(controls["drift_y_nm_per_s"], "-5", qtbot)
-    with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
+    with qtbot.waitSignal(cockpit.session.connection.changed, timeout=TIMEOUT_MS):
         qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
     cockpit.show_experiment()
     qtbot.mouseClick(cockpit.experiment.controls.step, LEFT)

@@ -13,7 +13,7 @@ from napari_hae.agent.surrogate import Surrogate
 from napari_hae.experiment import watch
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.settings import Budget
-from napari_hae.gui import session as session_module
+from napari_hae.gui import connection
 from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.instruments.simulated import SimulatedMicroscope
 from napari_hae.instruments.simulated_settings import SimulatedSettings
@@ -43,12 +43,12 @@ def watched(cockpit, qtbot, monkeypatch):
         cockpit.bare = UnsteadyMicroscope(settings)
         return GuardedInstrument(cockpit.bare)
 
-    monkeypatch.setattr(session_module, "guarded", guarded)
+    monkeypatch.setattr(connection, "guarded", guarded)
 
     def connect(**simulated):
         wanted = SimulatedSettings(**{"shape": (32, 32), **simulated})
-        with qtbot.waitSignal(cockpit.session.instrument_changed, timeout=TIMEOUT_MS):
-            cockpit.session.connect_instrument("simulated", wanted)
+        with qtbot.waitSignal(cockpit.session.connection.changed, timeout=TIMEOUT_MS):
+            cockpit.session.connection.open("simulated", wanted)
         cockpit.show_experiment()
         cockpit.session.configure(budget=Budget(steps=ENDLESS))
         show_journal(cockpit, qtbot)

@@ -48,7 +48,7 @@ class BeamPoll(QObject):
         self._worker = ThreadPoolExecutor(1, "napari-hae-status")
         self._asked_s: float | None = None
         self._answered.connect(self._on_answered)
-        session.instrument_changed.connect(self._ask)
+        session.connection.changed.connect(self._ask)
         self._timer = QTimer(self, interval=POLL_MS)
         self._timer.timeout.connect(self._ask)
         self._timer.start()
@@ -56,11 +56,11 @@ class BeamPoll(QObject):
     def close(self) -> None:
         """End the thread."""
         self._timer.stop()
-        self._session.instrument_changed.disconnect(self._ask)
+        self._session.connection.changed.disconnect(self._ask)
         self._worker.shutdown(wait=True, cancel_futures=True)
 
     def _ask(self) -> None:
-        instrument = self._session.instrument
+        instrument = self._session.connection.instrument
         if self._asked_s is not None:
             if time.monotonic() - self._asked_s > PATIENCE_S:
                 self.read.emit(None)
@@ -81,15 +81,15 @@ class BeamLine(Sentence):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        session.instrument_changed.connect(self._on_instrument)
+        session.connection.changed.connect(self._on_instrument)
         session.beam.read.connect(self._show)
 
     def _on_instrument(self) -> None:
-        if self._session.instrument is None:
+        if self._session.connection.instrument is None:
             self.say("")
 
     def _show(self, status: Status | None) -> None:
-        instrument = self._session.instrument
+        instrument = self._session.connection.instrument
         if instrument is None:
             return
         dose_e = instrument.dose_e

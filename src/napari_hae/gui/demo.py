@@ -37,12 +37,10 @@ def start_demo(
     session.configure(**dict(configuration.settings))
 
     def start() -> None:
-        session.instrument_changed.disconnect(start)
+        session.connection.changed.disconnect(start)
         cockpit.show_experiment()
         session.start(path=out)
 
-    session.instrument_changed.connect(start)
-    session.connect_instrument(
-        configuration.instrument, configuration.instrument_settings
-    )
+    session.connection.changed.connect(start)
+    session.connection.open(configuration.instrument, configuration.instrument_settings)
     return cockpit

@@ -63,7 +63,7 @@ class ImageHere(QWidget):
         self.wider.clicked.connect(session.successors.go_wider)
         self.layer.changed.connect(self._refresh)
         for signal in (
-            *(session.instrument_changed, session.survey_changed),
+            *(session.connection.changed, session.survey_changed),
             *(session.started, session.successors.changed),
         ):
             signal.connect(self._refresh)
@@ -71,7 +71,7 @@ class ImageHere(QWidget):
         self._refresh()
 
     def _refresh(self, _: object = None) -> None:
-        connected = self._session.is_connected
+        connected = self._session.connection.is_open
         self.draw.setEnabled(self._session.layers.frame is not None)
         self.image.setEnabled(connected and self.layer.layer is not None)
         refusal = self._session.successors.no_way_back

@@ -58,10 +58,10 @@ class MicroscopeDock(Dock):
         )
         self.connect_button.pressed.connect(partial(leave_field, self))
         self.connect_button.clicked.connect(self._on_connect)
-        self.survey_button.clicked.connect(session.acquire_survey)
+        self.survey_button.clicked.connect(session.connection.acquire_survey)
         self.survey_form.changed.connect(self._on_survey_settings)
         self._signals = [
-            (session.instrument_changed, self._refresh),
+            (session.connection.changed, self._refresh),
             (session.state_changed, self._refresh),
             (session.survey_changed, self._on_survey),
             (session.failed, self._on_failed),
@@ -105,11 +105,11 @@ class MicroscopeDock(Dock):
 
     def _on_connect(self) -> None:
         self.problem.say("")
-        if self.session.is_connected:
-            self.session.disconnect_instrument()
+        if self.session.connection.is_open:
+            self.session.connection.close()
         else:
             chosen = self.instrument
-            self.session.connect_instrument(chosen.kind, chosen.value)
+            self.session.connection.open(chosen.kind, chosen.value)
 
     def _on_survey_settings(self, settings: SurveySettings) -> None:
         self.session.configure(survey=settings)
@@ -135,15 +135,15 @@ class MicroscopeDock(Dock):
         session = self.session
         if session.background.is_busy:
             return
-        if session.instrument is not None:
-            self.state.setText(f"Connected: {session.instrument.title}")
+        if session.connection.instrument is not None:
+            self.state.setText(f"Connected: {session.connection.instrument.title}")
         else:
             self.state.setText(NOT_CONNECTED)
         self._refresh_controls()
 
     def _refresh_controls(self) -> None:
         session = self.session
-        busy, connected = session.background.is_busy, session.is_connected
+        busy, connected = session.background.is_busy, session.connection.is_open
         self.progress.setVisible(busy)
         self.connect_button.setEnabled(not busy)
         self.connect_button.setText("Disconnect" if connected else "Connect")

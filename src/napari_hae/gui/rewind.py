@@ -52,7 +52,7 @@ class RewindBar(QWidget):
         self.slider.valueChanged.connect(self._live.show_step)
         self.live.clicked.connect(self._on_live)
         self.open.clicked.connect(self._on_open)
-        session.instrument_changed.connect(self._show)
+        session.connection.changed.connect(self._show)
         self._live.counted.connect(self._show)
         self._live.rewound.connect(self._show)
         session.started.connect(self._show)
@@ -76,7 +76,7 @@ class RewindBar(QWidget):
         self.slider.setEnabled(self._live.can_rewind)
         self.live.setEnabled(step is not None)
         # With a microscope the survey image is the one that the next run rests on.
-        self.open.setVisible(not self._session.is_connected)
+        self.open.setVisible(not self._session.connection.is_open)
         self.label.setText(self._words(taken, step))
         self.slider.setToolTip(_TOOLTIP)
 

@@ -112,7 +112,7 @@ class RunControls(QWidget):
         self.approve.clicked.connect(session.approve)
         self.veto.clicked.connect(session.veto)
         self.alone.clicked.connect(self._on_alone)
-        session.instrument_changed.connect(self.refresh)
+        session.connection.changed.connect(self.refresh)
         session.state_changed.connect(self._on_state)
         session.live.counted.connect(self.refresh)
         session.live.rewound.connect(self.refresh)
@@ -131,7 +131,7 @@ class RunControls(QWidget):
         text = f"{_SIGNS[state]} {state}"
         if running:
             text += f"   step {min(done + 1, steps)} of {steps}{self._time_left(done)}"
-        elif not session.is_connected:
+        elif not session.connection.is_open:
             text = "○ Connect a microscope first (dock Microscope)."
         self.state.setText(text)
         # Else it is painted at once, and the canvas with it.
@@ -141,9 +141,9 @@ class RunControls(QWidget):
         self.progress.setUpdatesEnabled(True)
         paused = state is RunState.PAUSED
         self.pause.setText("Resume" if paused else "Pause")
-        self.start.setEnabled(session.is_connected and not running)
+        self.start.setEnabled(session.connection.is_open and not running)
         self.pause.setEnabled(running and state is not RunState.FINISHING)
-        self.step.setEnabled(session.is_connected and (paused or not running))
+        self.step.setEnabled(session.connection.is_open and (paused or not running))
         self.stop.setEnabled(running)
         goes = state in (RunState.RUNNING, RunState.PAUSED, RunState.WAITING)
         self.survey_again.setEnabled(running and goes)

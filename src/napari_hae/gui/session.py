@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import math
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +16,11 @@ from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.stored import open_run
-from napari_hae.experiment.survey import acquire_survey
 from napari_hae.gui.abort import Aborting
 from napari_hae.gui.background import Background
 from napari_hae.gui.beam import BeamPoll
 from napari_hae.gui.bridge import RunBridge
+from napari_hae.gui.connection import Connection
 from napari_hae.gui.layers import FieldLayers
 from napari_hae.gui.live import LiveView
 from napari_hae.gui.opened_run import OpenedRun
@@ -31,34 +29,20 @@ from napari_hae.gui.regions import RegionWatcher
 from napari_hae.gui.regions_in_effect import RegionsInEffect
 from napari_hae.gui.steered_run import SteeredRun
 from napari_hae.gui.successors import Successors
-from napari_hae.instruments.catalogue import guarded
-from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
-    from pydantic import BaseModel
 
     from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.stored import StoredRun
-    from napari_hae.instruments.dose import DoseLimits
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import ScanImage
 
-logger = logging.getLogger(__name__)
 
 MOVED = (
     "the sample has drifted by {:.3g} nm since the survey image, and nothing is where "
     "the image shows it: without a run, take a new one first"
-)
-NOT_TAKEN = (
-    "No survey image was taken, as your regions close a part of the field. The last "
-    "one stays: switch the regions off and take a new one if sample or field have "
-    "changed."
-)
-DRAWN_ELSEWHERE = (
-    "your regions close a part of the field, but were drawn for another one: switch "
-    "them off, so that a survey image can be taken"
 )
 
 
@@ -69,8 +53,6 @@ class Session(SteeredRun):
     done in the background, and signals tell when it is done.
     """
 
-    instrument_changed = Signal()
-    """The instrument was connected or disconnected."""
     survey_changed = Signal(object)
     """Emits the `ScanImage` that is shown from now on."""
     state_changed = Signal(object)
@@ -100,6 +82,7 @@ class Session(SteeredRun):
         self.watcher = RegionWatcher(viewer, self)
         self.in_effect = RegionsInEffect(viewer, self.layers, self)
         self.background = Background(self)
+        self.connection = Connection(self)
         self.beam = BeamPoll(self)
         self.aborting = Aborting(self)
         self._pointing = Pointing(self)
@@ -107,11 +90,6 @@ class Session(SteeredRun):
         self.settings = ExperimentSettings()
         self.record_folder = Path.home() / "napari-hae"
         self.survey: ScanImage | None = None
-        self.instrument: GuardedInstrument | None = None
-        self._connecting: GuardedInstrument | None = None
-        """The instrument while it connects and takes its first survey image."""
-        self.instrument_name = ""
-        self.instrument_settings: BaseModel | None = None
         self.record_path: Path | None = None
         """The record of the run that is shown: the newest one, or one opened since."""
         self.record_instrument = ""
@@ -122,7 +100,6 @@ class Session(SteeredRun):
         """Whether nothing but the beam was aborted last: the end of a run is told."""
         self._chosen_by_run: Scalarizer | None = None
         self._painted = Regions()
-        self._survey_of: tuple[str, BaseModel] | None = None
         self._drift_nm = (0.0, 0.0)
         self.watcher.changed.connect(self._on_regions)
         self.watcher.changed.connect(self.in_effect.show)
@@ -139,11 +116,6 @@ class Session(SteeredRun):
         self.aborting.ended.connect(self._on_abort_ended)
 
     @property
-    def is_connected(self) -> bool:
-        """Whether an instrument is connected."""
-        return self.instrument is not None
-
-    @property
     def has_moved(self) -> str:
         """Why nothing new can begin on the survey image that is shown, in words.
 
@@ -155,68 +127,6 @@ class Session(SteeredRun):
             return ""
         return MOVED.format(moved_nm)
 
-    def connect_instrument(self, name: str, settings: BaseModel) -> None:
-        """Connect an instrument, if none is, and take a survey image.
-
-        Regions hold before the first electron: where they close a part of the field,
-        the survey image of the connection before stays in place of a new one.
-        """
-        if self.is_connected:
-            return
-        wanted, limits = self.settings.survey, self._limits_without_run()
-        regions, frame = self.watcher.regions, self.layers.frame
-        is_closed = frame is not None and regions.restricts
-        if is_closed and self._survey_of != (name, settings):
-            self.failed.emit("Connecting", DRAWN_ELSEWHERE)
-            return
-
-        def work() -> tuple[GuardedInstrument, ScanImage | None]:
-            instrument = self._connecting = guarded(name, settings)
-            try:
-                instrument.connect()
-                instrument.limit_dose(limits)
-                if frame is not None and is_closed:
-                    instrument.set_constraint(AllowedField(frame, regions))
-                    return instrument, None
-                return instrument, acquire_survey(instrument, wanted)
-            except Exception:
-                self._connecting = None
-                instrument.disconnect()
-                raise
-
-        def done(result: tuple[GuardedInstrument, ScanImage | None]) -> None:
-            self.instrument, survey = result
-            self._connecting = None
-            self.instrument_name, self.instrument_settings = name, settings
-            self._forget_chosen_band()
-            if survey is None:
-                self._guard(self.watcher.regions)
-                self.said.emit(NOT_TAKEN)
-            else:
-                self._survey_of = name, settings
-                self.show_survey(survey)
-            self.instrument_changed.emit()
-
-        self.do(f"Connecting to {name}", work, done)
-
-    def disconnect_instrument(self) -> None:
-        """Stop the run, blank the beam and let go of the instrument."""
-        instrument, runner = self.instrument, self.runner
-        if instrument is None:
-            return
-
-        def work() -> None:
-            if runner is not None:
-                runner.stop()
-                runner.wait()
-            instrument.disconnect()
-
-        def done(_: None) -> None:
-            self.instrument = None
-            self.instrument_changed.emit()
-
-        self.do("Disconnecting", work, done)
-
     def open_record(self, path: Path) -> None:
         """Show a stored run; not while a microscope is connected."""
 
@@ -224,9 +134,9 @@ class Session(SteeredRun):
             return OpenedRun(open_run(path))
 
         def done(run: OpenedRun) -> None:
-            if self.is_connected:
+            if self.connection.is_open:
                 return
-            self._survey_of = None
+            self.connection.forget_survey()
             self.show_survey(run.survey)
             self.live.open(run)
             self.record_path, self.record_instrument = run.path, run.instrument
@@ -237,22 +147,8 @@ class Session(SteeredRun):
             self.started.emit()
             self.live.end()
 
-        if not self.is_connected:
+        if not self.connection.is_open:
             self.do(f"Opening {path.name}", work, done)
-
-    def acquire_survey(self) -> None:
-        """Take a new survey image; not during a run."""
-        instrument = self.instrument
-        if instrument is None or self.is_running:
-            return
-        instrument.rearm()
-        wanted, limits = self.settings.survey, self._limits_without_run()
-
-        def work() -> ScanImage:
-            instrument.limit_dose(limits)
-            return acquire_survey(instrument, wanted)
-
-        self.do("Acquiring a survey image", work, self.show_survey)
 
     def configure(self, **sections: Any) -> str:
         """Replace sections of the settings, in a run from its next step on.
@@ -275,7 +171,7 @@ class Session(SteeredRun):
 
     def start(self, *, paused: bool = False, path: Path | None = None) -> None:
         """Start a run; with `paused` it waits for `step`."""
-        instrument, settings = self.instrument, self.instrument_settings
+        instrument, settings = self.connection.instrument, self.connection.settings
         if instrument is None or settings is None or self.is_running:
             return
         if self.has_moved:
@@ -288,7 +184,7 @@ class Session(SteeredRun):
         def work() -> Record:
             return Record.create(
                 where,
-                instrument=self.instrument_name,
+                instrument=self.connection.name,
                 instrument_settings=settings,
                 settings=self.settings,
             )
@@ -306,7 +202,7 @@ class Session(SteeredRun):
         Its settings hold, but the regions are those of the layers now. False if it was
         aborted since so many presses.
         """
-        instrument = self.instrument
+        instrument = self.connection.instrument
         if instrument is None or past.survey is None:
             record.close()
             return False
@@ -327,7 +223,7 @@ class Session(SteeredRun):
 
     def abort(self) -> None:
         """Blank the beam at once, end what is running, and end the run."""
-        what = self.runner or self.instrument or self._connecting
+        what = self.runner or self.connection.reachable
         if what is None:
             self.said.emit("There is nothing to abort: no microscope is connected.")
             return
@@ -354,7 +250,7 @@ class Session(SteeredRun):
 
     def _let_go(self) -> None:
         """End everything, whatever of it fails."""
-        what = self.runner or self.instrument or self._connecting
+        what = self.runner or self.connection.reachable
         if what is not None:
             self.aborting.press(what.abort)
             self.aborting.close()
@@ -362,17 +258,7 @@ class Session(SteeredRun):
             self.runner.wait()
         self.beam.close()
         self.background.close()
-        # One that was connected just now is not known here yet.
-        instrument = self.instrument or self._connecting
-        if instrument is not None:
-            try:
-                instrument.disconnect()
-            except Exception:
-                logger.exception("the microscope was not let go of as it should be")
-
-    def _limits_without_run(self) -> DoseLimits:
-        """What holds for survey images outside a run."""
-        return replace(self.settings.budget.dose_limits, run_e=None)
+        self.connection.let_go()
 
     def _begin(
         self,
@@ -398,7 +284,7 @@ class Session(SteeredRun):
             past=past,
             attended=True,
         )
-        self.record_path, self.record_instrument = record.path, self.instrument_name
+        self.record_path, self.record_instrument = record.path, self.connection.name
         self._bridge.attach(self.runner.events)
         self.live.begin(self.runner)
         if past is None:
@@ -410,7 +296,7 @@ class Session(SteeredRun):
             self.runner.set_regions(self.watcher.regions)
         return True
 
-    def _forget_chosen_band(self) -> None:
+    def forget_chosen_band(self) -> None:
         """A band that a run chose was for the instrument and sample of that run."""
         scalarizer = self.settings.scalarizer
         chosen = scalarizer == self._chosen_by_run
@@ -429,7 +315,7 @@ class Session(SteeredRun):
     def free_path(self) -> Path:
         """Where the next record is to be written."""
         self.record_folder.mkdir(parents=True, exist_ok=True)
-        name = f"{datetime.now():%Y-%m-%d_%H%M%S}_{self.instrument_name}"
+        name = f"{datetime.now():%Y-%m-%d_%H%M%S}_{self.connection.name}"
         names = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2)))
         paths = (self.record_folder / f"{each}.hae" for each in names)
         return next(path for path in paths if not path.exists())
@@ -440,7 +326,7 @@ class Session(SteeredRun):
             return
         self.survey, self._drift_nm = survey, (0.0, 0.0)
         self.layers.show_survey(survey)
-        self._guard(self.watcher.regions)
+        self.connection.guard(self.watcher.regions)
         self.in_effect.show(self.watcher.regions)
         self.survey_changed.emit(survey)
 
@@ -450,16 +336,11 @@ class Session(SteeredRun):
             is_felt = regions.in_force != self._painted
             self.runner.set_regions(regions, why=self.take_reason() if is_felt else "")
         else:
-            self._guard(regions)
+            self.connection.guard(regions)
         self._painted = regions.in_force
 
-    def _guard(self, regions: Regions) -> None:
-        frame = self.layers.frame
-        if self.instrument is not None and frame is not None:
-            self.instrument.set_constraint(AllowedField(frame, regions))
-
     def _on_abort_ended(self, problem: str) -> None:
-        instrument = self.instrument
+        instrument = self.connection.instrument
         if problem:
             self.failed.emit("Abort", problem)
         elif instrument is not None and self._is_idle_abort:

@@ -78,12 +78,12 @@ class Successors(QObject):
         session, wanted = self._session, self._session.record_instrument
         if session.record_path is None:
             return "There is no run yet to go back in."
-        if not session.is_connected:
+        if not session.connection.is_open:
             return f"Connect the microscope of this run first: {wanted}."
-        if session.instrument_name != wanted:
+        if session.connection.name != wanted:
             return (
                 f"The run that is shown was measured on {wanted}, and connected is "
-                f"{session.instrument_name}: connect {wanted} to go on from it."
+                f"{session.connection.name}: connect {wanted} to go on from it."
             )
         return ""
 
@@ -117,7 +117,7 @@ class Successors(QObject):
         and it is told why, where the area cannot be imaged.
         """
         session = self._session
-        instrument, survey = session.instrument, session.survey
+        instrument, survey = session.connection.instrument, session.survey
         frame = session.layers.frame
         if instrument is None or survey is None or frame is None:
             return
@@ -132,7 +132,7 @@ class Successors(QObject):
         old, path, settings = (
             session.runner,
             session.record_path,
-            session.instrument_settings,
+            session.connection.settings,
         )
         if old is None or path is None or settings is None:
             instrument.rearm()
@@ -220,7 +220,7 @@ class Successors(QObject):
             if session.go_on_with(new.record, new.past, presses, paused=paused):
                 then()
                 session.said.emit(said)
-            elif not session.is_connected:
+            elif not session.connection.is_open:
                 session.failed.emit(name, "the microscope was disconnected meanwhile")
 
         session.do(name, work, done)

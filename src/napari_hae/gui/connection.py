@@ -1,0 +1,163 @@
+"""The instrument of one viewer: it is connected, guarded, imaged with and let go of."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_hae.experiment.survey import acquire_survey
+from napari_hae.instruments.catalogue import guarded
+from napari_hae.regions.allowed_field import AllowedField
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from napari_hae.gui.session import Session
+    from napari_hae.instruments.dose import DoseLimits
+    from napari_hae.instruments.gate import GuardedInstrument
+    from napari_hae.regions.regions import Regions
+    from napari_hae.types import ScanImage
+
+logger = logging.getLogger(__name__)
+
+NOT_TAKEN = (
+    "No survey image was taken, as your regions close a part of the field. The last "
+    "one stays: switch the regions off and take a new one if sample or field have "
+    "changed."
+)
+DRAWN_ELSEWHERE = (
+    "your regions close a part of the field, but were drawn for another one: switch "
+    "them off, so that a survey image can be taken"
+)
+
+
+class Connection(QObject):
+    """Connects an instrument in the background, at most one at a time."""
+
+    changed = Signal()
+    """The instrument was connected or disconnected."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = session
+        self.instrument: GuardedInstrument | None = None
+        self.name = ""
+        self.settings: BaseModel | None = None
+        self._opening: GuardedInstrument | None = None
+        """The instrument while it connects and takes its first survey image."""
+        self._survey_of: tuple[str, BaseModel] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an instrument is connected."""
+        return self.instrument is not None
+
+    @property
+    def reachable(self) -> GuardedInstrument | None:
+        """What an abort reaches: it may be connecting still."""
+        return self.instrument or self._opening
+
+    def open(self, name: str, settings: BaseModel) -> None:
+        """Connect an instrument, if none is, and take a survey image.
+
+        Regions hold before the first electron: where they close a part of the field,
+        the survey image of the connection before stays in place of a new one.
+        """
+        if self.is_open:
+            return
+        session = self._session
+        wanted, limits = session.settings.survey, self._limits
+        regions, frame = session.watcher.regions, session.layers.frame
+        is_closed = frame is not None and regions.restricts
+        if is_closed and self._survey_of != (name, settings):
+            session.failed.emit("Connecting", DRAWN_ELSEWHERE)
+            return
+
+        def work() -> tuple[GuardedInstrument, ScanImage | None]:
+            instrument = self._opening = guarded(name, settings)
+            try:
+                instrument.connect()
+                instrument.limit_dose(limits)
+                if frame is not None and is_closed:
+                    instrument.set_constraint(AllowedField(frame, regions))
+                    return instrument, None
+                return instrument, acquire_survey(instrument, wanted)
+            except Exception:
+                self._opening = None
+                instrument.disconnect()
+                raise
+
+        def done(result: tuple[GuardedInstrument, ScanImage | None]) -> None:
+            self.instrument, survey = result
+            self._opening = None
+            self.name, self.settings = name, settings
+            session.forget_chosen_band()
+            if survey is None:
+                self.guard(session.watcher.regions)
+                session.said.emit(NOT_TAKEN)
+            else:
+                self._survey_of = name, settings
+                session.show_survey(survey)
+            self.changed.emit()
+
+        session.do(f"Connecting to {name}", work, done)
+
+    def close(self) -> None:
+        """Stop the run, blank the beam and let go of the instrument."""
+        instrument, runner = self.instrument, self._session.runner
+        if instrument is None:
+            return
+
+        def work() -> None:
+            if runner is not None:
+                runner.stop()
+                runner.wait()
+            instrument.disconnect()
+
+        def done(_: None) -> None:
+            self.instrument = None
+            self.changed.emit()
+
+        self._session.do("Disconnecting", work, done)
+
+    def let_go(self) -> None:
+        """Disconnect at once, as the window closes; nothing runs in the background."""
+        # One that was connected just now may not be told of yet.
+        instrument = self.reachable
+        if instrument is not None:
+            try:
+                instrument.disconnect()
+            except Exception:
+                logger.exception("the microscope was not let go of as it should be")
+
+    def acquire_survey(self) -> None:
+        """Take a new survey image; not during a run."""
+        instrument, session = self.instrument, self._session
+        if instrument is None or session.is_running:
+            return
+        instrument.rearm()
+        wanted, limits = session.settings.survey, self._limits
+
+        def work() -> ScanImage:
+            instrument.limit_dose(limits)
+            return acquire_survey(instrument, wanted)
+
+        session.do("Acquiring a survey image", work, session.show_survey)
+
+    def guard(self, regions: Regions) -> None:
+        """Let regions hold in the field that is shown, while no run does it."""
+        frame = self._session.layers.frame
+        if self.instrument is not None and frame is not None:
+            self.instrument.set_constraint(AllowedField(frame, regions))
+
+    def forget_survey(self) -> None:
+        """The survey image that is shown is of no connection from now on."""
+        self._survey_of = None
+
+    @property
+    def _limits(self) -> DoseLimits:
+        """What holds for survey images outside a run."""
+        return replace(self._session.settings.budget.dose_limits, run_e=None)
