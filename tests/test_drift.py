@@ -46,6 +46,7 @@ from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.regions.regions import PolygonRegion, Regions
 from napari_hae.types import Area, BeamState, ChosenBy, ProbePosition, dose_electrons
 
+OVER = "warning_over"
 SHIFTS = [(0.0, 0.0), (3.3, -5.7), (-8.45, 2.2)]
 
 
@@ -684,6 +685,55 @@ def test_without_a_pause_the_run_goes_on_from_what_was_known(tmp_path):
     assert math.dist(before, after) < 8
 
 
+def test_that_the_sample_was_not_found_is_told_until_it_is(tmp_path):
+    jumps = {14: (30.0, -25.0), 24: (-30.0, 25.0)}
+    lab = DriftLab(tmp_path, drifting(0, 0.0))
+    runner = lab.runner(drift_experiment(30, every=5, largest_jump_nm=8))
+    runner.events.measured.connect(
+        lambda m: lab.bare.jump(*jumps[m.step]) if m.step in jumps else None
+    )
+    over = []
+    runner.events.warning_over.connect(over.append)
+    run(runner)
+    lost = [text for text in lab.warnings if "was not found" in text]
+    assert lost
+    lost = list(dict.fromkeys(lost))
+    assert over == lost
+    stored = open_run(runner.record.path)
+    ended = [x for x in stored.journal if x["event"] == OVER]
+    assert [x["text"] for x in ended] == lost
+    taken = [x for x in stored.images_again if x.step >= 15]
+    found = next(x.step for x in taken if not x.refusal)
+    assert taken[0].refusal
+    assert {x["since"] for x in ended} == {found}
+    since = f"over since step {found + 1}: The sample was not found"
+    assert since in sentence(ended[0])
+
+
+def test_a_sample_that_is_found_in_the_next_session_is_not_told_as_lost(tmp_path):
+    lab = DriftLab(tmp_path, drifting(0, 0.0))
+    settings = drift_experiment(20, every=5, largest_jump_nm=8, warn_nm=10)
+    runner = lab.runner(settings)
+    runner.events.measured.connect(
+        lambda m: lab.bare.jump(30.0, -25.0) if m.step == 14 else None
+    )
+    run(runner)
+    (lost,) = [text for text in lab.warnings if "was not found" in text]
+    lab.bare.jump(-30.0, 25.0)
+    past = open_run(runner.record.path)
+    goes_on = settings.replaced(budget=Budget(steps=30))
+    resumed = Runner(
+        lab.gate,
+        Record.reopen(past.path, surveys=past.surveys),
+        goes_on,
+        past=past,
+    )
+    over = []
+    resumed.events.warning_over.connect(over.append)
+    run(resumed)
+    assert over == [lost]
+
+
 def test_a_person_may_have_it_taken_again_also_while_paused(tmp_path):
     lab = DriftLab(tmp_path, drifting(0, 0.5))
     runner = lab.runner(drift_experiment(12))
@@ -737,6 +787,19 @@ def test_much_drift_is_warned_of_once(tmp_path):
     run(lab.runner(drift_experiment(60, every=5, warn_nm=10)))
     about = [text for text in lab.warnings if "has drifted by" in text]
     assert len(about) == 1
+
+
+def test_a_sample_that_comes_back_is_not_far_any_more(tmp_path):
+    jumps = {14: (20.0, 0.0), 24: (-20.0, 0.0)}
+    lab = DriftLab(tmp_path, drifting(0, 0.0))
+    runner = lab.runner(drift_experiment(30, every=5, largest_jump_nm=30, warn_nm=10))
+    runner.events.measured.connect(
+        lambda m: lab.bare.jump(*jumps[m.step]) if m.step in jumps else None
+    )
+    over = []
+    runner.events.warning_over.connect(over.append)
+    run(runner)
+    assert over == [text for text in lab.warnings if "has drifted by" in text] != []
 
 
 def test_a_survey_image_of_before_is_taken_again_at_the_start(tmp_path):

@@ -265,6 +265,12 @@ def test_a_sample_that_drifts_away_is_told_until_a_new_image_is_taken(watched, q
     assert any(words in each["text"] for each in entries(cockpit, "warning"))
     (taken,) = entries(cockpit, "survey_again")
     assert np.hypot(*taken["offset_nm"]) > 3
+    enter(above, "40", qtbot)
+    qtbot.mouseClick(controls.survey_again, LEFT)
+    until(qtbot, lambda: shown(cockpit, words, signs="✓"))
+    assert shown(cockpit, words) == []
+    (over,) = entries(cockpit, "warning_over")
+    assert over["text"] == entries(cockpit, "warning")[-1]["text"]
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         qtbot.mouseClick(controls.stop, LEFT)
     assert "drifted by" in session.has_moved

@@ -312,13 +312,23 @@ def test_an_attended_run_waits_for_wider_regions_instead(lab):
     regions = Regions(interest=(column_region("edge", 0),))
     runner = lab.runner(experiment(), regions=regions, attended=True)
     warned = threading.Event()
-    runner.events.warned.connect(lambda text: warned.set())
+    told: list[str] = []
+    over: list[str] = []
+
+    def on_warned(text: str) -> None:
+        told.append(text)
+        warned.set()
+
+    runner.events.warned.connect(on_warned)
+    runner.events.warning_over.connect(over.append)
     runner.start()
     assert warned.wait(TIMEOUT_S)
     assert len(runner.measurements) == 8
+    assert over == []
     runner.set_regions(Regions())
     runner.resume()
     assert runner.wait(TIMEOUT_S)
+    assert over == told
     assert runner.finish_reason is FinishReason.COMPLETED
     assert len(runner.measurements) == 12
 

@@ -453,6 +453,9 @@ def test_without_a_good_vote_the_search_goes_on_for_what_was_voted_before(tmp_pa
     assert set(asked) <= set(shown)
     assert "what your earlier votes said" in asked[0]
     assert "call it good" in asked[0]
+    # The first one is over with the good vote, the second one stands.
+    (over,) = lines(runner, "warning_over")
+    assert (over["text"], over["since"]) == (asked[0], 8)
 
 
 def test_without_a_good_vote_what_the_votes_joined_counts_alone(lab):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.settings import DriftSettings
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.experiment.survey import Scan
+    from napari_hae.experiment.warnings import Warnings
     from napari_hae.instruments.dose import Exposure
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import ProbePosition, ScanImage
@@ -51,6 +52,8 @@ MOVED_PX = 0.25
 
 _LEFT_OUT = ForbiddenPosition, LocalDoseExceeded, Unsupported, NotRegistered
 """What keeps an image from being taken, and does not end the run."""
+NO_IMAGE, NOT_FOUND, FAR = "no image again", "sample not found", "drifted far"
+"""What warnings are about that stand until an image says otherwise."""
 _ADVICE = (
     "Choose a fiducial region outside of what is closed or took its dose, or take no "
     "images again. The run goes on with what is known of the drift."
@@ -73,8 +76,6 @@ class Following:
     ----------
     field
         Is told where the sample is.
-    warn
-        Shows and records a warning.
     is_fresh
         Whether the survey image was taken just now.
     past
@@ -89,13 +90,13 @@ class Following:
         events: RunEvents,
         survey: ScanImage,
         field: Field,
-        warn: Callable[[str], None],
+        warnings: Warnings,
         is_fresh: bool,
         past: StoredRun | None,
     ) -> None:
         self._instrument, self._record, self._events = instrument, record, events
         self._survey, self._frame = survey, FieldFrame.of(survey)
-        self._field, self._warn = field, warn
+        self._field, self._warnings = field, warnings
         self._exposed_s = 0.0
         self._busy_s = time.time() if is_fresh else -math.inf
         self._last_step: int | None = None
@@ -202,13 +203,15 @@ class Following:
             self._busy_s = time.time()
             # At each step anew it would only hide other warnings.
             if type(error) is not self._left_out:
-                self._warn(
+                self._warnings.stand(
+                    NO_IMAGE,
                     f"The survey image was not taken again: {error}. {_ADVICE}"
-                    f"{self._grown}"
+                    f"{self._grown}",
                 )
             self._left_out = type(error)
             return not wanted.follow
         self._left_out = None
+        self._warnings.end(NO_IMAGE)
         taken = self._noted(image, step, is_anew)
         taken = replace(
             taken, is_asked=is_asked, is_fiducial=wanted.fiducial is not None
@@ -336,20 +339,25 @@ class Following:
     ) -> None:
         """Warn of what a person should know."""
         if taken.refusal:
-            self._warn(
+            self._warnings.stand(
+                NOT_FOUND,
                 f"The sample was not found in the image taken again: {taken.refusal}. "
                 "The beam goes where it is expected from what was known before. Survey "
-                "again with a longer dwell time, allow a larger jump, or start anew."
+                "again with a longer dwell time, allow a larger jump, or start anew.",
             )
         elif taken.offset_nm is not None:
+            self._warnings.end(NOT_FOUND)
             far_nm = wanted.warn_nm or OF_FIELD * min(self._frame.fov_nm)
             now_nm = math.hypot(*taken.offset_nm)
             if now_nm > far_nm >= before_nm:
-                self._warn(
+                self._warnings.stand(
+                    FAR,
                     f"The sample has drifted by {now_nm:.3g} nm. Places that left the "
                     "field cannot be measured: let the stage settle, or move it back "
-                    "and start anew."
+                    "and start anew.",
                 )
+            elif now_nm <= far_nm:
+                self._warnings.end(FAR)
 
     def _take_up(self, past: StoredRun) -> None:
         """Go on as the stored run would have.

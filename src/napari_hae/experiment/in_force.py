@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.targets import Targets
+    from napari_hae.experiment.warnings import Warnings
     from napari_hae.instruments.gate import GuardedInstrument
+
+VOTES = "votes"
+"""What warnings are about that ask for some."""
 
 
 class InForce:
@@ -42,14 +46,15 @@ class InForce:
         targets: Targets,
         advisor: Advisor,
         choice: Choice,
+        warnings: Warnings,
         settings: ExperimentSettings,
         completed: Callable[[Scalarizer, Scalarizer], Scalarizer],
     ) -> None:
         self.settings = settings
         self._instrument, self._record, self._events = instrument, record, events
+        self._warnings = warnings
         self._targets, self._advisor, self._choice = targets, advisor, choice
         self._completed = completed
-        self._asked = ""
         self._started_s = time.monotonic()
 
     def change(self, new: ExperimentSettings, *, who: str, why: str = "") -> None:
@@ -147,7 +152,8 @@ class InForce:
     def _ask_for_votes(self) -> None:
         """Ask for a good spectrum where one is missing; once, until that changes."""
         text = plea(self._targets.votes, self.settings.scalarizer)
-        if text and text != self._asked:
-            self._record.warning(len(self._targets), text)
-            emit(self._events.warned, text)
-        self._asked = text
+        if text in self._warnings.standing(VOTES):
+            return
+        self._warnings.end(VOTES)
+        if text:
+            self._warnings.stand(VOTES, text)

@@ -18,6 +18,7 @@ from napari_hae.experiment.record import FORMAT
 from napari_hae.experiment.resume import replay
 from napari_hae.experiment.steering import Steering
 from napari_hae.experiment.times import StepClock
+from napari_hae.experiment.warnings import Warnings
 from napari_hae.experiment.watch import Watch
 from napari_hae.instruments.base import ForbiddenPosition, LocalDoseExceeded
 from napari_hae.regions.regions import Regions
@@ -97,6 +98,7 @@ class Loop:
         self._exposures = Exposures(instrument)
         self._agent_s = 0.0
         self._clock, self._watch = StepClock(), Watch()
+        self.warnings = Warnings(record, events, lambda: self.step, past)
         self._consent = Consent(
             field=field,
             queue=queue,
@@ -111,7 +113,7 @@ class Loop:
             events=events,
             survey=survey,
             field=field,
-            warn=self.warn,
+            warnings=self.warnings,
             is_fresh=is_fresh,
             past=past,
         )
@@ -124,6 +126,7 @@ class Loop:
             targets=targets,
             advisor=self._advisor,
             choice=self._choice,
+            warnings=self.warnings,
             settings=settings,
             completed=lambda new, old: self._steering.completed(new, old),
         )
@@ -348,21 +351,15 @@ class Loop:
         self._keep_maps()
         emit(self._events.measured, measurement)
         if not measurement.usable and not self._targets.is_undecided:
-            self.warn(
+            self.warnings.say(
                 f"Step {measurement.step + 1}: the scalarizer finds no value in the "
                 "spectrum. It is kept in the record and left out of training; look at "
                 "the band and the spectrum."
             )
         for text in self._watch.look(self._targets.measurements, self.settings):
-            self.warn(text)
+            self.warnings.say(text)
         for text, since in self._watch.over:
-            self._record.warning_over(self.step, text, since)
-            emit(self._events.warning_over, text)
-
-    def warn(self, text: str) -> None:
-        """Show and record a warning."""
-        self._record.warning(self.step, text)
-        emit(self._events.warned, text)
+            self.warnings.over(text, since)
 
     def _note_lost(self, why: str = "the run ended") -> None:
         """Record the dose of exposures whose spectra nobody gets."""

@@ -306,13 +306,13 @@ class Record:
         """Note which record this one goes on from in a finer image, with what of it."""
         self._write("finer", step=step, who="human", why=why, **fields)
 
-    def warning(self, step: int, text: str) -> None:
-        """Note a warning that was shown."""
-        self._write("warning", step=step, text=text)
+    def warning(self, step: int, text: str, about: str) -> None:
+        """Note a warning that was shown, and what it is about if it stands."""
+        self._write("warning", step=step, text=text, about=about)
 
-    def warning_over(self, step: int, text: str, since: int) -> None:
+    def warning_over(self, step: int, text: str, since: int, about: str) -> None:
         """Note that a warning does not hold since a step."""
-        self._write("warning_over", step=step, text=text, since=since)
+        self._write("warning_over", step=step, text=text, since=since, about=about)
 
     def end(self, reason: FinishReason, text: str) -> None:
         """Note why the run ended."""

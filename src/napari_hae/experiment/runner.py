@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NOWHERE = "nowhere to measure"
+"""What a warning is about that waits for a person to widen the regions."""
 _REGIONS = "regions"
 _SETTINGS = "settings"
 
@@ -263,15 +265,17 @@ class Runner(Steered):
             try:
                 if loop.survey_if_due():
                     loop.take_steps()
+                    loop.warnings.end(NOWHERE)
             except Exhausted:
                 if not (self._attended and self._field.regions.restricts):
                     raise
                 # A person who is painting can still open new positions.
                 self._controls.pause()
                 look = ", or survey again" if loop.following.drift.is_followed else ""
-                loop.warn(
+                loop.warnings.stand(
+                    NOWHERE,
                     "Every position that the regions allow is measured. Widen them"
-                    f"{look}, and press Resume, or press Stop."
+                    f"{look}, and press Resume, or press Stop.",
                 )
 
     def _boundary(self) -> None:

@@ -87,18 +87,17 @@ class StoryPanel(LazyPanel):
         self.refresh()
 
     def _mark_over(self, entry: Entry) -> None:
-        """Say at the newest line with a warning that it holds no more."""
-        block = self.text.document().lastBlock()
-        while block.isValid() and not (
-            block.text().startswith(WARNING_SIGN) and entry["text"] in block.text()
-        ):
-            block = block.previous()
-        if not block.isValid():
-            return
-        said = block.text().replace(WARNING_SIGN, OVER_SIGN, 1)
-        cursor = QTextCursor(block)
-        cursor.movePosition(
-            QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor
-        )
+        """Say at the lines with a warning that it holds no more."""
         since = f"over since step {entry['since'] + 1}"
-        cursor.insertText(f"{said} ({since})", QTextCharFormat())
+        block = self.text.document().firstBlock()
+        while block.isValid():
+            text = block.text()
+            if text.startswith(WARNING_SIGN) and entry["text"] in text:
+                said = text.replace(WARNING_SIGN, OVER_SIGN, 1)
+                cursor = QTextCursor(block)
+                cursor.movePosition(
+                    QTextCursor.MoveOperation.EndOfBlock,
+                    QTextCursor.MoveMode.KeepAnchor,
+                )
+                cursor.insertText(f"{said} ({since})", QTextCharFormat())
+            block = block.next()
