@@ -174,3 +174,11 @@ def test_what_is_usual_in_a_field_does_not_depend_on_a_lattice(shape, period, ax
 def test_a_negative_exploration_is_refused():
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         UpperConfidenceBound(beta=-1.0)
+
+
+def test_a_unit_is_a_standard_deviation_and_a_factor_of_ten_of_a_logarithm():
+    values = np.array([0.0, 1.0, np.nan, -np.inf, 5.0])
+    assert UpperConfidenceBound().unit(values) == np.std([0.0, 1.0, 5.0])
+    assert UpperConfidenceBound().unit(np.full(3, np.nan)) == 0
+    for logarithm in (LogExpectedImprovement(), ProbabilityOfImprovement()):
+        assert logarithm.unit(values) == np.log(10)

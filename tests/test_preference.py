@@ -8,6 +8,7 @@ import pytest
 import blobs
 from fakes import FakeInstrument
 from napari_hae.agent.acquisition import (
+    ExpectedImprovement,
     LogExpectedImprovement,
     RandomChoice,
     Raster,
@@ -48,18 +49,21 @@ def policy(acquisition=None) -> Policy:
     )
 
 
-def path(weight: float, acquisition=None, steps: int = 20) -> list[tuple[int, int]]:
-    """What is chosen when the left half of the field has a weight."""
-    agent = policy(acquisition)
-    shape = blobs.image().shape
-    preference = np.zeros(shape)
-    preference[:, : shape[1] // 2] = weight
-    places = []
+def path_with(preference, acquisition=None, steps: int = 20) -> list[tuple[int, int]]:
+    """What is chosen with a preference, of the shape of the field."""
+    agent, places = policy(acquisition), []
     for step in range(steps):
-        place = agent.ask(step, np.ones(shape, bool), 0, preference)
+        place = agent.ask(step, blobs.ANYWHERE, 0, preference)
         places.append((place.row, place.column))
         agent.tell(*places[-1], TRUTH[places[-1]])
     return places
+
+
+def path(weight: float, acquisition=None, steps: int = 20) -> list[tuple[int, int]]:
+    """What is chosen when the left half of the field has a weight."""
+    preference = np.zeros(TRUTH.shape)
+    preference[:, : TRUTH.shape[1] // 2] = weight
+    return path_with(preference, acquisition, steps)
 
 
 def share_left(places, width: int) -> float:
@@ -109,18 +113,35 @@ def test_no_preference_and_one_that_is_zero_give_the_same_path():
     assert path(0.0, steps=12) == plain
 
 
-def test_a_weight_counts_in_standard_deviations_of_the_finite_values():
+def test_a_weight_counts_in_units_of_the_values():
     values = np.array([1.0, 3.0, -np.inf, np.nan, 2.0])
     preference = np.array([1.0, 0.0, 3.0, 1.0, -2.0])
-    spread = np.std([1.0, 3.0, 2.0])
-    found = with_preference(values, preference)
-    expected = [1 + spread, 3, -np.inf, np.nan, 2 - 2 * spread]
-    assert np.allclose(found, expected, equal_nan=True)
-    assert with_preference(values, None) is values
+    found = with_preference(values, preference, 0.5)
+    assert np.allclose(found, [1.5, 3, -np.inf, np.nan, 1.0], equal_nan=True)
+    assert with_preference(values, None, 0.5) is values
 
 
 def test_where_all_is_equal_the_preference_decides():
-    assert np.argmax(with_preference(np.zeros(3), np.array([0.0, 2.0, -1.0]))) == 1
+    assert np.argmax(with_preference(np.zeros(3), np.array([0.0, 2.0, -1.0]), 0)) == 1
+
+
+@pytest.mark.parametrize(
+    "acquisition", [LogExpectedImprovement(), ExpectedImprovement()]
+)
+def test_a_small_weight_where_nothing_is_does_not_decide(acquisition):
+    # What is measured already is worth the most to the expected improvement, and says
+    # nothing of how those differ that are left.
+    empty = np.argwhere(TRUTH < np.quantile(TRUTH, 0.2))
+    preference = np.zeros(TRUTH.shape)
+    preference[tuple(empty.T)] = 0.1
+    found = path_with(preference, acquisition, 40)[5:]
+    assert np.mean([preference[place] > 0 for place in found]) < 0.3
+
+
+def test_a_little_avoided_is_not_excluded():
+    preference = np.where(np.quantile(TRUTH, 0.97) < TRUTH, -0.3, 0.0)
+    found = path_with(preference, steps=40)[5:]
+    assert np.mean([preference[place] < 0 for place in found]) > 0.1
 
 
 def test_a_preference_of_another_shape_is_refused_in_words():
@@ -209,7 +230,7 @@ def test_a_soft_region_moves_the_very_next_proposals(lab, lookahead):
     away = pixels(lab.run(settings, -3.0))
     known = CHANGED_AT + 1
     assert steered[:known] == plain[:known] == away[:known]
-    assert all(column < 4 for _, column in steered[known : known + 3])
+    assert all(column < 4 for _, column in steered[known : known + 2])
     assert all(column >= 4 for _, column in away[known : known + 3])
 
 

@@ -31,6 +31,7 @@ _LEAST_STD = 1e-100
 _TAIL, _LEVELS = 5.0, 16
 """From so many standard deviations on, so many levels of a continued fraction are right
 to 12 digits."""
+_FACTOR_OF_TEN = math.log(10)
 _LARGEST_Z = 1e150
 """Still has a square: where nothing is uncertain, the means decide."""
 
@@ -70,6 +71,15 @@ class AcquisitionFunction(Settings):
         Unchanged where a value is no gain that could be divided.
         """
         return values
+
+    def unit(self, values: Array) -> float:
+        """What a soft region or a travel cost of weight 1 comes to.
+
+        By default the standard deviation of the finite ones of the candidates' values,
+        `(n,)`; 0 where there are none.
+        """
+        finite = values[np.isfinite(values)]
+        return float(finite.std()) if len(finite) else 0.0
 
     def exploring(self, posterior: Posterior, best: float, chosen: int) -> float:
         """How much of a candidate's value comes from exploring, 0 to 1.
@@ -140,6 +150,13 @@ class LogExpectedImprovement(_Improvement):
         """See `AcquisitionFunction` (Snoek et al., NeurIPS 2012, section 3.2)."""
         return values - np.log(cost)
 
+    def unit(self, values: Array) -> float:
+        """See `AcquisitionFunction`: a factor of ten.
+
+        The logarithms of hopeless candidates vary by thousands.
+        """
+        return _FACTOR_OF_TEN
+
 
 class ExpectedImprovement(_Improvement):
     """The expected improvement on the best (Jones et al., J. Glob. Optim. 13, 1998)."""
@@ -176,6 +193,13 @@ class ProbabilityOfImprovement(_Improvement):
         """See `AcquisitionFunction`."""
         # In log space: far from the best all probabilities would be the same zero.
         return np.asarray(log_ndtr(self._z(posterior, best)[0]))
+
+    def unit(self, values: Array) -> float:
+        """See `AcquisitionFunction`: a factor of ten.
+
+        The logarithms of hopeless candidates vary by thousands.
+        """
+        return _FACTOR_OF_TEN
 
 
 class UpperConfidenceBound(Schedule, AcquisitionFunction):

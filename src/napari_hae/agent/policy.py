@@ -349,9 +349,12 @@ class Policy:
             utility = self._goal.utility(predicted)
             best = self._best_utility(utility)
         if predicted is not None or not acquisition.needs_model:
-            values = acquisition(utility, best, rng)
-            values = self._with_costs(values, acquisition, posterior)
-        values = with_preference(values, preference)
+            values = _valued(acquisition, utility, best, rng)
+            values = self._with_costs(values, acquisition, posterior, open_)
+        if preference is not None:
+            # What is measured or closed tells nothing of how those open differ.
+            unit = acquisition.unit(values[open_.ravel()])
+            values = with_preference(values, preference, unit)
         chosen = _largest(np.where(open_.ravel(), values, NAN), open_.ravel(), rng)
         return Choice(chosen, open_, posterior, utility, best, values, acquisition)
 
@@ -374,16 +377,21 @@ class Policy:
         return float(utility.mean[self._data.of_training()[0]].max())
 
     def _with_costs(
-        self, values: Array, acquisition: AcquisitionFunction, posterior: Posterior
+        self,
+        values: Array,
+        acquisition: AcquisitionFunction,
+        posterior: Posterior,
+        open_: NDArray[np.bool_],
     ) -> Array:
         """Values less what it costs to measure there, and to go there, `(n,)`."""
         if self._moves.per_exposure and acquisition.needs_model:
             _, targets, _, exposures_s = self._data.of_training()
             cost = expected_exposure_s(posterior.mean, targets, exposures_s)
             values = acquisition.per_cost(values, cost)
-        if (beam := self._data.newest) is None:
+        beam, across = self._data.newest, self._moves.travel_cost
+        if beam is None or not across:
             return values
-        weight = self._moves.travel_cost
+        weight = across * acquisition.unit(values[open_.ravel()])
         return with_travel_cost(values, self._frame.shape, beam, weight)
 
     def _proposal(
@@ -418,6 +426,35 @@ class Policy:
         from napari_hae.agent.surrogate import Surrogate
 
         return Surrogate(self._image.data, self._model, seed=self._seed)
+
+
+def _valued(
+    acquisition: AcquisitionFunction,
+    posterior: Posterior,
+    best: float,
+    rng: np.random.Generator,
+) -> Array:
+    """What an acquisition function gives, which may be somebody else's.
+
+    Raises
+    ------
+    ValueError
+        If it fails, or does not give one number for each candidate.
+    """
+    count, title = len(posterior.mean), acquisition.title
+    try:
+        values = np.asarray(acquisition(posterior, best, rng), dtype=np.float64)
+    except Exception as error:
+        raise ValueError(
+            f"the acquisition function {title!r} failed: {type(error).__name__}: "
+            f"{error}"
+        ) from error
+    if values.shape != (count,):
+        raise ValueError(
+            f"the acquisition function {title!r} gave values of shape {values.shape}: "
+            f"one for each of {count} candidates is needed, ({count},)"
+        )
+    return values
 
 
 def _largest(values: Array, open_: NDArray[np.bool_], rng: np.random.Generator) -> int:

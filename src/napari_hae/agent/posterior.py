@@ -25,7 +25,7 @@ class Posterior:
     Attributes
     ----------
     mean, std
-        Shape `(n,)`, float64.
+        Shape `(n,)`, float64; read-only.
     sample
         Draws one function from the joint posterior, shape `(n,)`.
     """
@@ -33,6 +33,13 @@ class Posterior:
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     sample: Callable[[np.random.Generator], NDArray[np.float64]]
+
+    def __post_init__(self) -> None:
+        # The maps show the same numbers: no acquisition function may change them.
+        for name in ("mean", "std"):
+            shown = getattr(self, name).view()
+            shown.setflags(write=False)
+            object.__setattr__(self, name, shown)
 
     @cached_property
     def medians(self) -> tuple[float, float]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
 
-def with_preference(values: Array, preference: Array | None) -> Array:
+def with_preference(values: Array, preference: Array | None, unit: float) -> Array:
     """The acquisition function with what a person prefers, `(n,)`.
 
     Nothing is excluded by it. Where all values are equal, the preference alone decides.
@@ -22,11 +21,11 @@ def with_preference(values: Array, preference: Array | None) -> Array:
     values
         Of all candidates, `(n,)`; those that are not finite stay as they are.
     preference
-        What is added to each, `(n,)`, in standard deviations of the finite values;
-        None: nothing.
+        What is added to each, `(n,)`, in units; None: nothing.
+    unit
+        See `AcquisitionFunction.unit`.
     """
-    finite = np.isfinite(values)
-    if preference is None or not finite.any():
+    if preference is None:
         return values
-    result: Array = values + (float(values[finite].std()) or 1.0) * preference
+    result: Array = values + (unit or 1.0) * preference
     return result

@@ -26,16 +26,13 @@ def with_travel_cost(
     start
         Index of the candidate where the beam is.
     weight
-        Cost of a jump across the field, in standard deviations of the finite values.
+        Cost of a jump across the field, in the unit of the values.
     """
     if not weight:
-        return values
-    finite = np.isfinite(values)
-    if not finite.any():
         return values
     row, column = divmod(start, shape[1])
     down, across = np.arange(shape[0]) - row, np.arange(shape[1]) - column
     distance = np.sqrt(np.add.outer(down**2.0, across**2.0)).ravel()
-    distance *= weight * float(values[finite].std()) / np.hypot(*shape)
+    distance *= weight / np.hypot(*shape)
     result: Array = np.subtract(values, distance, out=distance)
     return result

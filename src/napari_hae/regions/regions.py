@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 LARGEST_WEIGHT = 3.0
-"""Of a soft region, in standard deviations of the acquisition function."""
+"""Of a soft region, in units of the acquisition function."""
 
 _FINENESS = 8
 """Pieces of an outline are shorter than what is asked for by this factor."""
@@ -170,8 +170,8 @@ class SoftRegion:
     Attributes
     ----------
     weight
-        How much is added to the acquisition function inside, in standard deviations of
-        its values: from -3, avoided, to 3, preferred.
+        How much is added to the acquisition function inside, in its units (see
+        `AcquisitionFunction.unit`): from -3, avoided, to 3, preferred.
 
     Raises
     ------
