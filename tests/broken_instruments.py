@@ -195,6 +195,17 @@ class BeamOnWhenClosed(SimulatedMicroscope):
             self.unblank()
 
 
+class OverwritesTheLast(SimulatedMicroscope):
+    memory = None
+
+    def acquire_spectrum(self, detector, exposure_s):
+        spectrum = super().acquire_spectrum(detector, exposure_s)
+        if self.memory is None:
+            self.memory = spectrum.counts
+        self.memory[:] = spectrum.counts
+        return replace(spectrum, counts=self.memory)
+
+
 class LosesOne(SimulatedMicroscope):
     def acquire_spectra(self, positions, detector, exposure_s):
         spectra = super().acquire_spectra(positions, detector, exposure_s)

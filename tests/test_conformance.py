@@ -149,6 +149,7 @@ def test_an_instrument_that_can_read_its_blanker_must_do_so():
             broken_instruments.BeamOnWhenClosed,
             "the beam is blanked after acquire_spectra was closed",
         ),
+        (broken_instruments.OverwritesTheLast, "does not change when the next one"),
         (broken_instruments.LosesOne, "one spectrum for each position"),
         (
             broken_instruments.SwallowsRefusals,

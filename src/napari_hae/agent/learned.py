@@ -45,8 +45,8 @@ class Learned:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Which measurements have a target, `(known,)`."""
-        return np.isfinite(self._targets)
+        """Which measurements have a target that says something, `(known,)`."""
+        return np.isfinite(self._targets) & ~np.isinf(self._errors)
 
     @property
     def newest(self) -> int | None:

@@ -16,6 +16,8 @@ from napari_hae.agent.counting import counting_error, is_counted
 from napari_hae.settings_base import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from napari_hae.types import EnergyAxis, Spectrum
@@ -27,6 +29,14 @@ NO_VALUE = float("nan")
 
 class ScalarizerError(ValueError):
     """A scalarizer could not work at all; the text says which and why."""
+
+
+def changed_at(file: Path) -> int | None:
+    """When a file was changed last, in ns; None if there is no such file.
+
+    What is read of it is kept until then.
+    """
+    return file.stat().st_mtime_ns if file.is_file() else None
 
 
 class Scalarizer(Settings):

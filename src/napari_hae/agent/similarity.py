@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from napari_hae.agent.scalarizers import NO_VALUE, Scalarizer, ScalarizerError
+from napari_hae.agent.scalarizers import (
+    NO_VALUE,
+    Scalarizer,
+    ScalarizerError,
+    changed_at,
+)
 from napari_hae.hyperspy_signals import EV_PER_UNIT, hyperspy
 
 if TYPE_CHECKING:
@@ -52,7 +57,11 @@ class SimilarityToTarget(Scalarizer):
         return self
 
     def check(self, energy: EnergyAxis) -> None:
-        """Raise `ValueError` if there is no target spectrum for this energy axis."""
+        """Raise `ValueError` if there is no target spectrum for this energy axis.
+
+        A file that was changed is read.
+        """
+        self.__dict__.pop("_read", None)
         target = self._target(energy)
         channels = self._channels(energy)
         if channels.start == channels.stop:
@@ -78,7 +87,8 @@ class SimilarityToTarget(Scalarizer):
 
     def _target(self, energy: EnergyAxis) -> Array:
         if self.file is not None:
-            return _read_target(self.file, energy)
+            energies_ev, counts = self._read
+            return np.interp(energy.energies_ev, energies_ev, counts, left=0, right=0)
         if self.target_counts is None:
             raise ScalarizerError("similarity: choose a file with the target spectrum")
         if len(self.target_counts) != energy.size:
@@ -88,10 +98,16 @@ class SimilarityToTarget(Scalarizer):
             )
         return np.array(self.target_counts)
 
+    @cached_property
+    def _read(self) -> tuple[Array, Array]:
+        # Kept: a file that is written anew in mid-run must not change the goal.
+        assert self.file is not None
+        return _read_file(self.file, changed_at(self.file))
+
 
 @lru_cache(maxsize=8)
-def _read_target(path: Path, energy: EnergyAxis) -> Array:
-    """The spectrum in a file, interpolated to the channels of the measured ones."""
+def _read_file(path: Path, changed: int | None) -> tuple[Array, Array]:
+    """The energies in eV and counts of a file as it was at a time, `(channels,)`."""
     try:
         signal = hyperspy().load(path)
     # HyperSpy's readers fail in as many ways as there are formats.
@@ -106,5 +122,4 @@ def _read_target(path: Path, energy: EnergyAxis) -> Array:
             f"the spectrum in {path} has an axis in {axis.units}; eV or keV is needed"
         )
     energies_ev = np.asarray(axis.axis, dtype=np.float64) * per_unit
-    counts = np.asarray(signal.data, dtype=np.float64)
-    return np.interp(energy.energies_ev, energies_ev, counts, left=0.0, right=0.0)
+    return energies_ev, np.asarray(signal.data, dtype=np.float64)

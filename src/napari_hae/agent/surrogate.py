@@ -90,7 +90,7 @@ class Surrogate:
         columns.append(positions(*image.shape[1:]))
         self._inputs = torch.from_numpy(np.concatenate(columns, axis=1))
         self._settings, self._seed = settings, seed
-        self._device = _device(settings)
+        self._device = device_of(settings)
         self._fitted: _Fitted | None = None
         self._conditioning: Conditioning | None = None
         self._room: Tensor | None = None
@@ -397,7 +397,14 @@ class Surrogate:
         return torch.from_numpy(self._standard.scaled(self._targets))
 
 
-def _device(settings: ModelSettings) -> torch.device:
+def device_of(settings: ModelSettings) -> torch.device:
+    """What the settings let the model compute on.
+
+    Raises
+    ------
+    ValueError
+        If torch finds no graphics card, and one is asked for.
+    """
     if settings.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if settings.device == "cuda" and not torch.cuda.is_available():

@@ -5,13 +5,19 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-from functools import lru_cache
+import sys
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from napari_hae.agent.scalarizers import NO_VALUE, Scalarizer, ScalarizerError
+from napari_hae.agent.scalarizers import (
+    NO_VALUE,
+    Scalarizer,
+    ScalarizerError,
+    changed_at,
+)
 from napari_hae.hyperspy_signals import spectra_signal
 
 if TYPE_CHECKING:
@@ -43,12 +49,13 @@ class UserFunction(Scalarizer):
         return path
 
     def check(self, energy: EnergyAxis) -> None:
-        """Raise `ValueError` if there is no such function."""
-        _find(self.path)
+        """Raise `ValueError` if there is no such function; a changed file is read."""
+        self.__dict__.pop("_function", None)
+        _ = self._function
 
     def __call__(self, spectrum: Spectrum) -> float:
         """See `Scalarizer`."""
-        function = _find(self.path)
+        function = self._function
         signal = spectra_signal(spectrum.counts.copy(), spectrum.energy)
         signal.metadata.set_item("napari_hae.exposure_s", spectrum.exposure_s)
         # The function is somebody else's and may raise anything.
@@ -64,12 +71,19 @@ class UserFunction(Scalarizer):
         """Unknown: a function that takes its time is not called for it."""
         return NO_VALUE
 
+    @cached_property
+    def _function(self) -> Callable[[Any], Any]:
+        # Kept: a file that is edited in mid-run must not change what targets mean.
+        place = self.path.rpartition(":")[0]
+        if not place:
+            raise ScalarizerError("own function: say where it is, as file.py:function")
+        return _find(self.path, changed_at(Path(place)))
+
 
 @lru_cache(maxsize=8)
-def _find(path: str) -> Callable[[Any], Any]:
+def _find(path: str, changed: int | None) -> Callable[[Any], Any]:
+    """The function as its file was at a time; a module is imported once."""
     place, _, name = path.rpartition(":")
-    if not place:
-        raise ScalarizerError("own function: say where it is, as file.py:function")
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else None
         module = module or importlib.import_module(place)
@@ -92,5 +106,7 @@ def _from_file(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses and pickles look their module up by its name.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module

@@ -62,11 +62,8 @@ class Advisor:
             seed=settings.seed,
         )
         self._worker = ThreadPoolExecutor(1, "napari-hae-agent")
-        # The libraries of the model load while the initial design is measured.
         self._loading = threading.Thread(target=_load_model, name="napari-hae-loading")
-        if settings.acquisition.needs_model:
-            self._loading.start()
-            self._worker.submit(_cap_threads)
+        self._get_ready(settings)
         self._initial, self._steps = settings.initial.points, settings.budget.steps
         self._loop = settings.loop
         self._ahead: dict[int, Future[Advice]] = {}
@@ -203,6 +200,7 @@ class Advisor:
 
     def configure(self, settings: ExperimentSettings) -> None:
         """Replace the policy's settings; what it learned stays, nothing is ahead."""
+        self._get_ready(settings)
         self.reschedule(settings)
         self._end_preview()
         self._policy.configure(
@@ -276,6 +274,12 @@ class Advisor:
         self._worker.shutdown(wait=True, cancel_futures=True)
         if self._loading.ident is not None:
             self._loading.join()
+
+    def _get_ready(self, settings: ExperimentSettings) -> None:
+        """Load what the model needs, once; the initial design is measured meanwhile."""
+        if settings.acquisition.needs_model and self._loading.ident is None:
+            self._loading.start()
+            self._worker.submit(_cap_threads)
 
     def _submit(
         self,

@@ -6,6 +6,7 @@ goes: at short exposures the beam would else wait for the disk.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     Track = Callable[[float], ProbePosition | None]
 
 Interval = tuple[float, float]
+
+logger = logging.getLogger(__name__)
 
 LEAST_REPEATS = 3
 """So many exposures tell what they vary by."""
@@ -159,7 +162,7 @@ class Exposures:
         self._instrument.place_beam(position)
         detector = self._instrument.capabilities().spectrum_detector(wanted.detector)
         taken = [self._once(position, detector.name, wanted.exposure_s)]
-        while judge is not None and not judge.is_enough(taken, wanted):
+        while judge is not None and not _is_enough(judge, taken, wanted):
             moved = track(sum(each.exposure_s for each in taken))
             if moved is not None:
                 if not self._can_place(moved):
@@ -190,6 +193,20 @@ class Exposures:
 
     def _note(self, exposure: Exposure, failed: BaseException | None) -> None:
         self._booked.append(exposure)
+
+
+def _is_enough(
+    judge: Judge, taken: Sequence[Spectrum], wanted: MeasurementSettings
+) -> bool:
+    """What the judge says; enough where its scalarizer fails.
+
+    What was exposed is to be kept: scoring it says what failed.
+    """
+    try:
+        return judge.is_enough(taken, wanted)
+    except Exception:
+        logger.exception("nobody can tell how long to expose")
+        return True
 
 
 def together(spectra: Sequence[Spectrum]) -> Spectrum:

@@ -115,13 +115,17 @@ class InForce:
             self.change(self.settings.replaced(scalarizer=banded), who=who)
 
     def retarget_at_once(self) -> None:
-        """Score everything again, and let the agent choose anew."""
+        """Let the agent choose anew, as targets were discarded or taken in again."""
         self._choice.drop_ahead(Dropped.DISCARDED)
-        self.retarget()
+        self._tell_targets()
 
     def retarget(self) -> None:
         """Score everything again."""
         self._targets.rescore(self.settings.scalarizer)
+        self._tell_targets()
+
+    def _tell_targets(self) -> None:
+        """Record all targets, and let everybody know."""
         targets, errors = self._targets.values, self._targets.errors
         if not targets:
             return

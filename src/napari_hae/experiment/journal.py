@@ -9,6 +9,8 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,7 +24,12 @@ class BrokenJournal(ValueError):
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN: None stands for a number that does not exist."""
+    """JSON knows no NaN: None stands for a number that does not exist.
+
+    Nor does it know the numbers of numpy, which instruments and scalarizers give.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

@@ -342,10 +342,14 @@ class Loop:
             times=times,
             drift_nm=begun.allowed.drift_nm if begun.is_followed else None,
         )
-        measurement = with_outcome(self._targets.score(unscored))
-        self._record.measurement(
-            measurement, exposures=exposures, waited_s=self.following.waited_s
-        )
+        measurement = unscored
+        # It is on disk even where the scalarizer fails, which ends the run.
+        try:
+            measurement = with_outcome(self._targets.score(unscored))
+        finally:
+            self._record.measurement(
+                measurement, exposures=exposures, waited_s=self.following.waited_s
+            )
         self._targets.add(measurement)
         self._advisor.learn(measurement)
         self._keep_maps()

@@ -11,6 +11,7 @@ from napari_hae.agent.policy import Exhausted
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.controls import Order, Verdict
 from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
+from napari_hae.experiment.feasible import check_computable, check_feasible
 from napari_hae.experiment.field import Field
 from napari_hae.experiment.loop import Loop
 from napari_hae.experiment.steered import Steered
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
+    from napari_hae.instruments.base import Capabilities
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
@@ -92,6 +94,7 @@ class Runner(Steered):
             instrument, (past.regions if past else regions) or Regions()
         )
         self._loop: Loop | None = None
+        self._able: Capabilities | None = None
         self._thread: threading.Thread | None = None
         self.finish_reason: FinishReason | None = None
         """Why the run ended; None before."""
@@ -167,15 +170,21 @@ class Runner(Steered):
         ------
         ValueError
             If the scalarizer's band does not lie on the spectra's energy axis, the
-            earlier run that the model names cannot be learned from, or the dose is to
-            be limited and the beam current is unknown.
+            instrument cannot expose as wanted, the model cannot be computed or learn
+            from the earlier run that it names, or the dose is to be limited and the
+            beam current is unknown.
         """
-        self._targets.check(settings.scalarizer)
+        if settings.scalarizer != self.settings.scalarizer:
+            self._targets.check(settings.scalarizer)
+        if self._able is not None:
+            check_feasible(settings, self._able, self._targets.energy)
         limits = settings.budget.dose_limits
         if (refusal := self._instrument.refusal_of_limits(limits)) is not None:
             raise ValueError(refusal)
-        if self._survey is not None and settings.model != self.settings.model:
-            experience_for(settings.model, len(self._survey.data))
+        if settings.model != self.settings.model:
+            check_computable(settings.model)
+            if self._survey is not None:
+                experience_for(settings.model, len(self._survey.data))
         self._controls.change(_SETTINGS, settings, why)
 
     def set_regions(self, regions: Regions, *, why: str = "") -> None:
@@ -210,15 +219,18 @@ class Runner(Steered):
 
     def _prepare(self) -> Loop:
         self._set_state(RunState.INITIALISING)
+        able = self._able = self._instrument.capabilities()
+        # Before the first electron.
+        check_feasible(self._first_settings, able, None)
+        check_computable(self._first_settings.model)
         self._instrument.begin_run(taken_before(self._survey, self._past))
         self._instrument.limit_dose(self._first_settings.budget.dose_limits)
         is_fresh = self._survey is None
         survey = self._survey or self._acquire_survey()
         if self._past is None:
             self.record.survey(survey)
-        self._survey = survey
+        self._survey, self._shape = survey, survey.shape
         self._field.begin(FieldFrame.of(survey))
-        able = self._instrument.capabilities()
         detector = able.spectrum_detector(self._first_settings.measurement.detector)
         self._targets.energy = detector.energy
         self._targets.check(self._first_settings.scalarizer)

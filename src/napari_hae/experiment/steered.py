@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from napari_hae.experiment.controls import Controls, Verdict
@@ -38,6 +39,8 @@ class Steered:
         self._instrument, self._targets = instrument, targets
         self._controls = Controls()
         self._state = RunState.IDLE
+        self._shape: tuple[int, int] | None = None
+        """Rows and columns of the survey image, once there is one."""
         self.queue = PlaceQueue(queue)
         """The places that a person wants to be measured next; look, but change it by
         `measure_next` and `reorder_queue`."""
@@ -80,8 +83,13 @@ class Steered:
         """Say no to a pixel for the whole run; what waits is proposed anew.
 
         It waits no longer to be measured next, unless it is asked for once more.
+
+        Raises
+        ------
+        ValueError
+            If it is not in the survey image.
         """
-        pixel = row, column
+        (pixel,) = self._inside([(row, column)])
         self._controls.do(KeptOut(pixel, why))
         self._controls.do(QueueChanged(*self.queue.remove(pixel), why))
 
@@ -95,8 +103,15 @@ class Steered:
     def measure_next(
         self, pixels: Iterable[tuple[int, int]], *, first: bool = False, why: str = ""
     ) -> None:
-        """Have pixels of the survey image measured, before what the agent chooses."""
-        self._controls.do(QueueChanged(*self.queue.add(pixels, first=first), why))
+        """Have pixels of the survey image measured, before what the agent chooses.
+
+        Raises
+        ------
+        ValueError
+            If one is not in the survey image.
+        """
+        inside = self._inside(pixels)
+        self._controls.do(QueueChanged(*self.queue.add(inside, first=first), why))
 
     def reorder_queue(
         self, pixels: Iterable[tuple[int, int]], *, why: str = ""
@@ -115,6 +130,18 @@ class Steered:
     def survey_again(self, *, why: str = "") -> None:
         """Take the survey image again, and find the sample in it."""
         self._controls.do(SurveyAgain(why))
+
+    def _inside(self, pixels: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The pixels as plain numbers; all are in the image, once there is one."""
+        inside = [(int(row), int(column)) for row, column in pixels]
+        rows, columns = self._shape or (math.inf, math.inf)
+        for row, column in inside:
+            if not (0 <= row < rows and 0 <= column < columns):
+                raise ValueError(
+                    f"pixel ({row}, {column}) is not in the survey image of "
+                    f"{rows} × {columns} pixels"
+                )
+        return inside
 
     @property
     def votes(self) -> Mapping[int, Vote]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.bands import choose_band
+from napari_hae.agent.scalarizers import ScalarizerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,11 +66,29 @@ class Targets:
             scalarizer.check(self.energy)
 
     def score(self, measurement: Measurement) -> Measurement:
-        """The measurement with the target that the scalarizer in force gives it."""
+        """The measurement with the target that the scalarizer in force gives it.
+
+        Raises
+        ------
+        ScalarizerError
+            If the scalarizer fails, or gives something that is no number.
+        """
         if self.is_undecided or measurement.step in self._discarded:
             return replace(measurement, target=math.nan, error=math.nan)
-        target = self.scalarizer(measurement.spectrum)
-        error = self.scalarizer.error(measurement.spectrum)
+        scalarizer, spectrum = self.scalarizer, measurement.spectrum
+        # It may be somebody else's and raise anything.
+        try:
+            target = float(scalarizer(spectrum))
+            error = float(scalarizer.error(spectrum))
+        except ScalarizerError:
+            raise
+        except Exception as failure:
+            raise ScalarizerError(
+                f"the scalarizer {scalarizer.title!r} gave no number for the spectrum "
+                f"of step {measurement.step + 1}: {type(failure).__name__}: {failure}"
+            ) from failure
+        if not math.isfinite(target) or math.isinf(error):
+            target = error = math.nan
         return replace(measurement, target=target, error=error)
 
     def add(self, measurement: Measurement) -> None:
@@ -91,7 +110,9 @@ class Targets:
         change = {step}
         kept = self._discarded - change
         self._discarded = kept | change if is_discarded else kept
-        self.rescore(self.scalarizer)
+        self._measurements = tuple(
+            self.score(m) if m.step == step else m for m in self._measurements
+        )
 
     def rescore(self, scalarizer: Scalarizer) -> None:
         """Score everything again by another scalarizer."""

@@ -13,13 +13,15 @@ from napari_hae.gui.drawing import Drawing
 from napari_hae.gui.history import History, ModelView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_hae.coordinates import FieldFrame
+    from napari_hae.experiment.journal import Entry
     from napari_hae.experiment.runner import Runner
+    from napari_hae.experiment.votes import Vote
     from napari_hae.gui.layers import FieldLayers
     from napari_hae.gui.opened_run import OpenedRun
     from napari_hae.types import Measurement, PredictionMaps, Proposal
@@ -117,6 +119,31 @@ class LiveView(QObject):
         """All candidates as the model sees them, `(n, 2)`, when it made these maps."""
         view = self._view
         return None if view is None else view.picture
+
+    @property
+    def frame(self) -> FieldFrame | None:
+        """The field of the run that is shown, which need not be that of the layers."""
+        return self._frame
+
+    @property
+    def queue(self) -> tuple[tuple[int, int], ...]:
+        """The pixels that a person wants measured next, as last told."""
+        return self._queue
+
+    @property
+    def votes(self) -> Mapping[int, Vote]:
+        """What was voted in the run that is shown, by step."""
+        return self._runner.votes if self._runner else {}
+
+    @property
+    def discarded(self) -> frozenset[int]:
+        """Steps of the run that is shown which are left out of training."""
+        return self._runner.discarded if self._runner else frozenset()
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The journal's entries that were told so far, as `noted` emits them."""
+        return self._runner.record.noted[: self._told] if self._runner else []
 
     def begin(self, runner: Runner) -> None:
         """Show a run from now on, in place of an earlier one."""

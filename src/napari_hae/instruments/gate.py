@@ -14,11 +14,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
+
 from napari_hae.instruments.base import (
     Busy,
     Capabilities,
     ForbiddenPosition,
     Instrument,
+    InstrumentError,
     NotConnected,
     OutOfRange,
     Status,
@@ -311,10 +314,17 @@ class GuardedInstrument:
                 lambda: self._refusal_at(position), exposure_s, opens=True
             ):
                 spectrum = self._bare.acquire_spectrum(detector, exposure_s)
+            # The instrument may write the next spectrum into the same memory.
+            counts = np.array(spectrum.counts, dtype=np.float32)
+            if counts.shape != (spectrum.energy.size,):
+                raise InstrumentError(
+                    f"the detector {detector!r} gave counts of shape {counts.shape} "
+                    f"with an energy axis of {spectrum.energy.size} channels"
+                )
             if math.isnan(spectrum.dose_e):
                 # With a current that a person entered.
-                return replace(spectrum, dose_e=dose_e)
-            return spectrum
+                return replace(spectrum, counts=counts, dose_e=dose_e)
+            return replace(spectrum, counts=counts)
 
     def acquire_spectra(
         self, positions: Iterable[ProbePosition], detector: str, exposure_s: float

@@ -51,7 +51,10 @@ def one_spectrum(subject: Subject) -> None:
     subject.expect_blanked("after blank")
     _expect_spectrum(subject, lit, FIRST)
     _expect_dose(subject, lit)
+    before = lit.counts.copy()
     dark = subject.spectrum()
+    rule = "a spectrum does not change when the next one is taken"
+    expect(np.array_equal(lit.counts, before), rule, "its counts were overwritten")
     subject.expect_blanked("after a spectrum with the beam blanked")
     seen = f"{dark.counts.sum():g} counts, and {lit.counts.sum():g} with the beam on"
     is_dark = abs(float(dark.counts.sum())) <= abs(float(lit.counts.sum())) / 2

@@ -1,0 +1,62 @@
+"""Whether an instrument, and this computer, can do what settings ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_hae.instruments.base import InstrumentError, check_interval
+
+if TYPE_CHECKING:
+    from napari_hae.agent.model_settings import ModelSettings
+    from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.instruments.base import Capabilities
+    from napari_hae.types import EnergyAxis
+
+
+def check_feasible(
+    settings: ExperimentSettings, able: Capabilities, energy: EnergyAxis | None
+) -> None:
+    """Refuse in words what would end a run at its next exposure.
+
+    Parameters
+    ----------
+    energy
+        The axis of the run's spectra; None before there are any.
+
+    Raises
+    ------
+    ValueError
+        If exposure, dwell time or detector cannot be had.
+    """
+    measurement, dwell_time_s = settings.measurement, settings.drift.dwell_time_s
+    try:
+        check_interval("an exposure", measurement.exposure_s, able.exposure_s, "s")
+        if dwell_time_s is not None:
+            check_interval("a dwell time", dwell_time_s, able.dwell_time_s, "s")
+        detector = able.spectrum_detector(measurement.detector)
+    except InstrumentError as error:
+        raise ValueError(str(error)) from error
+    if energy not in (None, detector.energy):
+        raise ValueError(
+            f"the detector {detector.name!r} has another energy axis than the run's "
+            "spectra: choose it before a run"
+        )
+
+
+def check_computable(model: ModelSettings) -> None:
+    """Refuse a model that cannot be computed here.
+
+    Raises
+    ------
+    ValueError
+        If there is no such graphics card, or the file of weights does not serve.
+    """
+    # What the model needs takes seconds to load: not without need.
+    if model.device == "cuda":
+        from napari_hae.agent.surrogate import device_of
+
+        device_of(model)
+    if model.weights is not None:
+        from napari_hae.agent.embedding import load_network
+
+        load_network(model.weights)
