@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import re
@@ -9,15 +10,17 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from in_thread import PATIENCE_S
+from napari_hae.instruments.bridge.line import Line
 from napari_hae.instruments.remote import RemoteMicroscope, RemoteSettings
 
 HERE = Path(__file__).parent
 TOKEN = "a token that only tests know"
 SMALL = ("--set", "instrument.shape=[32,32]", "--set", "instrument.particles=3")
-PATIENCE_S = 60
 
 
 class Process:
@@ -111,6 +114,16 @@ class ServerProcess(Process):
 
     def microscope(self, **more) -> RemoteMicroscope:
         return RemoteMicroscope(self.settings(**more))
+
+    def look(self):
+        """What it says of itself, and the state of its microscope, whoever has that."""
+        session = uuid.uuid4().hex
+        line = Line(self.host, self.port, TOKEN, session, session, PATIENCE_S)
+        try:
+            reply = line.call("hello", timeout_s=PATIENCE_S)
+        finally:
+            line.cut()
+        return json.loads(reply.value), reply.status
 
     def end(self) -> int:
         """The exit code after it was told to end."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_hae.instruments.base import InstrumentError, Interval
+from napari_hae.instruments.base import InstrumentError, Interval, check_exposure
 from napari_hae.instruments.simulated import SimulatedMicroscope, SimulatedSettings
 from napari_hae.types import BeamState, ProbePosition, ScanImage
 
@@ -258,7 +258,7 @@ class AbortInOneThreadOnly(SimulatedMicroscope):
 
 class AbortLostAmongMany(SimulatedMicroscope):
     def acquire_spectra(self, positions, detector, exposure_s):
-        self._check_exposure(detector, exposure_s)
+        check_exposure(detector, exposure_s, self.capabilities())
         for position in positions:
             self.place_beam(position)
             self.unblank()

@@ -19,7 +19,6 @@ from napari_hae.instruments.asyncroscopy.settings import AsyncroscopySettings
 from napari_hae.types import ProbePosition
 
 API_KEY = "secret"
-PATIENCE_S = 60
 HERE, ELSEWHERE = ProbePosition(0.7, 0.3), ProbePosition(0.25, 0.75)
 FOLDER = Path(__file__).parent
 
@@ -133,18 +132,3 @@ def spectrum_at(microscope, position, exposure_s=0.01):
     microscope.place_beam(position)
     microscope.unblank()
     return microscope.acquire_spectrum("eds", exposure_s)
-
-
-def in_the_background(call):
-    """Starts a call, and gives what to join and the list of what it raised."""
-    raised = []
-
-    def work():
-        try:
-            call()
-        except Exception as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread, raised

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from in_thread import PATIENCE_S, ended, in_thread
 from napari_hae.instruments.asyncroscopy.instrument import Asyncroscopy
 from napari_hae.instruments.asyncroscopy.settings import AsyncroscopySettings
 from napari_hae.instruments.base import (
@@ -24,8 +25,6 @@ from tango_stack import (
     API_KEY,
     ELSEWHERE,
     HERE,
-    PATIENCE_S,
-    in_the_background,
     served_devices,
     spectrum_at,
 )
@@ -64,14 +63,14 @@ def test_an_abort_returns_at_once_and_blanks_when_the_device_is_free(connect, fa
     gate.connect()
     gate.place_beam(HERE)
     lever.pull(slow_s=2.0)
-    thread, raised = in_the_background(lambda: gate.acquire_spectrum("eds", 0.01))
+    thread, came = in_thread(gate.acquire_spectrum, "eds", 0.01)
     lever.wait_for("begins")
 
     gate.abort()
-    thread.join(PATIENCE_S)
+    ended(thread)
 
     # Nobody waited for the device, which is at it still, with the beam on.
-    assert isinstance(raised[0], Aborted)
+    assert isinstance(came[0], Aborted)
     assert lever.happened("spectrum") == []
     assert gate.status().beam is BeamState.UNVERIFIED
     assert gate.status().busy
@@ -90,14 +89,14 @@ def test_a_detector_that_can_be_stopped_is_stopped(connect):
     microscope.place_beam(HERE)
     microscope.unblank()
     lever.pull(slow_s=PATIENCE_S)
-    thread, raised = in_the_background(lambda: microscope.acquire_spectrum("eds", 0.01))
+    thread, came = in_thread(microscope.acquire_spectrum, "eds", 0.01)
     lever.wait_for("begins")
 
     microscope.abort()
-    thread.join(PATIENCE_S)
+    ended(thread)
     microscope._calls.finish()
 
-    assert isinstance(raised[0], Aborted)
+    assert isinstance(came[0], Aborted)
     microscope.place_beam(ELSEWHERE)
     assert microscope.status().beam is BeamState.BLANKED
 
@@ -107,15 +106,15 @@ def test_a_blanking_device_of_its_own_blanks_during_the_acquisition(connect):
     microscope.place_beam(HERE)
     microscope.unblank()
     lever.pull(slow_s=3.0)
-    thread, raised = in_the_background(lambda: microscope.acquire_spectrum("eds", 0.01))
+    thread, came = in_thread(microscope.acquire_spectrum, "eds", 0.01)
     lever.wait_for("begins")
 
     microscope.abort()
 
     assert microscope.status().beam is BeamState.BLANKED
     assert lever.happened("spectrum") == []
-    thread.join(PATIENCE_S)
-    assert isinstance(raised[0], Aborted)
+    ended(thread)
+    assert isinstance(came[0], Aborted)
 
 
 def test_disconnecting_waits_for_the_device_and_leaves_the_beam_blanked(connect):
@@ -123,15 +122,15 @@ def test_disconnecting_waits_for_the_device_and_leaves_the_beam_blanked(connect)
     microscope.place_beam(HERE)
     microscope.unblank()
     lever.pull(slow_s=1.0)
-    thread, raised = in_the_background(lambda: microscope.acquire_spectrum("eds", 0.01))
+    thread, came = in_thread(microscope.acquire_spectrum, "eds", 0.01)
     lever.wait_for("begins")
 
     microscope.disconnect()
 
     assert lever.log[-1][:2] == ["blank", False]
     assert microscope.status().beam is BeamState.BLANKED
-    thread.join(PATIENCE_S)
-    assert isinstance(raised[0], Aborted)
+    ended(thread)
+    assert isinstance(came[0], Aborted)
 
 
 # Errors in words.
@@ -182,11 +181,11 @@ def refused_late(connect):
         gate.connect()
         gate.place_beam(HERE)
         lever.pull(slow_s=1.0, **lever_then)
-        thread, raised = in_the_background(lambda: gate.acquire_spectrum("eds", 0.01))
+        thread, came = in_thread(gate.acquire_spectrum, "eds", 0.01)
         lever.wait_for("begins")
         gate.set_constraint(Painted())
-        thread.join(PATIENCE_S)
-        assert isinstance(raised[0], ForbiddenPosition)
+        ended(thread)
+        assert isinstance(came[0], ForbiddenPosition)
         gate.set_constraint(Unconstrained())
         lever.pull(slow_s=0)
         return gate, microscope, lever
@@ -238,13 +237,13 @@ def test_disconnecting_says_that_the_beam_could_not_be_blanked(connect):
     microscope.place_beam(HERE)
     microscope.unblank()
     lever.pull(slow_s=1.0, refuse_blank=True)
-    thread, _ = in_the_background(lambda: microscope.acquire_spectrum("eds", 0.01))
+    thread, _ = in_thread(microscope.acquire_spectrum, "eds", 0.01)
     lever.wait_for("begins")
 
     with pytest.raises(BlankingFailed, match=r"blanker is stuck.*blank it by hand"):
         microscope.disconnect()
 
-    thread.join(PATIENCE_S)
+    ended(thread)
     assert not microscope.status().connected
     assert microscope.status().beam is BeamState.UNVERIFIED
 
@@ -323,7 +322,9 @@ def test_addresses():
 def test_what_is_missing_is_said_with_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "tango", None)
 
-    with pytest.raises(Unsupported, match=r"PyTango, .* install napari-hae\[tango\]"):
+    with pytest.raises(
+        Unsupported, match=r'PyTango, .* pip install "napari-hae\[tango\]"'
+    ):
         Asyncroscopy(AsyncroscopySettings()).connect()
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from bridge_processes import PATIENCE_S, SMALL, TOKEN, ServerProcess
+from bridge_processes import SMALL, TOKEN, ServerProcess
 from fakes import FakeInstrument
+from in_thread import PATIENCE_S, ended, in_thread
 from measured_files import save_cube
 from napari_hae.agent.acquisition import LogExpectedImprovement
 from napari_hae.agent.policy_settings import InitialDesign
@@ -36,7 +37,6 @@ from napari_hae.instruments.base import (
 )
 from napari_hae.instruments.bridge import line as line_module
 from napari_hae.instruments.bridge.contact import Contact
-from napari_hae.instruments.bridge.look import look
 from napari_hae.instruments.bridge.ownership import Ownership
 from napari_hae.instruments.bridge.server import Server
 from napari_hae.instruments.bridge.wire import (
@@ -54,6 +54,7 @@ from napari_hae.instruments.simulated import SimulatedMicroscope, SimulatedSetti
 from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.regions.regions import PolygonRegion, Regions
 from napari_hae.types import BeamState, ProbePosition, dose_electrons
+from simulated_eels import expose
 
 LEFT, RIGHT = ProbePosition(0.25, 0.5), ProbePosition(0.75, 0.5)
 SLOW = (*SMALL, "--set", "instrument.realtime=true")
@@ -101,34 +102,6 @@ def closed_right_half(microscope) -> AllowedField:
     return AllowedField(frame, Regions(forbidden=(zone,)))
 
 
-def exposed(microscope, position=LEFT, exposure_s=0.01):
-    microscope.place_beam(position)
-    microscope.unblank()
-    spectrum = microscope.acquire_spectrum("EELS", exposure_s)
-    microscope.blank()
-    return spectrum
-
-
-def in_thread(call, *arguments):
-    """Call in a thread; gives the thread and a list of what came of it."""
-    came = []
-
-    def run():
-        try:
-            came.append(call(*arguments))
-        except InstrumentError as error:
-            came.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, came
-
-
-def ended(thread):
-    thread.join(PATIENCE_S)
-    assert not thread.is_alive()
-
-
 def test_a_simulated_microscope_conforms_through_the_bridge(server):
     check_instrument(server.microscope())
 
@@ -143,7 +116,7 @@ def test_the_wish_to_unblank_does_not_open_the_beam(server, remote):
     remote.place_beam(LEFT)
     remote.unblank()
     assert remote.status().beam is BeamState.ON
-    assert look(server.settings()).status.beam is BeamState.BLANKED
+    assert server.look()[1].beam is BeamState.BLANKED
 
 
 SETTINGS = ExperimentSettings(
@@ -215,7 +188,7 @@ def test_a_forbidden_zone_holds_at_the_server_without_a_gate_here(remote):
         next(remote.acquire_spectra([RIGHT], "EELS", 0.01))
     with pytest.raises(ForbiddenPosition, match="survey image"):
         remote.acquire_survey(["HAADF"], (32, 32), 1e-6)
-    assert exposed(remote, LEFT).position == LEFT
+    assert expose(remote, LEFT).position == LEFT
 
 
 def test_a_zone_over_a_running_exposure_ends_it_at_the_server(slow_server, slow):
@@ -231,18 +204,18 @@ def test_a_zone_over_a_running_exposure_ends_it_at_the_server(slow_server, slow)
 
 
 def test_a_dose_budget_holds_at_the_server_without_a_gate_here(remote):
-    exposure_e = dose_electrons(remote.capabilities().current_pa, 0.01)
+    exposure_e = dose_electrons(remote.capabilities().current_pa, 0.1)
     remote.hand_on_dose_limits(DoseLimits(run_e=1.5 * exposure_e))
-    exposed(remote)
+    expose(remote, LEFT)
     with pytest.raises(DoseExceeded, match="dose budget"):
-        exposed(remote)
+        expose(remote, LEFT)
     assert remote.status().beam is BeamState.ON
     remote.blank()
     assert remote.status().beam is BeamState.BLANKED
     # New regions leave the budget as it is, used up.
     remote.hand_on_constraint(closed_right_half(remote))
     with pytest.raises(DoseExceeded):
-        exposed(remote)
+        expose(remote, LEFT)
 
 
 def test_the_next_move_waits_until_the_server_has_obeyed_the_newest_regions(
@@ -426,14 +399,14 @@ def test_a_second_client_is_refused_and_told_who_has_the_microscope(server, remo
     assert not second.status().connected
     with pytest.raises(NotConnected):
         second.place_beam(LEFT)
-    seen = look(server.settings())
-    assert f"process {os.getpid()}" in seen.owner
-    assert seen.title == "Simulated microscope"
-    assert seen.status.connected
+    about, status = server.look()
+    assert f"process {os.getpid()}" in about["owner"]
+    assert about["title"] == "Simulated microscope"
+    assert status.connected
     # The first one is not disturbed.
-    assert exposed(remote).counts.sum() > 0
+    assert expose(remote, LEFT).counts.sum() > 0
     remote.disconnect()
-    assert look(server.settings()).owner == ""
+    assert server.look()[0]["owner"] == ""
     second.connect()
     second.disconnect()
 
@@ -470,7 +443,7 @@ def test_a_microscope_that_connects_anew_takes_over_from_itself(server, remote):
     with pytest.raises(NotConnected, match="Connect again"):
         remote.capabilities()
     remote.connect()
-    assert exposed(remote).counts.sum() > 0
+    assert expose(remote, LEFT).counts.sum() > 0
 
 
 @pytest.mark.parametrize("given", ["wrong but long enough", ""])

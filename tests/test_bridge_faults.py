@@ -29,7 +29,6 @@ from fakes import FakeInstrument
 from napari_hae.cli import main
 from napari_hae.instruments.base import Busy, InstrumentError, NotConnected
 from napari_hae.instruments.bridge.clients import Client
-from napari_hae.instruments.bridge.look import look
 from napari_hae.instruments.bridge.ownership import Ownership
 from napari_hae.instruments.bridge.served import ServedInstrument
 from napari_hae.instruments.gate import GuardedInstrument
@@ -215,12 +214,12 @@ def test_two_clients_cannot_have_the_microscope_at_once():
         first.expose(server)
         second.tell("connect")
         second.wait_for(rf"^Busy: .* in use by .*process {first.pid}, .*\(since ")
-        seen = look(server.settings())
-        assert seen.status.beam is BeamState.ON
-        assert f"process {first.pid}" in seen.owner
+        about, status = server.look()
+        assert status.beam is BeamState.ON
+        assert f"process {first.pid}" in about["owner"]
         with pytest.raises(Busy):
             server.microscope().connect()
-        assert look(server.settings()).status.beam is BeamState.ON
+        assert server.look()[1].beam is BeamState.ON
         first.tell("disconnect")
         server.wait_for("BEAM blanked")
         server.wait_for("the microscope is free")

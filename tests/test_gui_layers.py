@@ -72,8 +72,13 @@ def layers(viewer: ViewerModel) -> FieldLayers:
     return layers
 
 
+def add(layers: FieldLayers, measurements: list[Measurement]) -> None:
+    for update in layers.measurement_updates(measurements):
+        update()
+
+
 def show_all(layers: FieldLayers) -> None:
-    layers.add_measurements(RUN)
+    add(layers, RUN)
     layers.show_maps(maps())
     layers.show_next(RUN[1].proposal)
 
@@ -132,7 +137,7 @@ def test_the_image_covers_the_field_of_view_from_corner_to_corner(viewer, layers
 
 
 def test_measured_points_lie_in_nm_where_they_were_measured(layers):
-    layers.add_measurements(RUN)
+    add(layers, RUN)
     points = layers.measured_layer
     for point, taken in zip(points.data, RUN, strict=True):
         np.testing.assert_allclose(
@@ -143,8 +148,8 @@ def test_measured_points_lie_in_nm_where_they_were_measured(layers):
 
 
 def test_measured_points_carry_a_table_of_features(layers):
-    layers.add_measurements(RUN[:1])
-    layers.add_measurements(RUN[1:])
+    add(layers, RUN[:1])
+    add(layers, RUN[1:])
     table = layers.measured_layer.features
     columns = ["step", "target", "mean", "std", "exposure_s", "chosen_by"]
     assert list(table.columns) == columns
@@ -154,7 +159,7 @@ def test_measured_points_carry_a_table_of_features(layers):
 
 
 def test_the_trajectory_leads_from_point_to_point(layers):
-    layers.add_measurements(RUN)
+    add(layers, RUN)
     starts, ways = (
         layers.trajectory_layer.data[:, 0],
         layers.trajectory_layer.data[:, 1],
@@ -164,27 +169,27 @@ def test_the_trajectory_leads_from_point_to_point(layers):
 
 
 def test_the_trajectory_is_coloured_by_step_from_dark_to_bright(layers):
-    layers.add_measurements([*RUN, measurement(3, 1, 1, 0.3)])
+    add(layers, [*RUN, measurement(3, 1, 1, 0.3)])
     path = layers.trajectory_layer
     assert list(path.features["step"]) == [1, 2, 3]
     expected = ensure_colormap("plasma").map([0, 0.5, 1])
     np.testing.assert_allclose(path.edge_color, expected, atol=1e-6)
     brightness = path.edge_color[:, :3].sum(axis=1)
     assert (np.diff(brightness) > 0).all()
-    layers.add_measurements([measurement(4, 7, 7, 0.1)])
+    add(layers, [measurement(4, 7, 7, 0.1)])
     np.testing.assert_allclose(path.edge_color[[0, -1]], expected[[0, -1]], atol=1e-6)
     assert len(path.edge_color) == len(path.data) == 4
 
 
 def test_the_dose_map_sums_up_to_the_dose_of_the_spectra(layers):
-    layers.add_measurements(RUN)
+    add(layers, RUN)
     dose = layers.map_layer(Role.DOSE)
     assert dose.name == "Dose"
     assert not dose.visible
     area_nm2 = np.prod(FRAME.pixel_nm)
     assert dose.data.sum() * area_nm2 == pytest.approx(3.0)
     again = measurement(3, 10, 25, 0.8)
-    layers.add_measurements([again])
+    add(layers, [again])
     assert layers.map_layer(Role.DOSE) is dose
     assert dose.data[10, 25] * area_nm2 == pytest.approx(2.0)
     assert np.count_nonzero(dose.data) == 3
@@ -194,11 +199,11 @@ def test_the_dose_map_sums_up_to_the_dose_of_the_spectra(layers):
 def test_without_a_known_current_there_is_no_dose_map(layers):
     unknown = measurement(3, 1, 1, 0.3)
     unknown = replace(unknown, spectrum=replace(unknown.spectrum, dose_e=np.nan))
-    layers.add_measurements([unknown])
+    add(layers, [unknown])
     assert layers.map_layer(Role.DOSE) is None
     layers.clear_run()
-    layers.add_measurements(RUN)
-    layers.add_measurements([unknown])
+    add(layers, RUN)
+    add(layers, [unknown])
     assert layers.map_layer(Role.DOSE) is None
 
 
@@ -223,7 +228,7 @@ def test_a_run_can_be_shown_as_it_was(viewer, layers):
 
 
 def test_a_measurement_without_target_is_a_cross_until_another_band_finds_one(layers):
-    layers.add_measurements([*RUN, measurement(3, 5, 5, np.nan)])
+    add(layers, [*RUN, measurement(3, 5, 5, np.nan)])
     points = layers.measured_layer
     assert [str(symbol) for symbol in points.symbol] == ["disc"] * 3 + ["x"]
     layers.show_targets({0: 5.0, 1: 7.0, 2: 6.0, 3: 5.5})
@@ -233,7 +238,7 @@ def test_a_measurement_without_target_is_a_cross_until_another_band_finds_one(la
 
 def test_points_have_the_colours_of_the_mean_at_the_same_value(layers):
     layers.show_maps(maps(0.0, 2.0))
-    layers.add_measurements(RUN)
+    add(layers, RUN)
     mean = layers.map_layer(Role.MEAN)
     low, high = mean.contrast_limits
     expected = mean.colormap.map([(m.target - low) / (high - low) for m in RUN])
@@ -251,7 +256,7 @@ def test_limits_of_the_mean_only_widen(layers):
 
 def test_limits_start_afresh_when_targets_become_others(layers):
     layers.show_maps(maps(0.0, 2000.0))
-    layers.add_measurements(RUN)
+    add(layers, RUN)
     layers.show_targets({0: 0.1, 1: 0.4, 2: 0.2})
     layers.show_maps(maps(0.0, 0.5))
     for role in (Role.MEAN, Role.STD):
@@ -280,7 +285,7 @@ def test_layers_are_updated_in_place_and_found_under_another_name(viewer, layers
         layer.name = f"mine {number}"
     layers.show_survey(survey())
     layers.show_maps(maps(0.0, 3.0))
-    layers.add_measurements([measurement(3, 1, 1, 0.3)])
+    add(layers, [measurement(3, 1, 1, 0.3)])
     layers.show_next(RUN[2].proposal)
     assert list(viewer.layers) == before
     assert layers.map_layer(Role.MEAN).data.max() == 3
@@ -296,7 +301,7 @@ def test_deleted_layers_come_back_with_their_next_data(viewer, layers):
     layers.show_targets({})
     layers.show_survey(survey())
     layers.show_maps(maps())
-    layers.add_measurements([measurement(3, 1, 1, 0.3)])
+    add(layers, [measurement(3, 1, 1, 0.3)])
     layers.show_next(RUN[2].proposal)
     assert roles(viewer) == order
     assert len(layers.measured_layer.data) == 4
@@ -331,7 +336,7 @@ def test_a_new_run_keeps_the_survey_image_and_nothing_of_the_old_run(viewer, lay
     show_all(layers)
     layers.clear_run()
     assert roles(viewer) == [Role.SURVEY, Role.SURVEY]
-    layers.add_measurements(RUN[:1])
+    add(layers, RUN[:1])
     assert len(layers.measured_layer.data) == 1
 
 
@@ -381,7 +386,7 @@ def test_a_run_is_drawn_renamed_and_deleted_in_a_real_window(make_napari_viewer)
     assert (drawn != empty).any(axis=-1).mean() > 0.1
     window.layers.remove(layers.map_layer(Role.MEAN))
     window.layers.remove(layers.measured_layer)
-    layers.add_measurements([measurement(3, 1, 1, 0.3)])
+    add(layers, [measurement(3, 1, 1, 0.3)])
     layers.show_maps(maps())
     QApplication.processEvents()
     assert len(layers.measured_layer.data) == 4

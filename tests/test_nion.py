@@ -644,7 +644,7 @@ def test_outside_swift_the_simulator_can_be_forbidden():
 def test_without_the_kit_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "nion.instrumentation", None)
 
-    with pytest.raises(Unsupported, match=r"install napari-hae\[nion\]"):
+    with pytest.raises(Unsupported, match=r'pip install "napari-hae\[nion\]"'):
         NionSwift(SETTINGS).connect()
 
 

@@ -133,16 +133,32 @@ def test_what_cannot_be_copied_gives_no_maps_and_the_run_goes_on(
 def test_nothing_changes_while_a_preview_copies(make_advisor, monkeypatch):
     advisor = make_advisor()
     walk(advisor, range(STEPS))
-    begun, changed = threading.Event(), threading.Event()
+    happened, begun, may_end = [], threading.Event(), threading.Event()
+    configure, wait = Policy.configure, advisor._is_copied.wait
 
     def slow(policy, memo):
+        """Copies until somebody waits for it, or has changed what is copied."""
         begun.set()
-        assert not changed.wait(0.2)
+        may_end.wait()
+        happened.append("copied")
         raise Exhausted
 
+    def change(policy, **sections):
+        happened.append("changed")
+        may_end.set()
+        configure(policy, **sections)
+
+    def wait_for_the_copy():
+        may_end.set()
+        return wait()
+
     monkeypatch.setattr(Policy, "__deepcopy__", slow, raising=False)
+    monkeypatch.setattr(Policy, "configure", change)
+    monkeypatch.setattr(advisor._is_copied, "wait", wait_for_the_copy)
     advisor.preview(STEPS, blobs.ANYWHERE, 0)
+    look = advisor._preview
     begun.wait()
     advisor.configure(CHANGED)
-    changed.set()
+    look.result()
+    assert happened == ["copied", "changed"]
     assert advisor._preview is None

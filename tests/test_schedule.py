@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lab import Lab, experiment, path_of, run
 from napari_hae.agent.acquisition import (
@@ -88,6 +88,24 @@ def test_a_function_of_somebody_else_follows_a_schedule_by_naming_its_parameter(
     insights = [m.proposal.insight for m in runner.measurements[4:]]
     found = [insight.parameter for insight in insights if insight is not None]
     assert found[:5] == [-2.0, -1.5, -1.0, -0.5, 0.0]
+
+
+class Careful(Doubting):
+    title: ClassVar[str] = "Careful"
+    kind: Literal["careful"] = "careful"
+    doubt: float = Field(default=1.0, le=5)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"schedule": "geometric", "until": 0.0}, "above 0; doubt goes from 1 to 0"),
+        ({"schedule": "linear", "until": 9.0}, "doubt cannot become 9"),
+    ],
+)
+def test_a_parameter_without_a_title_is_called_by_its_name(values, words):
+    with pytest.raises(ValidationError, match=words):
+        Careful(**values)
 
 
 @pytest.mark.parametrize("lookahead", [0, 1])

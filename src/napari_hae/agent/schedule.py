@@ -82,17 +82,16 @@ class Schedule(Settings):
         if self.schedule == "constant":
             return self
         field = type(self).model_fields[self.exploration]
+        name = field.title or self.exploration
         try:
             TypeAdapter(field.rebuild_annotation()).validate_python(self.until)
         except ValidationError as error:
             said = str(error.errors()[0]["msg"]).replace("Input", "the end").rstrip(".")
-            raise ValueError(
-                f"{field.title} cannot become {self.until:g}: {said}"
-            ) from error
+            raise ValueError(f"{name} cannot become {self.until:g}: {said}") from error
         begin: float = getattr(self, self.exploration)
         if self.schedule == "geometric" and not (begin > 0 and self.until > 0):
             raise ValueError(
-                f"a geometric schedule needs values above 0; {field.title} goes from "
+                f"a geometric schedule needs values above 0; {name} goes from "
                 f"{begin:g} to {self.until:g}"
             )
         return self

@@ -233,12 +233,6 @@ class Surrogate:
         """Log marginal likelihood of the standardised targets, per measurement."""
         return self._everywhere().log_likelihood / len(self._indices)
 
-    @property
-    def log_marginal_likelihood(self) -> float:
-        """Of the standardised targets, per measurement, with the priors."""
-        fitted = self._known_fit()
-        return -self._evidence(fitted)(fitted.logs)[0]
-
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to predict the same again."""
         return {

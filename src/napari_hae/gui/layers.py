@@ -186,13 +186,11 @@ class FieldLayers:
             updates.append(self._show_points)
         return updates
 
-    def add_measurements(self, measurements: Sequence[Measurement]) -> None:
-        """Add measured points and prolong the trajectory."""
-        for update in self.measurement_updates(measurements):
-            update()
-
     def measurement_updates(self, measurements: Sequence[Measurement]) -> list[Update]:
-        """What `add_measurements` does, piece by piece: each redraws one layer."""
+        """Add points and prolong the trajectory, by pieces that redraw one layer each.
+
+        The pieces have to be called, in order.
+        """
         if not measurements:
             return []
         self._measurements.extend(measurements)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
@@ -9,6 +10,7 @@ from napari_hae.types import WHOLE_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from threading import Lock
 
     from pydantic import BaseModel
 
@@ -269,6 +271,16 @@ def check_interval(name: str, value: float, allowed: Interval, unit: str) -> Non
         )
 
 
+def check_exposure(detector: str, exposure_s: float, able: Capabilities) -> str:
+    """The name of the spectroscopy detector, the usual one's for an empty one.
+
+    Raises `Unsupported` for an unknown detector, `OutOfRange` for the exposure in s.
+    """
+    name = able.spectrum_detector(detector).name
+    check_interval("an exposure", exposure_s, able.exposure_s, "s")
+    return name
+
+
 def check_detectors(detectors: Sequence[str], able: Capabilities) -> None:
     """Raise `Unsupported` unless all are imaging detectors of the instrument."""
     known = able.survey_detectors
@@ -301,3 +313,14 @@ def check_area(area: Area, able: Capabilities) -> None:
         raise Unsupported(
             "this instrument scans the whole field of view only, no area of it"
         )
+
+
+@contextmanager
+def in_use(using: Lock) -> Iterator[None]:
+    """Hold a microscope's lock meanwhile. Raises `Busy` if somebody else has it."""
+    if not using.acquire(blocking=False):
+        raise Busy("the microscope is acquiring; wait until it is done, or abort")
+    try:
+        yield
+    finally:
+        using.release()

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from napari_hae.instruments.base import (
     Aborted,
-    Busy,
     NotConnected,
     OutOfRange,
     Status,
     check_area,
     check_detectors,
+    check_exposure,
     check_interval,
     check_position,
     check_shape,
+    in_use,
 )
 from napari_hae.types import WHOLE_FIELD, BeamState
 
@@ -115,7 +116,7 @@ class InProcessInstrument(ABC):
         check_shape(shape, able)
         check_area(area, able)
         check_interval("a dwell time", dwell_time_s, able.dwell_time_s, "s")
-        with self._in_use():
+        with in_use(self._using):
             self._aborted.clear()
             with self._beam_on():
                 self._wait(dwell_time_s * shape[0] * shape[1])
@@ -127,7 +128,7 @@ class InProcessInstrument(ABC):
         """Put the beam at a position. Raises `NotConnected`, `OutOfRange`, `Busy`."""
         self._check_connected()
         check_position(position)
-        with self._in_use():
+        with in_use(self._using):
             self._aborted.clear()
             self._move(position)
 
@@ -136,8 +137,8 @@ class InProcessInstrument(ABC):
 
         Raises `NotConnected`, `Unsupported`, `OutOfRange`, `Busy`, `Aborted`.
         """
-        self._check_exposure(detector, exposure_s)
-        with self._in_use():
+        check_exposure(detector, exposure_s, self.capabilities())
+        with in_use(self._using):
             return self._expose(detector, exposure_s)
 
     def acquire_spectra(
@@ -147,8 +148,8 @@ class InProcessInstrument(ABC):
 
         Raises what `place_beam` and `acquire_spectrum` raise. An abort ends it.
         """
-        self._check_exposure(detector, exposure_s)
-        with self._in_use():
+        check_exposure(detector, exposure_s, self.capabilities())
+        with in_use(self._using):
             self._aborted.clear()
             with self._state:
                 self._beam = BeamState.BLANKED
@@ -182,7 +183,7 @@ class InProcessInstrument(ABC):
         for position in positions:
             self._check_connected()
             check_position(position)
-            with self._in_use():
+            with in_use(self._using):
                 self._check_not_aborted()
                 self._move(position)
                 with self._beam_on():
@@ -203,15 +204,6 @@ class InProcessInstrument(ABC):
         spectrum = self._spectrum_at(position, detector, exposure_s, lit=lit)
         self._check_not_aborted()
         return spectrum
-
-    @contextmanager
-    def _in_use(self) -> Iterator[None]:
-        if not self._using.acquire(blocking=False):
-            raise Busy("the microscope is acquiring; wait until it is done, or abort")
-        try:
-            yield
-        finally:
-            self._using.release()
 
     @contextmanager
     def _beam_on(self) -> Iterator[None]:
@@ -236,8 +228,3 @@ class InProcessInstrument(ABC):
     def _check_connected(self) -> None:
         if not self._connected:
             raise NotConnected(f"{self.title} is not connected")
-
-    def _check_exposure(self, detector: str, exposure_s: float) -> None:
-        able = self.capabilities()
-        able.spectrum_detector(detector)
-        check_interval("an exposure", exposure_s, able.exposure_s, "s")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_hae.instruments.base import (
-    Busy,
     InstrumentError,
     NotConnected,
     Status,
     check_area,
+    check_exposure,
     check_interval,
     check_position,
+    in_use,
 )
 from napari_hae.instruments.bridge.contact import Contact
 from napari_hae.instruments.bridge.line import LineCut
@@ -133,7 +133,7 @@ class RemoteMicroscope:
         check_interval("a dwell time", dwell_time_s, able.dwell_time_s, "s")
         takes_s = dwell_time_s * shape[0] * shape[1]
         asked = (tuple(detectors), tuple(shape), dwell_time_s, area)
-        with self._in_use():
+        with in_use(self._using):
             image: ScanImage = self._work("survey", *asked, takes_s=takes_s)
             return image
 
@@ -141,7 +141,7 @@ class RemoteMicroscope:
         """Put the blanked beam at a position. Raises like `acquire_survey`."""
         self._connected()
         check_position(position)
-        with self._in_use():
+        with in_use(self._using):
             self._work("place", position)
 
     def acquire_spectrum(self, detector: str, exposure_s: float) -> Spectrum:
@@ -149,8 +149,8 @@ class RemoteMicroscope:
 
         Raises like `acquire_survey`.
         """
-        self._check_exposure(detector, exposure_s)
-        with self._in_use():
+        check_exposure(detector, exposure_s, self.capabilities())
+        with in_use(self._using):
             asked = (detector, exposure_s, self._lit)
             spectrum: Spectrum = self._work("expose", *asked, takes_s=exposure_s)
             return spectrum
@@ -162,8 +162,8 @@ class RemoteMicroscope:
 
         Raises like `acquire_survey`. An abort ends it.
         """
-        self._check_exposure(detector, exposure_s)
-        with self._in_use():
+        check_exposure(detector, exposure_s, self.capabilities())
+        with in_use(self._using):
             self._lit = False
             self._work("lift")
         return self._spectra(positions, detector, exposure_s)
@@ -212,7 +212,7 @@ class RemoteMicroscope:
         for position in positions:
             self._connected()
             check_position(position)
-            with self._in_use():
+            with in_use(self._using):
                 asked = (position, detector, exposure_s)
                 spectrum: Spectrum = self._work("measure", *asked, takes_s=exposure_s)
             yield spectrum
@@ -223,11 +223,6 @@ class RemoteMicroscope:
             self._able = news
         return value
 
-    def _check_exposure(self, detector: str, exposure_s: float) -> None:
-        able = self.capabilities()
-        able.spectrum_detector(detector)
-        check_interval("an exposure", exposure_s, able.exposure_s, "s")
-
     def _connected(self) -> Contact:
         contact = self._contact
         if contact is None:
@@ -235,12 +230,3 @@ class RemoteMicroscope:
         if contact.is_over:
             raise NotConnected(f"{contact.why_over}. Connect again")
         return contact
-
-    @contextmanager
-    def _in_use(self) -> Iterator[None]:
-        if not self._using.acquire(blocking=False):
-            raise Busy("the microscope is acquiring; wait until it is done, or abort")
-        try:
-            yield
-        finally:
-            self._using.release()

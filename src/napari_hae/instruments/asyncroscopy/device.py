@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-INSTALL = "install napari-hae[tango]"
+# Adds the extra to the napari-hae that is installed, from whatever source.
+INSTALL = 'pip install "napari-hae[tango]"'
 
 _TIMED_OUT = {"API_DeviceTimedOut", "API_CommandTimedOut"}
 _UNREACHABLE = {

@@ -15,7 +15,6 @@ from napari_hae.instruments.asyncroscopy.stack import Stack
 from napari_hae.instruments.base import (
     AcquisitionTimeout,
     BlankingFailed,
-    Busy,
     Capabilities,
     InstrumentError,
     NotConnected,
@@ -23,9 +22,11 @@ from napari_hae.instruments.base import (
     Status,
     check_area,
     check_detectors,
+    check_exposure,
     check_interval,
     check_position,
     check_shape,
+    in_use,
 )
 from napari_hae.types import (
     WHOLE_FIELD,
@@ -179,7 +180,7 @@ class Asyncroscopy:
         Raises `NotConnected`, `Unsupported`, `OutOfRange`, `Busy`, `Aborted`,
         `AcquisitionTimeout`, `BlankingFailed`, `InstrumentError`.
         """
-        name = self._check_exposure(detector, exposure_s)
+        name = check_exposure(detector, exposure_s, self.capabilities())
         with self._in_use() as stack:
             return self._expose(stack, name, exposure_s)
 
@@ -190,7 +191,7 @@ class Asyncroscopy:
 
         Raises what `place_beam` and `acquire_spectrum` raise. An abort ends it.
         """
-        name = self._check_exposure(detector, exposure_s)
+        name = check_exposure(detector, exposure_s, self.capabilities())
         with self._in_use() as stack:
             self._ready_again(stack)
             self.blank()
@@ -304,12 +305,8 @@ class Asyncroscopy:
     @contextmanager
     def _in_use(self) -> Iterator[Stack]:
         stack = self._stack()
-        if not self._using.acquire(blocking=False):
-            raise Busy("the microscope is acquiring; wait until it is done, or abort")
-        try:
+        with in_use(self._using):
             yield stack
-        finally:
-            self._using.release()
 
     @contextmanager
     def _blanked_after(self) -> Iterator[None]:
@@ -329,9 +326,3 @@ class Asyncroscopy:
         if stack is None:
             raise NotConnected(f"{self.title} is not connected")
         return stack
-
-    def _check_exposure(self, detector: str, exposure_s: float) -> str:
-        able = self.capabilities()
-        name = able.spectrum_detector(detector).name
-        check_interval("an exposure", exposure_s, able.exposure_s, "s")
-        return name

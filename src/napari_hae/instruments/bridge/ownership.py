@@ -10,7 +10,13 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_hae.instruments.base import Busy, InstrumentError, NotConnected, Status
+from napari_hae.instruments.base import (
+    Busy,
+    InstrumentError,
+    NotConnected,
+    Status,
+    in_use,
+)
 from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.instruments.gate import Unconstrained
 from napari_hae.regions.allowed_field import AllowedField
@@ -111,9 +117,7 @@ class Ownership:
         lift
             Whether this lifts an earlier abort.
         """
-        if not self._in_use.acquire(blocking=False):
-            raise Busy("the microscope is acquiring; wait until it is done, or abort")
-        try:
+        with in_use(self._in_use):
             with self._lock:
                 gate = self._gate_of(client)
                 if relies_on > self._obeyed:
@@ -125,8 +129,6 @@ class Ownership:
                 if lift:
                     gate.rearm()
             yield gate
-        finally:
-            self._in_use.release()
 
     def gate_of(self, client: Client) -> ServedInstrument:
         """The gate of the owner. Raises `NotConnected` for anybody else."""

@@ -8,7 +8,6 @@ import secrets
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 VARIABLE = "NAPARI_HAE_TOKEN"
@@ -42,7 +41,7 @@ def from_file(file: Path) -> str:
     return checked(text, f"the token file {file}")
 
 
-def from_environment(environment: Mapping[str, str] = os.environ) -> str | None:
+def from_environment() -> str | None:
     """The token in the variable `NAPARI_HAE_TOKEN`; None where it is not set.
 
     Raises
@@ -50,7 +49,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> str | None:
     ValueError
         If it is shorter than 16 characters.
     """
-    text = environment.get(VARIABLE, "").strip()
+    text = os.environ.get(VARIABLE, "").strip()
     return checked(text, f"the variable {VARIABLE}") if text else None
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import threading
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from napari_hae.instruments.base import (
-    Busy,
     NotConnected,
     OutOfRange,
     Status,
     Unsupported,
     check_area,
     check_detectors,
+    check_exposure,
     check_interval,
     check_position,
     check_shape,
+    in_use,
 )
 from napari_hae.instruments.nion.opening import open_microscope
 from napari_hae.instruments.nion.recorder import check_not_aborted
@@ -131,7 +132,8 @@ class NionSwift:
             )
         check_interval("a dwell time", dwell_time_s, able.dwell_time_s, "s")
         scan_s = dwell_time_s * shape[0] * shape[1]
-        with self._in_use(rearm=True):
+        with in_use(self._using):
+            self._aborted.clear()
             data = self._run(
                 lambda: microscope.frame(shape, dwell_time_s, area), lasting_s=scan_s
             )
@@ -147,7 +149,8 @@ class NionSwift:
         """
         self._connected()
         check_position(position)
-        with self._in_use(rearm=True):
+        with in_use(self._using):
+            self._aborted.clear()
             self._place(position)
 
     def acquire_spectrum(self, detector: str, exposure_s: float) -> Spectrum:
@@ -156,8 +159,8 @@ class NionSwift:
         Raises `NotConnected`, `Unsupported`, `OutOfRange`, `Busy` (also while a scan
         runs in Swift), `Aborted`, `AcquisitionTimeout`, `InstrumentError`.
         """
-        self._check_exposure(detector, exposure_s)
-        with self._in_use():
+        check_exposure(detector, exposure_s, self.capabilities())
+        with in_use(self._using):
             return self._expose(exposure_s)
 
     def acquire_spectra(
@@ -167,8 +170,9 @@ class NionSwift:
 
         Raises what `place_beam` and `acquire_spectrum` raise. An abort ends it.
         """
-        self._check_exposure(detector, exposure_s)
-        with self._in_use(rearm=True):
+        check_exposure(detector, exposure_s, self.capabilities())
+        with in_use(self._using):
+            self._aborted.clear()
             self.blank()
         return self._spectra(positions, exposure_s)
 
@@ -205,7 +209,7 @@ class NionSwift:
         for position in positions:
             self._connected()
             check_position(position)
-            with self._in_use():
+            with in_use(self._using):
                 check_not_aborted(self._aborted)
                 self._place(position)
                 try:
@@ -242,22 +246,6 @@ class NionSwift:
         worker, _ = self._connected()
         # It keeps its own time; this is for a thread that hangs.
         return worker.run(what, lasting_s + 3 * self._settings.timeout_s + _ANSWER_S)
-
-    @contextmanager
-    def _in_use(self, *, rearm: bool = False) -> Iterator[None]:
-        if not self._using.acquire(blocking=False):
-            raise Busy("the microscope is acquiring; wait until it is done, or abort")
-        try:
-            if rearm:
-                self._aborted.clear()
-            yield
-        finally:
-            self._using.release()
-
-    def _check_exposure(self, detector: str, exposure_s: float) -> None:
-        able = self.capabilities()
-        able.spectrum_detector(detector)
-        check_interval("an exposure", exposure_s, able.exposure_s, "s")
 
     def _connected(self) -> tuple[Worker, Microscope]:
         worker, microscope = self._worker, self._microscope

@@ -72,5 +72,5 @@ def _installed() -> Iterator[None]:
     except ImportError as error:
         raise Unsupported(
             f"Nion's instrumentation kit is not installed ({error}): "
-            "install napari-hae[nion]"
+            'pip install "napari-hae[nion]"'
         ) from error
