@@ -17,7 +17,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari import Viewer
     from qtpy.QtWidgets import QListWidget, QWidget
@@ -125,8 +125,12 @@ def drag_in_plot(
     modifiers: Qt.KeyboardModifier = NO_MODIFIER,
     *,
     between: int = 4,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> None:
-    """Drag with the left button in a plot of pyqtgraph, along `(x, y)` of its axes."""
+    """Drag with the left button in a plot of pyqtgraph, along `(x, y)` of its axes.
+
+    `meanwhile` is called before the button is let go.
+    """
     # All moves are seen, however quickly they come.
     pyqtgraph.setConfigOption("mouseRateLimit", 0)
     plot.grab()  # lays it out and draws it, so that the mouse finds what is in it
@@ -138,16 +142,27 @@ def drag_in_plot(
     for start, end in pairwise(places):
         for part in np.linspace(0, 1, between + 1)[1:]:
             _send(view, MOVE, start + part * (end - start), NO_BUTTON, LEFT, modifiers)
+    meanwhile()
     _send(view, RELEASE, places[-1], LEFT, NO_BUTTON, modifiers)
 
 
-def drag_row(rows: QListWidget, row: int, above: int) -> None:
-    """Drag a row of a list above another one."""
+def drag_row(
+    rows: QListWidget,
+    row: int,
+    above: int,
+    *,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> None:
+    """Drag a row of a list above another one.
+
+    `meanwhile` is called before the button is let go.
+    """
     view = rows.viewport()
     start = rows.visualItemRect(rows.item(row)).center()
     end = rows.visualItemRect(rows.item(above)).topLeft() + QPoint(9, 1)
 
     def drop() -> None:
+        meanwhile()
         _send(view, MOVE, (end.x(), end.y()), NO_BUTTON, LEFT)
         _send(view, RELEASE, (end.x(), end.y()), LEFT, NO_BUTTON)
 

@@ -14,6 +14,7 @@ from napari_hae.gui.feature_colors import ColorBy
 from napari_hae.gui.feature_controls import Space
 from napari_hae.gui.feature_plot import palette
 from napari_hae.gui.layers import Role
+from napari_hae.gui.live import LiveView
 from napari_hae.regions.regions import RegionKind
 from steered import entries, place, until
 
@@ -105,6 +106,7 @@ def test_another_space_is_chosen_with_the_mouse_and_with_keys(paused, panel, qtb
 
 def right_part(panel) -> list[tuple[float, float]]:
     """An outline around what lies to the right of most candidates."""
+    panel.plot.plot.grab()  # lays it out, which changes what is in view
     (left, right), (low, high) = panel.plot.view.viewRange()
     edge = float(np.quantile(panel.plot.cloud.points[:, 0], 0.6))
     room_x, room_y = 0.005 * (right - left), 0.005 * (high - low)
@@ -122,6 +124,56 @@ def lasso(panel, qtbot) -> np.ndarray:
     assert selected.ravel()[x > edge + near].all()
     assert not selected.ravel()[x < edge - near].any()
     return selected
+
+
+def test_a_lasso_catches_what_lay_in_it_when_it_was_drawn(
+    paused, panel, qtbot, monkeypatch
+):
+    """What the model has learned meanwhile puts the candidates elsewhere."""
+    before, outline = panel.plot.cloud.points, right_part(panel)
+    mirrored = -before
+
+    def learn() -> None:
+        monkeypatch.setattr(LiveView, "picture", property(lambda _: mirrored))
+        paused.session.live.mapped.emit()
+        until(qtbot, lambda: not panel._timer.isActive())
+        assert panel.plot.cloud.points is before
+
+    drag_in_plot(panel.plot.plot, outline, SHIFT, meanwhile=learn)
+    until(qtbot, panel.controls.interest.isEnabled)
+    edge, near = outline[0][0], 3 * panel.plot.view.viewPixelSize()[0]
+    selected = panel.selection.mask.ravel()
+    assert selected[before[:, 0] > edge + near].all()
+    assert not selected[before[:, 0] < edge - near].any()
+    assert panel.plot.cloud.points is mirrored
+    np.testing.assert_array_equal(panel.plot.cloud._chosen, selected)
+
+
+def test_a_lasso_whose_end_is_lost_holds_nothing_up(paused, panel, qtbot):
+    tabs, drawn = paused.monitor.tabs, []
+
+    def look_elsewhere() -> None:
+        tabs.setCurrentWidget(paused.monitor.story)
+        tabs.setCurrentWidget(panel)
+        drawn.append(panel.plot.view.is_drawing)
+
+    drag_in_plot(panel.plot.plot, right_part(panel), SHIFT, meanwhile=look_elsewhere)
+    assert drawn == [False]
+    assert not panel.plot.view.is_drawing
+    assert not panel.selection.mask.any()
+
+
+def test_the_intensity_is_coloured_without_the_survey_images_layer(
+    paused, panel, qtbot
+):
+    layers = paused.session.layers
+    for layer in layers.survey_layers:
+        paused.viewer.layers.remove(layer)
+    pick(panel.controls.color_choice, str(ColorBy.INTENSITY), qtbot)
+    until(qtbot, lambda: panel._features is not None)
+    values = panel._features.intensity
+    until(qtbot, lambda: np.array_equal(panel.plot.cloud._values, values))
+    assert panel.plot.cloud._limits == (values.min(), values.max())
 
 
 def blue(cockpit) -> np.ndarray:

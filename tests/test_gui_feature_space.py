@@ -261,6 +261,26 @@ def test_a_deleted_selection_layer_selects_nothing(connected, described, qtbot):
     assert described.selection.make_region(RegionKind.FORBIDDEN) is None
 
 
+def test_of_an_opened_record_it_says_what_can_be_looked_at(connected, running, qtbot):
+    session = connected.session
+    until(qtbot, lambda: len(measured(connected)) >= 14)
+    stop(connected, qtbot)
+    path = session.record_path
+    qtbot.mouseClick(connected.microscope.connect_button, LEFT)
+    until(qtbot, lambda: not session.connection.is_open)
+    session.open_record(path)
+    until(qtbot, lambda: "record keeps" in running.plot.message.text())
+    assert running.plot.is_empty
+    assert "Descriptors" in running.plot.message.text()
+    running.controls.space_choice.setCurrentText(str(Space.DESCRIPTORS))
+    until(qtbot, lambda: not running.plot.is_empty)
+    assert len(running.plot.measured.points()) == len(measured(connected))
+    # Nothing comes next, but after the step to which it is rewound.
+    assert len(running.plot.next.getData()[0]) == 0
+    session.live.show_step(12)
+    until(qtbot, lambda: len(running.plot.next.getData()[0]) == 1)
+
+
 def test_the_path_and_the_next_place_are_drawn_and_selected_points_ringed(
     connected, running, qtbot
 ):

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from mouse import LEFT
+from napari_hae.agent.scalarizers import PeakEnergy
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.insight import curves, inside, time_curves
 from napari_hae.experiment.sentences import sentence
@@ -18,6 +19,8 @@ from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
 from napari_hae.gui.live import LiveView
+from napari_hae.gui.why import WhyPanel
+from napari_hae.types import ScanImage
 from steered import TIMEOUT_MS, click_on_row, show, until
 
 pytestmark = pytest.mark.gui
@@ -139,10 +142,39 @@ def test_a_change_is_marked_on_all_curves_and_told_in_the_journal(paused, qtbot)
     assert f"{step} targets were recomputed; the best is now step" in text
 
 
+def test_curves_show_no_predictions_of_another_quantity(paused, qtbot):
+    session, learning = paused.session, show(paused, "Learning")
+    target, uncertainty, error = (
+        choose(learning, title)
+        for title in ("Target and best", "Uncertainty", "One-step-ahead error")
+    )
+    before = len(session.live.measurements)
+    session.configure(scalarizer=PeakEnergy(low_ev=0.3, high_ev=0.4))
+    until(qtbot, lambda: session.live.measurements[0].target < 1)
+    for title in learning.plots:
+        choose(learning, title)
+    assert len(points(target._measured)[0]) == before
+    assert target._predicted.getData()[0] is None
+    assert uncertainty.is_empty
+    assert error.is_empty
+    assert "of this target" in error.message.text()
+    assert not learning.plots["Calibration"].is_empty
+    qtbot.mouseClick(paused.experiment.controls.step, LEFT)
+    until(qtbot, lambda: len(session.live.measurements) > before)
+    session.live.refresh()
+    for title in learning.plots:
+        choose(learning, title)
+    newest = session.live.measurements[-1]
+    assert points(target._predicted) == ([before + 1], [newest.proposal.mean])
+    mean_std = newest.proposal.insight.mean_std
+    assert points(uncertainty.mean) == ([before + 1], [mean_std])
+    assert points(error.size_) == ([before + 1], [abs(newest.outcome.missed)])
+
+
 def test_warnings_are_listed_as_they_are_in_the_record(paused, qtbot):
     session, story = paused.session, paused.monitor.story
     show(paused, "Journal")
-    session.runner._loop.warn("The stage is on fire. Put it out.")
+    session.runner._loop.warnings.say("The stage is on fire. Put it out.")
     until(qtbot, lambda: "on fire" in story.text.toPlainText())
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
         qtbot.mouseClick(paused.experiment.controls.stop, LEFT)
@@ -183,6 +215,38 @@ def test_why_here_shows_the_proposal_and_rings_a_runner_up(paused, qtbot):
     qtbot.mouseClick(panel.follow, LEFT)
     assert find_layer(viewer, Role.RUNNER_UP, "points") is None
     assert not panel.follow.isVisible()
+
+
+def test_the_places_of_an_ended_run_are_those_of_its_own_field(paused, qtbot):
+    session = paused.session
+    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(paused.experiment.controls.stop, LEFT)
+    panel, frame = show(paused, "Why here"), session.layers.frame
+    data = np.ones((1, 32, 32), np.float32)
+    session.show_survey(ScanImage(data, ("HAADF",), (50.0, 50.0), 1e-5))
+    assert session.layers.frame != frame
+    panel.draw_now()
+    proposal = session.live.proposal
+    y_nm, x_nm = frame.nm(frame.position(proposal.row, proposal.column))
+    shown = [float(panel.table.item(0, column).text()) for column in (1, 2)]
+    assert shown == pytest.approx([x_nm, y_nm], rel=1e-3)
+    click_on_row(panel.table, 1)
+    assert panel.is_held
+    assert find_layer(paused.viewer, Role.RUNNER_UP, "points") is None
+
+
+def test_the_reasons_are_read_in_a_narrow_window(paused, qtbot):
+    panel = WhyPanel(paused.session)
+    qtbot.addWidget(panel)
+    panel.resize(660, 240)
+    panel.show()
+    until(qtbot, lambda: panel.table.rowCount() > 1)
+    table, why = panel.table, panel.table.columnCount() - 1
+    words = {table.item(row, why).text() for row in range(table.rowCount())}
+    assert words - {""} <= {"exploring", "exploiting", "both"}
+    assert any(words)
+    for column in range(table.columnCount()):
+        assert table.columnWidth(column) >= table.sizeHintForColumn(column)
 
 
 def test_a_row_that_is_held_stays_while_the_run_goes_on(paused, qtbot):

@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 
 from by_hand import pick, reach, say_why
 from mouse import LEFT, click, drag_row, paint_stroke
+from napari_hae.gui.queue import PlaceList, QueuePanel
 from napari_hae.types import ChosenBy
 from steered import click_on_row, entries, place, proposals, show, step, until
 
@@ -90,6 +91,73 @@ def test_a_waiting_place_is_removed_and_the_rest_emptied(queued, qtbot):
     (proposal,) = [m.proposal for m in queued.session.live.measurements[12:]]
     assert proposal.chosen_by is ChosenBy.AGENT
     assert (proposal.row, proposal.column) not in PLACES
+
+
+def test_a_place_stays_selected_while_others_are_measured(queued, qtbot):
+    queue = queued.experiment.queue
+    reach(queue.list, qtbot)
+    click_on_row(queue.list, 2, column=0)
+    step(queued, qtbot)
+    until(qtbot, lambda: listed(queued) == PLACES[1:])
+    (selected,) = queue.list.selectedItems()
+    assert queue.list.row(selected) == 1
+    reach(queue.remove, qtbot)
+    qtbot.mouseClick(queue.remove, LEFT)
+    until(qtbot, lambda: listed(queued) == PLACES[1:2])
+
+
+def test_a_place_is_dragged_while_another_one_is_measured(queued, qtbot):
+    session, rows = queued.session, queued.experiment.queue.list
+    reach(rows, qtbot)
+
+    def measure_one() -> None:
+        session.step()
+        until(qtbot, lambda: session.live.queue == tuple(PLACES[1:]))
+        session.measure_next([(50, 50)])
+        until(qtbot, lambda: session.live.queue[-1] == (50, 50))
+        assert rows.count() == len(PLACES)
+
+    drag_row(rows, 2, above=0, meanwhile=measure_one)
+    moved = [PLACES[2], PLACES[1], (50, 50)]
+    assert listed(queued) == moved
+    assert session.runner.queue.pixels == tuple(moved)
+    until(qtbot, lambda: len(session.live.measurements) == 13)
+    step(queued, qtbot, 2)
+    assert proposals(queued, 12) == [PLACES[0], *moved[:2]]
+
+
+def test_the_list_of_a_dock_that_is_made_in_mid_run_is_not_empty(queued, qtbot):
+    again = QueuePanel(queued.session)
+    qtbot.addWidget(again)
+    texts = [
+        [each.text() for each in panel.list.items()]
+        for panel in (again, queued.experiment.queue)
+    ]
+    assert texts[0] == texts[1]
+    assert len(texts[0]) == len(PLACES)
+    assert again.empty.isEnabled()
+
+
+def test_a_list_that_is_scrolled_stays_at_its_place(qtbot):
+    rows = PlaceList()
+    qtbot.addWidget(rows)
+    rows.resize(200, 100)
+    rows.show()
+    qtbot.waitExposed(rows)
+    texts = {(0, column): f"column {column}" for column in range(40)}
+    rows.show_places(texts)
+    until(qtbot, lambda: rows.verticalScrollBar().maximum() > 10)
+    rows.verticalScrollBar().setValue(10)
+    top = rows.itemAt(1, 1)
+    assert top.text() == "column 10"
+    del texts[0, 0], texts[0, 4]
+    rows.show_places({(9, 9): "new", **texts})
+    assert rows.itemAt(1, 1) is top
+    # Who sees the next place goes on seeing it.
+    rows.verticalScrollBar().setValue(0)
+    del texts[0, 1]
+    rows.show_places(texts)
+    assert rows.itemAt(1, 1).text() == "column 2"
 
 
 def test_a_waiting_place_that_is_vetoed_is_not_measured(queued, qtbot):

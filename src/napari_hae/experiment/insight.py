@@ -69,6 +69,9 @@ def inside(measurements: Sequence[Measurement], share: float) -> tuple[int, int]
 class Curves:
     """What is drawn against the step; all of shape `(m,)`, NaN where not known.
 
+    What was predicted in the unit of the target is known from where on the targets in
+    force are those that the model was told then: before, it predicted another quantity.
+
     Attributes
     ----------
     target, mean, std
@@ -109,16 +112,23 @@ def curves(measurements: Sequence[Measurement], goal: Goal) -> Curves:
     outcomes = [m.outcome or _NO_OUTCOME for m in measurements]
     target = np.array([m.target for m in measurements], dtype=float)
     missed = np.array([o.missed for o in outcomes], dtype=float)
+    mean = np.array([p.mean for p in proposals], dtype=float)
+    of_another = np.arange(len(target)) < _first_of_target(target, mean, missed)
+
+    def of_target(values: Sequence[float] | Array) -> Array:
+        return np.where(of_another, np.nan, np.asarray(values, dtype=float))
+
+    missed = of_target(missed)
     drifts = [m.drift_nm or (math.nan, math.nan) for m in measurements]
     deviations = np.abs([o.deviations for o in outcomes])
     return Curves(
         target=target,
-        mean=np.array([p.mean for p in proposals], dtype=float),
-        std=np.array([p.std for p in proposals], dtype=float),
+        mean=of_target(mean),
+        std=of_target([p.std for p in proposals]),
         best=best_so_far(target, goal),
-        mean_std=np.array([i.mean_std for i in insights], dtype=float),
-        spread_std=np.array([i.spread_std for i in insights], dtype=float),
-        largest_std=np.array([i.largest_std for i in insights], dtype=float),
+        mean_std=of_target([i.mean_std for i in insights]),
+        spread_std=of_target([i.spread_std for i in insights]),
+        largest_std=of_target([i.largest_std for i in insights]),
         log_likelihood=np.array([i.log_likelihood for i in insights], dtype=float),
         missed=missed,
         running_error=_running_mean(np.abs(missed)),
@@ -126,6 +136,20 @@ def curves(measurements: Sequence[Measurement], goal: Goal) -> Curves:
         drift_x_nm=np.array([d[1] for d in drifts], dtype=float),
         drift_y_nm=np.array([d[0] for d in drifts], dtype=float),
     )
+
+
+def _first_of_target(target: Array, mean: Array, missed: Array) -> int:
+    """The first measurement that was predicted in the quantity of the targets in force.
+
+    An outcome keeps the target of its time: another scalarizer, or other votes, made
+    another one of the spectrum since.
+    """
+    then = np.isfinite(missed)
+    now = then & np.isfinite(target)
+    if then.any() and not now.any():
+        return len(target)
+    changed = np.flatnonzero(now & (target - mean != missed))
+    return int(changed[-1]) + 1 if len(changed) else 0
 
 
 def best_so_far(targets: Array, goal: Goal) -> Array:

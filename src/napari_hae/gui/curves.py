@@ -28,13 +28,17 @@ LARGEST_COLOR = "#d55e00"
 WIDER_COLOR = "#009e73"
 SPREAD_BRUSH = (86, 180, 233, 60)
 _NO_MODEL = "No prediction yet. It comes when the initial design is measured."
+_NOT_OF_TARGET = (
+    "No prediction of this target yet. It comes with the next place that the model "
+    "chooses, after the initial design."
+)
 
 
 class UncertaintyPlot(StepPlot):
     """The predicted standard deviation over all open candidates."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(_NO_MODEL, parent)
+        super().__init__(_NOT_OF_TARGET, parent)
         self.title.say(
             f"{_mark('━', TARGET_COLOR)} mean ± spread &nbsp; "
             f"{_mark('━', LARGEST_COLOR)} maximum"
@@ -62,7 +66,7 @@ class ErrorPlot(StepPlot):
     """How far each measurement was from what was predicted before."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(_NO_MODEL, parent)
+        super().__init__(_NOT_OF_TARGET, parent)
         self.title.say(
             f"{_mark('●', TARGET_COLOR)} measured − predicted &nbsp; "
             f"{_mark('━', BEST_COLOR)} mean size, last {WINDOW}"

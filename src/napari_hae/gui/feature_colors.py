@@ -78,11 +78,17 @@ def shading(
         values = np.array([m.step + 1 for m in measured], np.float32)
         return Shading(None, values, limits_of(values), TARGET_COLORMAP)
     if by is ColorBy.INTENSITY:
-        layer = session.layers.survey_layers[0]
-        return Shading(intensity, None, tuple(layer.contrast_limits), "gray")
+        return Shading(intensity, None, _gray_limits(session, intensity), "gray")
     if by is ColorBy.TARGET:
         return _of_map(Role.MEAN, session, measured)._replace(candidates=None)
     return _of_map(_MAPS[by], session, measured)
+
+
+def _gray_limits(session: Session, intensity: Floats | None) -> Limits | None:
+    """Those of the survey image's layer; of the values where somebody deleted it."""
+    if layers := session.layers.survey_layers:
+        return tuple(layers[0].contrast_limits)
+    return None if intensity is None else limits_of(intensity)
 
 
 def _of_map(role: Role, session: Session, measured: Sequence[Measurement]) -> Shading:

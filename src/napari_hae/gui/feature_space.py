@@ -34,6 +34,10 @@ NO_MODEL = (
     "The model has learned nothing yet. What it sees appears with the agent's first "
     "proposal after the initial design; the space “Descriptors” needs no run."
 )
+NOT_KEPT = (
+    "A record keeps the maps of the model, but not how it compares the candidates. The "
+    "space “Descriptors” shows them side by side as the survey image does."
+)
 NOT_DESCRIBED = "The candidates are being described …"
 
 
@@ -78,6 +82,7 @@ class FeatureSpacePanel(QWidget):
         session.closed.connect(self._on_closed)
         self.selection.changed.connect(self._show_selection)
         self.plot.lassoed.connect(self._on_lasso)
+        self.plot.lassoed.connect(self._catch_up)
         controls.changed.connect(self._draw)
         controls.lasso.toggled.connect(self._on_lasso_armed)
         controls.paint.clicked.connect(self.selection.begin_painting)
@@ -88,6 +93,11 @@ class FeatureSpacePanel(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Catch up with what came while nobody looked."""
         super().showEvent(event)
+        # Its end went elsewhere if the panel was hidden while it was drawn.
+        self.plot.view.forget()
+        self._catch_up()
+
+    def _catch_up(self, *_: Any) -> None:
         if self._is_stale:
             self._draw()
 
@@ -97,7 +107,8 @@ class FeatureSpacePanel(QWidget):
             self._timer.start()
 
     def _on_proposed(self, proposal: Proposal) -> None:
-        self._next = proposal
+        # That of an opened record was measured.
+        self._next = proposal if self._session.is_running else None
         self._on_news()
 
     def _on_rewound(self) -> None:
@@ -119,7 +130,8 @@ class FeatureSpacePanel(QWidget):
 
     def _draw(self, *_: Any) -> None:
         self._is_stale = True
-        if not self.isVisible():
+        # A lasso is for what lay in it when a person drew it.
+        if not self.isVisible() or self.plot.view.is_drawing:
             return
         self._is_stale = False
         picture, missing = self._picture()
@@ -154,7 +166,10 @@ class FeatureSpacePanel(QWidget):
         if self.controls.space is Space.DESCRIPTORS:
             features = self._features
             return (None, NOT_DESCRIBED) if features is None else (features.picture, "")
-        picture = self._session.live.picture
+        live = self._session.live
+        picture = live.picture
+        if picture is None and live.maps is not None:
+            return None, NOT_KEPT
         # A survey image of another shape may have come after the run.
         if picture is None or len(picture) != survey.data[0].size:
             return None, NO_MODEL

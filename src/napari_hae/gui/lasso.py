@@ -28,6 +28,16 @@ class LassoView(pg.ViewBox):
         self._line = pg.PlotCurveItem(pen=pg.mkPen(SELECTION_COLOR, width=2))
         self.addItem(self._line, ignoreBounds=True)
 
+    @property
+    def is_drawing(self) -> bool:
+        """Whether an outline is begun and not closed yet."""
+        return bool(self._outline)
+
+    def forget(self) -> None:
+        """Give up an outline that is begun: nothing is selected by it."""
+        self._outline = []
+        self._line.setData([], [])
+
     def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
         """Draw, or move the view."""
         wanted = self.is_armed or bool(
@@ -60,7 +70,7 @@ class LassoView(pg.ViewBox):
         self._outline.append((place.x(), place.y()))
 
     def _finish(self, modifiers: Qt.KeyboardModifier) -> None:
-        outline, self._outline = np.array(self._outline), []
-        self._line.setData([], [])
+        outline = np.array(self._outline)
+        self.forget()
         adds = bool(modifiers & Qt.KeyboardModifier.ControlModifier)
         self.lassoed.emit(outline, adds)

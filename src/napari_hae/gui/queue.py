@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QGridLayout,
@@ -20,10 +20,59 @@ from napari_hae.gui.layer_combo import LayerCombo
 from napari_hae.gui.places import holds_places, pixels_of
 
 if TYPE_CHECKING:
+    from napari_hae.experiment.place_queue import Pixel
     from napari_hae.gui.session import Session
 
 HOW = "Ctrl+click in the image measures there next."
+PIXEL = Qt.ItemDataRole.UserRole
 _ROW_PX = 22
+
+
+class PlaceList(QListWidget):
+    """A list whose rows are dragged into another order."""
+
+    dropped = Signal()
+    """A drag is over, whatever came of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_dragged = False
+        self.setAccessibleName("Places to measure next")
+        self.setToolTip("The next one is at the top. Drag to reorder.")
+        self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+
+    def startDrag(self, supportedActions: Qt.DropAction) -> None:
+        """Drag what is selected, in an event loop that ends with it."""
+        self.is_dragged = True
+        try:
+            super().startDrag(supportedActions)
+        finally:
+            self.is_dragged = False
+        self.dropped.emit()
+
+    def show_places(self, texts: dict[Pixel, str]) -> None:
+        """Show these places by their texts; rows that stay keep all that they have."""
+        items = {item.data(PIXEL): item for item in self.items()}
+        top = self.itemAt(QPoint(1, 1))
+        is_scrolled = self.verticalScrollBar().value() > 0
+        for pixel in items.keys() - texts.keys():
+            self.takeItem(self.row(items[pixel]))
+        for row, (pixel, text) in enumerate(texts.items()):
+            item = items.get(pixel) or QListWidgetItem()
+            item.setData(PIXEL, pixel)
+            item.setText(text)
+            if self.item(row) is not item:
+                is_selected = item.isSelected()
+                self.takeItem(self.row(item))
+                self.insertItem(row, item)
+                item.setSelected(is_selected)
+        if is_scrolled and top is not None and top.data(PIXEL) in texts:
+            self.scrollToItem(top, QAbstractItemView.ScrollHint.PositionAtTop)
+
+    def items(self) -> list[QListWidgetItem]:
+        """All rows, from the top."""
+        return [self.item(row) for row in range(self.count())]
 
 
 class QueuePanel(QWidget):
@@ -34,11 +83,7 @@ class QueuePanel(QWidget):
         self._session = session
         self.hint = QLabel(HOW)
         self.hint.setWordWrap(True)
-        self.list = QListWidget()
-        self.list.setAccessibleName("Places to measure next")
-        self.list.setToolTip("The next one is at the top. Drag to reorder.")
-        self.list.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.list = PlaceList()
         self.remove = QPushButton("Remove")
         self.remove.setToolTip("Take the selected places off the list.")
         self.empty = QPushButton("Empty")
@@ -63,32 +108,34 @@ class QueuePanel(QWidget):
         self.empty.clicked.connect(self._on_empty)
         self.add.clicked.connect(self._on_add)
         self.list.model().rowsMoved.connect(self._on_moved)
+        self.list.dropped.connect(self._on_dropped)
         self.list.itemSelectionChanged.connect(self._refresh)
         self.layer.changed.connect(self._refresh)
         session.live.queue_changed.connect(self._show)
         session.started.connect(self._refresh)
         session.state_changed.connect(self._refresh)
-        self._show(())
+        self._show(session.live.queue)
 
-    def _show(self, pixels: tuple[tuple[int, int], ...]) -> None:
-        self.list.clear()
-        frame = self._session.layers.frame
-        for row, column in pixels:
-            text = f"row {row}, column {column}"
-            if frame is not None:
-                y_nm, x_nm = frame.nm(frame.position(row, column))
-                text = f"x = {x_nm:.1f} nm, y = {y_nm:.1f} nm"
-            item = QListWidgetItem(text, self.list)
-            item.setData(Qt.ItemDataRole.UserRole, (row, column))
+    def _show(self, pixels: tuple[Pixel, ...]) -> None:
+        if self.list.is_dragged:
+            return
+        self.list.show_places({pixel: self._text(pixel) for pixel in pixels})
         self.list.setFixedHeight(_ROW_PX * min(max(len(pixels), 1), 6) + 4)
         self.list.setVisible(bool(pixels))
         self._refresh()
 
-    def _pixels(self, *, selected: bool | None = None) -> list[tuple[int, int]]:
-        items = [self.list.item(row) for row in range(self.list.count())]
+    def _text(self, pixel: Pixel) -> str:
+        row, column = pixel
+        frame = self._session.layers.frame
+        if frame is None:
+            return f"row {row}, column {column}"
+        y_nm, x_nm = frame.nm(frame.position(row, column))
+        return f"x = {x_nm:.1f} nm, y = {y_nm:.1f} nm"
+
+    def _pixels(self, *, selected: bool | None = None) -> list[Pixel]:
         return [
-            item.data(Qt.ItemDataRole.UserRole)
-            for item in items
+            item.data(PIXEL)
+            for item in self.list.items()
             if selected is None or item.isSelected() is selected
         ]
 
@@ -105,7 +152,13 @@ class QueuePanel(QWidget):
         self._session.reorder_queue([])
 
     def _on_moved(self) -> None:
-        self._session.reorder_queue(self._pixels())
+        # What came to wait during the drag is not in the list yet.
+        moved, waiting = self._pixels(), self._session.live.queue
+        self._session.reorder_queue(list(dict.fromkeys([*moved, *waiting])))
+
+    def _on_dropped(self) -> None:
+        self._session.live.refresh()
+        self._show(self._session.live.queue)
 
     def _on_add(self) -> None:
         layer, frame = self.layer.layer, self._session.layers.frame

@@ -27,6 +27,7 @@ from napari_hae.gui.sentences import SteadyLabel
 if TYPE_CHECKING:
     from qtpy.QtGui import QPaintEvent
 
+    from napari_hae.coordinates import FieldFrame
     from napari_hae.diagnostics import RunnerUp
     from napari_hae.gui.session import Session
     from napari_hae.types import Proposal
@@ -153,8 +154,16 @@ class WhyPanel(LazyPanel):
             self.exploring.setText(f"{100 * exploring:.0f} % exploring")
         self._fill(proposal)
 
+    @property
+    def _frame(self) -> FieldFrame | None:
+        """The field of the proposal: the window may show another one since.
+
+        That of a run is known from its first measurement on.
+        """
+        return self._session.live.frame or self._session.layers.frame
+
     def _fill(self, proposal: Proposal | None) -> None:
-        frame = self._session.layers.frame
+        frame = self._frame
         insight = None if proposal is None else proposal.insight
         self._places = []
         if proposal is None or insight is None or frame is None:
@@ -168,7 +177,7 @@ class WhyPanel(LazyPanel):
             y_nm, x_nm = frame.nm(frame.position(each.row, each.column))
             numbers = (x_nm, y_nm, each.mean, each.std, each.value)
             name = f"{row + 1}." if row else "chosen"
-            cells = (name, *map(_number, numbers), leaning(exploring))
+            cells = (name, *map(_number, numbers), _leaning(exploring))
             for column, text in enumerate(cells):
                 self._put(row, column, text)
 
@@ -197,7 +206,8 @@ class WhyPanel(LazyPanel):
         return self._places[min(rows)] if rows else None
 
     def _on_selected(self) -> None:
-        self._session.layers.show_runner_up(self._selected)
+        layers = self._session.layers
+        layers.show_runner_up(self._selected if layers.frame == self._frame else None)
         self.draw_now()
 
     def _on_take(self) -> None:
@@ -225,6 +235,9 @@ def _table() -> QTableWidget:
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     header = table.horizontalHeader()
     header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    # Words need more room than numbers.
+    words = QHeaderView.ResizeMode.ResizeToContents
+    header.setSectionResizeMode(len(_COLUMNS) - 1, words)
     header.setFixedHeight(_ROW_HEIGHT_PX)
     table.verticalHeader().hide()
     table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT_PX)
@@ -252,6 +265,12 @@ def _words(proposal: Proposal | None) -> str:
             f"{_number(insight.noise_std, 2)}."
         )
     return text
+
+
+def _leaning(exploring: float) -> str:
+    """In one word, for a narrow column."""
+    words = leaning(exploring).removeprefix("mostly ")
+    return "both" if " and " in words else words
 
 
 def _number(value: float, digits: int = 4) -> str:
