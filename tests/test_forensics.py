@@ -24,9 +24,11 @@ from napari_hae.experiment.forensics.counterfactual import (
 )
 from napari_hae.experiment.forensics.curves import agreement, expected_best, regret
 from napari_hae.experiment.forensics.interventions import LATER
+from napari_hae.experiment.forensics.references import ReferenceMaker
 from napari_hae.experiment.forensics.timeline import timeline_of
 from napari_hae.experiment.forensics.truth import NoTruth, truth_of
 from napari_hae.experiment.forensics.visited import CLUSTERS, clustered
+from napari_hae.experiment.forensics.words import chance_sentence, summary
 from napari_hae.experiment.journal import Journal, read_journal
 from napari_hae.experiment.record import JOURNAL, Record
 from napari_hae.experiment.runner import Runner
@@ -70,13 +72,18 @@ def finish(runner, gate):
     return open_run(runner.record.path)
 
 
-def zone(field_nm=200.0):
-    """The upper right of the field."""
+def box(*columns, rows=(0, SIDE), field_nm=200.0):
+    """A part of the field, from and to rows and columns."""
     mask = np.zeros((SIDE, SIDE), bool)
-    mask[:10, 16:] = True
+    mask[slice(*rows), slice(*columns)] = True
     scale = SIDE / field_nm
     matrix = np.array([[scale, 0, -0.5], [0, scale, -0.5]])
-    return Regions(forbidden=(MaskRegion("zone", mask, matrix),))
+    return MaskRegion("zone", mask, matrix)
+
+
+def zone():
+    """The upper right of the field."""
+    return Regions(forbidden=(box(16, SIDE, rows=(0, 10)),))
 
 
 def intervene(runner):
@@ -175,7 +182,7 @@ def test_recorded_settings_give_the_recorded_path(request, name):
         again = counterfactual(run, timeline, {}, known, name="the same")
         assert again.path == path_of(run)
         assert again.parts_at is None
-        assert np.array_equal(again.targets, again.recorded_targets, equal_nan=True)
+        assert np.array_equal(again.best, again.recorded_best, equal_nan=True)
         assert again.targets == pytest.approx([m.target for m in run.measurements])
     truth.close()
 
@@ -394,9 +401,83 @@ def test_regret_minds_the_goal_and_what_is_allowed():
     up = regret(path, reference, Goal(), allowed)
     assert list(up.simple) == [2.0, 1.0]
     assert list(up.cumulative) == [2.0, 3.0]
+    assert not up.is_of_field
     down = regret(path, reference, Goal(direction="minimise"), allowed)
     assert list(down.simple) == [0.0, 0.0]
     assert list(down.cumulative) == [0.0, 1.0]
+
+
+def test_a_run_is_held_against_all_that_was_open_in_it(folder):
+    """Closed from the start: the zone. What closed in mid-run had been open."""
+    runner, gate = runner_of(folder, **SIMULATED)
+    narrow = replace(zone(), interest=(box(0, SIDE // 2),))
+
+    def act(measurement):
+        if measurement.step == PAINT_AT:
+            runner.set_regions(narrow)
+
+    runner.events.measured.connect(act)
+    runner.events.survey_acquired.connect(lambda _: runner.set_regions(zone()))
+    run = finish(runner, gate)
+    found = analyse(run)
+    truth, opened = found.references.truth, zone().mask(run.frame)
+    assert not opened.all()
+    assert not np.array_equal(narrow.mask(run.frame), opened)
+    values = [truth[pixel] for pixel in path_of(run)]
+    best = truth[opened].max()
+    assert found.regret.simple[-1] == pytest.approx(best - max(values))
+    by_chance = expected_best(truth[opened], STEPS)
+    assert found.regret.by_chance == pytest.approx(best - by_chance)
+    limit = np.sort(truth[opened])[-round(0.01 * opened.sum())]
+    assert found.regret.top[-1] == sum(value >= limit for value in values)
+    assert "in the top 1 % of what was open to the beam;" in " ".join(summary(found))
+    assert "of all" not in chance_sentence(found)
+
+
+def test_what_a_region_closed_in_mid_run_counts_as_the_field(of_steered, steered):
+    truth = of_steered.references.truth
+    values = [truth[pixel] for pixel in path_of(steered)]
+    best = of_steered.regret.simple[-1] + max(values)
+    assert best == pytest.approx(truth.max())
+    assert "in the top 1 % of the field;" in " ".join(summary(of_steered))
+
+
+@pytest.mark.parametrize("name", ["plain", "replayed"])
+def test_the_truth_asks_before_each_row(request, name):
+    run = request.getfixturevalue(name)
+    truth, asked = truth_of(run), []
+    known = truth.targets(run.settings.scalarizer, lambda: asked.append(1))
+    assert len(asked) == len(known) == run.frame.shape[0]
+    truth.close()
+
+
+@pytest.mark.parametrize("parts", [1, 2, SIDE + 2])
+def test_references_can_be_ended_in_their_middle(plain, parts):
+    """Before the mature model, before a row, and before the full model."""
+    truth, asked = truth_of(plain), []
+
+    def ask():
+        asked.append(1)
+        if len(asked) == parts:
+            raise Cancelled
+
+    makers = ReferenceMaker(plain, truth, ask)
+    with pytest.raises(Cancelled):
+        makers.of(plain.settings.scalarizer)
+    truth.close()
+
+
+def test_an_analysis_can_be_ended_before_its_first_step(plain):
+    asked = []
+
+    def stop(what, done, total):
+        assert (what, done) == ("ground truth", 0)
+        asked.append(1)
+        if len(asked) == SIDE:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        analyse(plain, progress=stop)
 
 
 def test_the_random_expectation_is_that_of_all_draws():
@@ -438,7 +519,7 @@ def test_another_scalarizer_makes_the_targets_of_both_paths(plain):
     timeline = timeline_of(plain)
     other = counterfactual(plain, timeline, changes, truth_of(plain), name="edges")
     recorded = [scalarizer(m.spectrum) for m in plain.measurements]
-    assert list(other.recorded_targets) == recorded
+    assert list(other.recorded_best) == list(itertools.accumulate(recorded, max))
     assert other.best[-1] == max(other.targets)
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QDockWidget, QFileDialog, QLabel
 
 from by_hand import pick, reach
 from mouse import LEFT
 from napari_hae.agent.acquisition import UpperConfidenceBound
 from napari_hae.agent.policy_settings import InitialDesign
 from napari_hae.experiment.forensics import analysis as analysis_module
-from napari_hae.experiment.settings import Budget
+from napari_hae.experiment.record import Record
+from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.settings import Budget, ExperimentSettings
 from napari_hae.experiment.stored import open_run
+from napari_hae.gui.abort import AbortButton
+from napari_hae.instruments.catalogue import guarded
 from napari_hae.instruments.simulated_settings import SimulatedSettings
-from steered import TIMEOUT_MS, until
+from steered import TIMEOUT_MS, show, until
 
 pytestmark = pytest.mark.gui
 
@@ -72,7 +79,8 @@ def test_an_empty_dock_says_what_to_do_next(cockpit):
 
 def test_the_finished_run_is_analysed_and_shown(finished, qtbot):
     dock, session = finished.forensics, finished.session
-    assert session.record_path.name in dock.state.text()
+    assert session.record_path.name in dock.record.text()
+    assert dock.state.isHidden()
     found = analyse(dock, qtbot)
     results = dock.results
     assert not results.isHidden()
@@ -169,8 +177,68 @@ def test_a_record_is_opened_from_disk(finished, qtbot, monkeypatch, tmp_path):
     click(qtbot, dock.open)
     click(qtbot, dock.open)
     assert dock.problem.text() == ""
-    assert dock.state.text() == f"Record: {path.name}"
+    assert dock.record.text() == f"Record: {path.name}"
     assert analyse(dock, qtbot).run.path == path
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """The record of an earlier run, with a long name."""
+    instrument = SimulatedSettings(shape=(32, 32))
+    gate = guarded("simulated", instrument)
+    gate.connect()
+    settings = ExperimentSettings(budget=Budget(steps=STEPS))
+    path = tmp_path / f"{'gold_nanotriangles_on_silicon_nitride_' * 3}.hae"
+    record = Record.create(
+        path, instrument="simulated", instrument_settings=instrument, settings=settings
+    )
+    runner = Runner(gate, record, settings)
+    runner.start()
+    assert runner.wait(TIMEOUT_MS / 1000)
+    gate.disconnect()
+    return path
+
+
+def open_in_monitor(session, path, qtbot):
+    with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
+        session.open_record(path)
+
+
+def test_a_record_that_is_opened_in_the_monitor_can_be_analysed(
+    cockpit, qtbot, earlier
+):
+    dock = cockpit.forensics
+    cockpit.show_forensics()
+    open_in_monitor(cockpit.session, earlier, qtbot)
+    assert dock.record.text() == f"Record: {earlier.name}"
+    assert dock.state.isHidden()
+    assert analyse(dock, qtbot).run.path == earlier
+
+
+def test_a_narrow_dock_cuts_no_button_and_a_long_name_in_its_middle(
+    cockpit, qtbot, earlier
+):
+    dock, window = cockpit.forensics, cockpit.viewer.window._qt_window
+    cockpit.show_forensics()
+    open_in_monitor(cockpit.session, earlier, qtbot)
+    around = dock.parentWidget()
+    while not isinstance(around, QDockWidget):
+        around = around.parentWidget()
+    window.resizeDocks([around], [300], Qt.Orientation.Horizontal)
+    until(qtbot, lambda: dock.width() <= 310)
+    for button in (dock.open, dock.analyse, dock.save, dock.findChild(AbortButton)):
+        needed = button.fontMetrics().horizontalAdvance(button.text())
+        assert button.width() > needed
+        right = button.mapTo(dock, button.rect().topRight()).x()
+        assert right < dock.width()
+    record = dock.record
+    # What a label shows, whatever it was given.
+    shown = QLabel.text(record)
+    assert shown.startswith("Record: gold")
+    assert shown.endswith(".hae")
+    assert "…" in shown
+    assert record.height() >= record.fontMetrics().height()
+    assert record.toolTip() == str(earlier)
 
 
 def test_the_report_is_saved(finished, qtbot, monkeypatch, tmp_path):
@@ -223,13 +291,76 @@ def test_an_analysis_shows_its_progress_and_is_cancelled(finished, qtbot, held):
     assert dock.analysis is None
 
 
+def test_an_analysis_goes_on_while_the_window_does_something_else(
+    finished, qtbot, monkeypatch
+):
+    """What is shown of the feature space, say, is computed beside it."""
+    dock, session = finished.forensics, finished.session
+    goes, go_on = threading.Event(), threading.Event()
+    original = analysis_module.analyse
+
+    def analyse_later(*given):
+        goes.set()
+        assert go_on.wait(TIMEOUT_MS / 1000)
+        return original(*given)
+
+    monkeypatch.setattr(analysis_module, "analyse", analyse_later)
+    click(qtbot, dock.analyse)
+    until(qtbot, goes.is_set)
+    done = []
+    session.do("Something else", lambda: None, done.append)
+    show(finished, "Feature space")
+    until(qtbot, lambda: done and not session.background.is_busy)
+    assert dock.analysis is None
+    go_on.set()
+    until(qtbot, lambda: dock.analysis is not None)
+    assert dock.message.text() == dock.problem.text() == ""
+
+
+def test_an_analysis_is_cancelled_before_its_first_step(finished, qtbot, monkeypatch):
+    """In the middle of the ground truth, which takes a while on a large field."""
+    dock, asked = finished.forensics, []
+
+    def analyse_slowly(run, against, progress):
+        def watch(what, done, total):
+            asked.append(done)
+            while len(asked) == 5:
+                progress(what, done, total)
+
+        return original(run, against, watch)
+
+    original = analysis_module.analyse
+    monkeypatch.setattr(analysis_module, "analyse", analyse_slowly)
+    click(qtbot, dock.analyse)
+    until(qtbot, lambda: len(asked) == 5)
+    click(qtbot, dock.analyse)
+    until(qtbot, lambda: "Cancelled" in dock.message.text())
+    assert asked == [0] * 5
+
+
+def test_a_record_opened_meanwhile_takes_the_place_of_the_one_analysed(
+    cockpit, qtbot, earlier, held
+):
+    dock, other = cockpit.forensics, earlier.with_name("other.hae")
+    shutil.copytree(earlier, other)
+    cockpit.show_forensics()
+    open_in_monitor(cockpit.session, earlier, qtbot)
+    click(qtbot, dock.analyse)
+    until(qtbot, lambda: dock.progress.value() == 3)
+    open_in_monitor(cockpit.session, other, qtbot)
+    assert dock.record.text() == f"Record: {other.name}"
+    until(qtbot, lambda: "Cancelled" in dock.message.text())
+    assert dock.analyse.text() == "Analyse"
+    assert dock.results.isHidden()
+
+
 def test_an_analysis_gives_way_to_a_new_run(finished, qtbot, held):
     dock, session = finished.forensics, finished.session
     click(qtbot, dock.analyse)
     until(qtbot, lambda: dock.progress.value() == 3)
     with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
         session.start()
-    assert "Cancelled" in dock.message.text()
+    until(qtbot, lambda: "Cancelled" in dock.message.text())
     assert "A run is going" in dock.state.text()
     assert not dock.analyse.isEnabled()
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS):
@@ -243,7 +374,8 @@ def test_closing_the_window_ends_an_analysis(finished, qtbot, held):
     until(qtbot, lambda: dock.progress.value() == 3)
     # It would never end by itself.
     finished.session.close()
-    assert finished.session.background.closing.is_set()
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("napari-hae")]
 
 
 def test_a_record_without_enough_is_told_in_one_sentence(finished, qtbot):

@@ -6,21 +6,23 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
-    QHBoxLayout,
+    QGridLayout,
     QLabel,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_hae import plugins
 from napari_hae.experiment.record import JOURNAL
 from napari_hae.gui.abort import AbortButton
+from napari_hae.gui.background import Background
 from napari_hae.gui.forensics_results import ForensicsResults
 from napari_hae.gui.forms import ChoiceForm
 from napari_hae.gui.sections import pinned, section
@@ -48,6 +50,9 @@ class ForensicsDock(Dock):
         self._path: Path | None = None
         self._doing = ""
         self._cancelled = threading.Event()
+        # Of its own: it takes minutes, and nothing else in the window is to wait for
+        # it. It ends with the window, whatever has become of the dock.
+        self._background = Background(session)
         self._make_header()
         self.others = {
             "acquisition": _Other("Another acquisition function", _acquisitions()),
@@ -62,9 +67,9 @@ class ForensicsDock(Dock):
         self.analyse.clicked.connect(self._on_analyse)
         self.save.clicked.connect(self._on_save)
         self._progressed.connect(self._on_progressed)
-        session.started.connect(self._refresh)
-        session.finished.connect(self._on_finished)
-        session.background.started.connect(self._give_way)
+        session.started.connect(self._on_started)
+        session.finished.connect(self._take_newest)
+        session.closed.connect(self._background.close)
         if session.record_path is not None and not session.is_running:
             self._path = session.record_path
         self._refresh()
@@ -77,8 +82,9 @@ class ForensicsDock(Dock):
         self._take(path)
 
     def _make_header(self) -> None:
-        self.state = QLabel(NOTHING)
-        self.state.setWordWrap(True)
+        self.state = Sentence()
+        self.record = QElidingLabel()
+        self.record.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.open = QPushButton("Open record…")
         self.open.setToolTip("Choose the directory NAME.hae of a run.")
         self.analyse = QPushButton("Analyse")
@@ -93,17 +99,28 @@ class ForensicsDock(Dock):
         self._header = QWidget()
         layout = QVBoxLayout(self._header)
         layout.setContentsMargins(0, 0, 0, 0)
-        buttons = QHBoxLayout()
+        buttons = QGridLayout()
         # Also here, as this dock may lie before those that measure.
         abort = AbortButton(self.session)
-        for button in (self.open, self.analyse, self.save, abort):
-            buttons.addWidget(button)
+        for place, button in enumerate((self.open, self.analyse, self.save, abort)):
+            buttons.addWidget(button, *divmod(place, 2))
         layout.addWidget(self.state)
+        layout.addWidget(self.record)
         layout.addLayout(buttons)
         for line in (self.progress, self.message, self.problem):
             layout.addWidget(line)
+            # The long word that a path is must not take the room of the buttons.
+            line.setMinimumWidth(1)
 
-    def _on_finished(self) -> None:
+    def _on_started(self) -> None:
+        """Make way for a run; a record that was opened is told as one, too."""
+        if self.session.is_running:
+            self._cancel()
+            self._refresh()
+        else:
+            self._take_newest()
+
+    def _take_newest(self) -> None:
         if self.session.record_path is not None:
             self._take(self.session.record_path)
 
@@ -111,6 +128,7 @@ class ForensicsDock(Dock):
         self._path, self.analysis = path, None
         self.message.say("")
         self.problem.say("")
+        self._cancel()
         self.results.clear()
         self._refresh()
 
@@ -121,9 +139,8 @@ class ForensicsDock(Dock):
             self.open_record(Path(chosen))
 
     def _on_analyse(self) -> None:
-        if self._doing:
-            self._cancelled.set()
-            self.message.say("Cancelling …")
+        if self._is_analysing:
+            self._cancel()
             return
         path, against = self._path, self._against()
         assert path is not None
@@ -139,8 +156,9 @@ class ForensicsDock(Dock):
 
         def done(result: tuple[Analysis, list[str]]) -> None:
             self._end()
-            self.analysis, sentences = result
-            self.results.show_analysis(self.analysis, sentences)
+            if path == self._path:
+                self.analysis, sentences = result
+                self.results.show_analysis(self.analysis, sentences)
             self._refresh()
 
         self._begin(f"Analysing {path.name}", work, done)
@@ -181,17 +199,27 @@ class ForensicsDock(Dock):
         self.problem.say("")
         self.progress.setRange(0, 0)
         self._refresh()
-        self.session.background.do(what, work, done, self._on_failed)
+        self._background.do(what, work, done, self._on_failed)
+
+    @property
+    def _is_analysing(self) -> bool:
+        return self._doing.startswith("Analysing")
+
+    def _cancel(self) -> None:
+        if self._is_analysing:
+            self._cancelled.set()
+            self.message.say("Cancelling …")
 
     def _end(self) -> None:
         self._doing = ""
+        self.message.say("")
         self._refresh()
 
     def _watch(self, what: str, done: int, total: int) -> None:
         """Is told by the worker how far it is."""
         from napari_hae.experiment.forensics.analysis import Cancelled
 
-        if self._cancelled.is_set() or self.session.background.closing.is_set():
+        if self._cancelled.is_set() or self._background.closing.is_set():
             raise Cancelled
         # A hundred times are enough to see.
         if done * 100 // max(total, 1) != (done - 1) * 100 // max(total, 1):
@@ -211,25 +239,17 @@ class ForensicsDock(Dock):
         if isinstance(error, Cancelled):
             self.message.say("Cancelled. Nothing is changed.")
         else:
-            self.message.say("")
             self.problem.say(f"{what} failed: {error or type(error).__name__}")
-
-    def _give_way(self, what: str) -> None:
-        """End the analysis for other work of the window: it would have to wait."""
-        if self._doing and what != self._doing:
-            self._cancelled.set()
 
     def _refresh(self) -> None:
         running, busy = self.session.is_running, bool(self._doing)
-        if running:
-            self.state.setText(RUNNING)
-        elif self._path is None:
-            self.state.setText(NOTHING)
-        else:
-            self.state.setText(f"Record: {self._path.name}")
-            self.state.setToolTip(str(self._path))
         ready = self._path is not None and not running
-        analysing = self._doing.startswith("Analysing")
+        self.state.say("" if ready else RUNNING if running else NOTHING)
+        self.record.setVisible(ready)
+        if self._path is not None:
+            self.record.setText(f"Record: {self._path.name}")
+            self.record.setToolTip(str(self._path))
+        analysing = self._is_analysing
         self.analyse.setText("Cancel" if analysing else "Analyse")
         self.analyse.setEnabled(analysing or (ready and not busy))
         self.open.setEnabled(not busy)

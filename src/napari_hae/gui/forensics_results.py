@@ -45,8 +45,8 @@ class ForensicsResults(QWidget):
             "mean."
         )
         self.regret.setToolTip(
-            "How far the best place so far falls short of the best of all; and what is "
-            "expected of as many random places."
+            "How far the best place so far falls short of the best that was open to "
+            "the beam; and what is expected of as many random places."
         )
         self.others = CurvesPlot("Tick another agent above to compare with.", "Best")
         self.others.setToolTip(

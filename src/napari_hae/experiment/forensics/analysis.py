@@ -115,7 +115,7 @@ def analyse(
     stages.begin("ground truth")
     truth, truth_words = _truth(run)
     try:
-        makers = ReferenceMaker(run, truth)
+        makers = ReferenceMaker(run, truth, stages.ask)
         references = makers.of(run.settings.scalarizer)
         live = _Live(run, timeline, makers, stages)
         others = _others(run, timeline, changes, truth, stages)
@@ -165,10 +165,12 @@ def _others(
 
 
 def _regret(run: StoredRun, timeline: Timeline, references: References) -> Regret:
-    last = timeline.decisions[-1]
-    allowed = Grounds(run).of(last.regions, last.vetoed).allowed
+    grounds = Grounds(run)
+    opened = np.zeros(run.frame.shape, dtype=bool)
+    for decision in timeline.decisions:
+        opened |= grounds.of(decision.regions, decision.vetoed).allowed
     path = [(m.proposal.row, m.proposal.column) for m in run.measurements]
-    return regret(path, references.best_known, run.settings.goal, allowed)
+    return regret(path, references.best_known, run.settings.goal, opened)
 
 
 def _truth(run: StoredRun) -> tuple[Truth | None, str]:
@@ -188,10 +190,14 @@ class _Stages:
 
     def begin(self, what: str) -> None:
         self._what = what
-        self._progress(what, self._done, self._total)
+        self.ask()
 
     def step(self) -> None:
         self._done += 1
+        self.ask()
+
+    def ask(self) -> None:
+        """Give whoever watches a chance to end it."""
         self._progress(self._what, self._done, self._total)
 
 

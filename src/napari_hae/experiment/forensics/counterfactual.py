@@ -14,6 +14,7 @@ from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.configuration import BadConfiguration, assign, in_words
 from napari_hae.experiment.forensics.references import scored
 from napari_hae.experiment.forensics.retracing import Grounds, Retracing, retrace
+from napari_hae.experiment.insight import best_so_far
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.targets import Targets
 from napari_hae.types import ChosenBy, Measurement, Proposal
@@ -46,10 +47,10 @@ class Counterfactual:
         Those of the end, with what was different.
     path
         Its pixels `(row, column)`, in order.
-    targets, recorded_targets
-        Of its path and of the recorded one, by its own scalarizer; NaN where none.
+    targets
+        Of its path, by its own scalarizer; NaN where none.
     best, recorded_best
-        The best target until each step.
+        The best target until each step, of its path and of the recorded one.
     measured_only
         Whether it could choose only among pixels that the record measured, since what
         lies in the others is not known.
@@ -59,7 +60,6 @@ class Counterfactual:
     settings: ExperimentSettings
     path: tuple[Pixel, ...]
     targets: Array
-    recorded_targets: Array
     best: Array
     recorded_best: Array
     measured_only: bool
@@ -149,20 +149,11 @@ def counterfactual(
         settings=settings,
         path=tuple(_pixel(m.proposal) for m in agent.measurements),
         targets=values,
-        recorded_targets=recorded,
-        best=best_so_far(settings, values),
-        recorded_best=best_so_far(settings, recorded),
+        best=best_so_far(values, settings.goal),
+        recorded_best=best_so_far(recorded, settings.goal),
         measured_only=truth is None,
         recorded_path=tuple(_pixel(m.proposal) for m in run.measurements),
     )
-
-
-def best_so_far(settings: ExperimentSettings, targets: Array) -> Array:
-    """The best target until each step, same shape; NaN before the first."""
-    best, top = np.empty(len(targets)), math.nan
-    for step, target in enumerate(targets):
-        best[step] = top = settings.goal.best([top, target])
-    return best
 
 
 class _Rerun(Retracing):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 TOP = 0.01
-"""The share of all pixels that counts as the best."""
+"""The share of the pixels that counts as the best."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +59,16 @@ class Regret:
     by_chance
         The simple regret that is expected of as many random places.
     top
-        How many of the places so far are among the best of all pixels.
+        How many of the places so far are among the best `TOP` of what was open.
+    is_of_field
+        Whether all of the field was open at some time.
     """
 
     simple: Array
     cumulative: Array
     by_chance: Array
     top: NDArray[np.intp]
+    is_of_field: bool
 
 
 def agreement(live: Array, reference: Array) -> tuple[float, float]:
@@ -86,7 +89,7 @@ def regret(
     path: Sequence[Pixel],
     reference: Array,
     goal: Goal,
-    allowed: NDArray[np.bool_],
+    opened: NDArray[np.bool_],
 ) -> Regret:
     """The regret of a path.
 
@@ -94,14 +97,14 @@ def regret(
     ----------
     reference
         The target of every pixel, `(rows, columns)`.
-    allowed
-        Same shape, True where the beam might be at the end of the run: the best of all,
-        and what chance draws from, lie there.
+    opened
+        Same shape, True where the beam might be at any time of the run: the best of
+        all, and what chance draws from, lie there.
     """
     utility = goal.utility_of(reference)
     visited = np.array([utility[pixel] for pixel in path])
-    there = utility[allowed & np.isfinite(utility)]
-    # What was measured before a region closed it was there too.
+    there = utility[opened & np.isfinite(utility)]
+    # Nothing open may have a target that is known.
     there = there if len(there) else visited[np.isfinite(visited)]
     best = max(float(there.max()), float(np.nanmax(visited)))
     worst = float(there.min())
@@ -113,6 +116,7 @@ def regret(
         cumulative=np.cumsum(best - valued),
         by_chance=best - chance,
         top=np.cumsum(valued >= limit),
+        is_of_field=bool(opened.all()),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_hae.experiment.forensics import figures
 from napari_hae.experiment.forensics.words import (
     against_sentence,
+    among,
     chance_sentence,
     in_digits,
     summary,
@@ -110,11 +111,12 @@ def _regret(analysis: Analysis) -> Iterable[str]:
     yield _paragraph(chance_sentence(analysis))
     yield _figure(
         figures.regret(analysis),
-        f"By {reference}, with the scalarizer and regions of the end. Left: how far "
-        "the best place so far falls short of the best of all, and what is expected "
-        "of random places, in closed form. Middle: the same of every place, added up; "
-        "it grows less while the agent exploits. Right: places among the best 1 % of "
-        "the field; in grey, expected of random places.",
+        f"By {reference}, with the scalarizer of the end. Left: how far the best place "
+        f"so far falls short of the best of {among(analysis.regret, 'all')}, and what "
+        "is expected of random places, in closed form. Middle: the same of every "
+        "place, added up; it grows less while the agent exploits. Right: places among "
+        f"the best 1 % of {among(analysis.regret, 'the field')}; in grey, expected of "
+        "random places.",
     )
 
 

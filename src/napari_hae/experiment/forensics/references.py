@@ -17,7 +17,7 @@ from napari_hae.agent.scalarizers import BandScalarizer, Scalarizer
 from napari_hae.experiment.targets import Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -68,10 +68,17 @@ class ReferenceMaker:
     ----------
     truth
         The ground truth, if there is one.
+    on_part
+        Is called before each part of the work, and may raise to end it.
     """
 
-    def __init__(self, run: StoredRun, truth: Truth | None) -> None:
-        self._run, self._truth = run, truth
+    def __init__(
+        self,
+        run: StoredRun,
+        truth: Truth | None,
+        on_part: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._run, self._truth, self._on_part = run, truth, on_part
         self._made: dict[str, References] = {}
 
     def of(self, scalarizer: Scalarizer) -> References:
@@ -90,10 +97,12 @@ class ReferenceMaker:
         values, errors = scored(run.measurements, scalarizer)
         # What a person discarded is no part of the final data.
         values[[not m.usable for m in run.measurements]] = np.nan
+        self._on_part()
         mature = predicted(run, places, values, errors)
         if self._truth is None:
             return References(mature)
-        truth = self._truth.targets(scalarizer)
+        truth = self._truth.targets(scalarizer, self._on_part)
+        self._on_part()
         spread = evenly_spread(run.frame.shape, FULL_POINTS)
         full = predicted(run, spread, truth.ravel()[spread])
         return References(mature, truth, full)

@@ -38,8 +38,13 @@ class Truth(Protocol):
     words: str
     """What it is, as the end of a sentence."""
 
-    def targets(self, scalarizer: Scalarizer) -> Array:
-        """The target in every pixel, `(rows, columns)`; NaN where there is none."""
+    def targets(
+        self, scalarizer: Scalarizer, on_row: Callable[[], None] = lambda: None
+    ) -> Array:
+        """The target in every pixel, `(rows, columns)`; NaN where there is none.
+
+        `on_row` is called before each row, and may raise to end it.
+        """
         ...
 
     def measured(self, row: int, column: int) -> Spectrum:
@@ -93,10 +98,14 @@ class _Replayed:
                 f"{run.frame.shape}: it is another one"
             )
 
-    def targets(self, scalarizer: Scalarizer) -> Array:
+    def targets(
+        self, scalarizer: Scalarizer, on_row: Callable[[], None] = lambda: None
+    ) -> Array:
         targets = np.empty(self._data.shape)
-        for row, column in np.ndindex(self._data.shape):
-            targets[row, column] = scalarizer(self.measured(row, column))
+        for row, its in enumerate(targets):
+            on_row()
+            for column in range(len(its)):
+                its[column] = scalarizer(self.measured(row, column))
         return targets
 
     def measured(self, row: int, column: int) -> Spectrum:
@@ -124,10 +133,13 @@ class _Simulated:
         self._microscope = SimulatedMicroscope(settings.model_copy(update=at_once))
         self._microscope.connect()
 
-    def targets(self, scalarizer: Scalarizer) -> Array:
+    def targets(
+        self, scalarizer: Scalarizer, on_row: Callable[[], None] = lambda: None
+    ) -> Array:
         y_nm, x_nm = self._frame.centres_nm()
         targets = np.empty(self._frame.shape)
         for row in range(len(targets)):
+            on_row()
             points = np.stack(np.broadcast_arrays(y_nm[row], x_nm[0]), axis=1)
             counts = self._dose_e * self._sample.spectra(points)
             for column, each in enumerate(counts.astype(np.float32)):

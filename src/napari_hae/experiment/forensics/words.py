@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from napari_hae.experiment.forensics.analysis import Analysis
     from napari_hae.experiment.forensics.counterfactual import Counterfactual
+    from napari_hae.experiment.forensics.curves import Regret
 
 
 def summary(analysis: Analysis) -> list[str]:
@@ -30,8 +31,9 @@ def summary(analysis: Analysis) -> list[str]:
     if measured and len(regret.top):
         known = "the truth" if analysis.has_truth else "the mature model's map"
         sentences.append(
-            f"By {known}, {regret.top[-1]} of the places are in the top 1 % of the "
-            f"field; of as many random ones {measured * 0.01:.1f} would be."
+            f"By {known}, {regret.top[-1]} of the places are in the top 1 % of "
+            f"{among(regret, 'the field')}; of as many random ones "
+            f"{measured * 0.01:.1f} would be."
         )
     same, of = analysis.retraced
     if same < of:
@@ -42,9 +44,15 @@ def summary(analysis: Analysis) -> list[str]:
     return sentences
 
 
+def among(regret: Regret, whole: str) -> str:
+    """What the path is compared with: the whole, or what was open of it."""
+    return whole if regret.is_of_field else "what was open to the beam"
+
+
 def chance_sentence(analysis: Analysis) -> str:
     """How the run compares with a random path, in words."""
     regret, measured = analysis.regret, len(analysis.run.measurements)
+    all_ = among(regret, "all")
     better = regret.by_chance[-1] - regret.simple[-1]
     unit = analysis.run.settings.scalarizer.unit
     if better <= 0:
@@ -54,14 +62,14 @@ def chance_sentence(analysis: Analysis) -> str:
         )
     if regret.simple[-1] == 0:
         return (
-            "The best place of all was found; as many random ones would be expected to "
-            f"fall {regret.by_chance[-1]:.3g} {unit}".rstrip()
+            f"The best place of {all_} was found; as many random ones would be "
+            f"expected to fall {regret.by_chance[-1]:.3g} {unit}".rstrip()
             + " short of it."
         )
     return (
         f"The best place found is {regret.simple[-1]:.3g} {unit}".rstrip()
-        + " short of the best of all; that of as many random places would be expected "
-        + f"{regret.by_chance[-1]:.3g} short."
+        + f" short of the best of {all_}; that of as many random places would be "
+        + f"expected {regret.by_chance[-1]:.3g} short."
     )
 
 
