@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from typing import TYPE_CHECKING, Any
 
 import gpytorch
@@ -44,6 +45,10 @@ RESIDUAL_ITERATIONS = 40
 CYCLES = 200
 """Adam's steps; for the classic network always from scratch, as published."""
 CLASSIC_LEARNING_RATE = 0.01
+_TRIES = 6
+"""With ever more on the diagonal of a covariance that has no factor."""
+_seeded = threading.Lock()
+"""All threads share torch's generator of random numbers."""
 
 
 class DeepKernelGP(gpytorch.models.ExactGP):
@@ -111,27 +116,29 @@ def fit_network(
     settings: ModelSettings,
     parts: tuple[Part, ...],
     known_noise: Tensor,
+    seed: int,
 ) -> tuple[nn.Module, NDArray[np.float64]] | None:
     """The fitted network, and the logarithms of the hyperparameters fitted with it.
 
     The classic network, and any with a learning rate, is fitted by Adam, others by
     L-BFGS. None if that fails.
     """
-    model = DeepKernelGP(inputs, targets, settings, parts, known_noise)
+    with _seeded, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = DeepKernelGP(inputs, targets, settings, parts, known_noise)
     parameters, bounds = get_parameters_and_bounds(model, requires_grad=True)
     closure = ForwardBackwardClosure(lambda: negative_log_posterior(model), parameters)
     classic = CLASSIC_LEARNING_RATE if settings.network == "classic" else None
     rate = settings.learning_rate or classic
     try:
-        with gpytorch.settings.cholesky_max_tries(6):
-            if rate is None:
-                options = {"maxiter": RESIDUAL_ITERATIONS}
-                scipy_minimize(closure, parameters, bounds, options=options)
-            else:
-                adam = torch.optim.Adam(parameters.values(), lr=rate)
-                torch_minimize(
-                    closure, parameters, bounds, optimizer=adam, step_limit=CYCLES
-                )
+        if rate is None:
+            options = {"maxiter": RESIDUAL_ITERATIONS}
+            scipy_minimize(closure, parameters, bounds, options=options)
+        else:
+            adam = torch.optim.Adam(parameters.values(), lr=rate)
+            torch_minimize(
+                closure, parameters, bounds, optimizer=adam, step_limit=CYCLES
+            )
     # A covariance that is not positive definite, in all the ways the libraries say it.
     except (RuntimeError, ValueError, ArithmeticError) as error:
         logger.warning("the network's fit failed: %s", error)
@@ -151,7 +158,8 @@ def negative_log_posterior(model: DeepKernelGP) -> Tensor:
     """
     inputs, targets = model.train_inputs[0], model.train_targets
     noise = torch.diag(model.likelihood.noise + model.known_noise)
-    factor = psd_safe_cholesky(model.covariance(inputs).to_dense() + noise)
+    covariance = model.covariance(inputs).to_dense() + noise
+    factor = psd_safe_cholesky(covariance, max_tries=_TRIES)
     white = torch.linalg.solve_triangular(factor, targets[:, None], upper=False)
     total = white.square().sum() / 2 + factor.diagonal().log().sum()
     total = total + len(targets) * math.log(2 * math.pi) / 2

@@ -266,15 +266,14 @@ class Surrogate:
 
         parts = parts_of(self._settings, *self._widths)
         inputs = self._inputs[self._indices].double()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed)
-            found = fit_network(
-                inputs,
-                self._scaled_targets(),
-                self._settings,
-                parts,
-                self._known_noise(),
-            )
+        found = fit_network(
+            inputs,
+            self._scaled_targets(),
+            self._settings,
+            parts,
+            self._known_noise(),
+            self._seed,
+        )
         return None if found is None else _Fitted(parts, found[1], found[0])
 
     def _unfitted(self) -> _Fitted:
