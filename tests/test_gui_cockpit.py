@@ -126,7 +126,7 @@ def test_a_run_fills_layers_and_plots_and_leaves_its_record(connected, qtbot):
     until(qtbot, lambda: not connected.monitor.learning.curve.is_empty)
     stored = open_run(connected.session.record_path)
     assert len(stored.measurements) == 14
-    assert str(stored.path) in connected.experiment.controls.message.text()
+    assert str(stored.path) in connected.experiment.controls.record.text()
 
 
 def test_a_forbidden_zone_painted_over_the_next_place_is_obeyed_at_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_hae.gui.noted import follow_journal
 from napari_hae.gui.sentences import Sentence
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class DriftLine(Sentence):
             "and points stay those of the first image; the beam follows."
         )
         session.started.connect(self._on_started)
-        session.live.noted.connect(self._on_noted)
+        follow_journal(session.live, self._on_noted)
 
     def _on_started(self) -> None:
         self.say("")

@@ -112,6 +112,7 @@ class ExperimentDock(Dock):
             button.pressed.connect(partial(leave_field, self))
         self.seed.changed.connect(self._on_seed)
         self.folder.changed.connect(self._on_folder)
+        self._let_begin()
 
     def _record_form(self) -> QWidget:
         form = QWidget()
@@ -160,4 +161,7 @@ class ExperimentDock(Dock):
             value = getattr(settings, name)
             if form.value != value or not self.isVisible():
                 form.set_value(value)
+        if self.seed.value != settings.seed:
+            with self.seed.changed.blocked():
+                self.seed.value = settings.seed
         self.plan.set_value(settings.plan)

@@ -63,21 +63,21 @@ class JudgingBar(QWidget):
         self._refresh()
 
     def _refresh(self, _: object = None) -> None:
-        runner, shown = self._session.runner, self._shown
-        enabled = runner is not None and shown is not None
+        session, shown = self._session, self._shown
+        enabled = session.is_running and shown is not None
         for button in (*self.votes.values(), self.discard):
             button.setEnabled(enabled)
-        votes = runner.votes if runner else {}
+        votes = session.live.votes
         vote = votes.get(shown.step) if shown else None
         self._group.setExclusive(False)
         for each, button in self.votes.items():
             button.setChecked(each is vote)
         self._group.setExclusive(True)
-        gone = bool(runner and shown and shown.step in runner.discarded)
+        gone = shown is not None and shown.step in session.live.discarded
         self.discard.setText("Restore" if gone else "Discard")
-        follows = isinstance(self._session.settings.scalarizer, SimilarityToVotes)
+        follows = isinstance(session.settings.scalarizer, SimilarityToVotes)
         liked = Vote.GOOD in votes.values()
-        self.follow.setEnabled(runner is not None and liked and not follows)
+        self.follow.setEnabled(session.is_running and liked and not follows)
 
     def _on_vote(self, button: QPushButton) -> None:
         if self._shown is not None:

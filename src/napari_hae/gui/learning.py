@@ -15,6 +15,7 @@ from napari_hae.gui.curves import (
     LikelihoodPlot,
     UncertaintyPlot,
 )
+from napari_hae.gui.noted import follow_journal
 from napari_hae.gui.panels import LazyPanel
 from napari_hae.gui.plots import LearningCurve
 from napari_hae.gui.shown_settings import ShownSettings
@@ -65,8 +66,7 @@ class LearningPanel(LazyPanel):
         session.live.measured.connect(self.refresh)
         session.live.retargeted.connect(self.refresh)
         session.live.rewound.connect(self.refresh)
-        session.live.noted.connect(self._on_noted)
-        self.refresh()
+        follow_journal(session.live, self._on_noted)
 
     def add_marker(self, step: int, text: str) -> None:
         """Mark in all curves that something was changed from a step on, in words."""

@@ -26,6 +26,7 @@ from napari_hae.gui.sessions import Dock
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.types import ScanImage
 
 NOT_CONNECTED = "No microscope connected. Choose one and press Connect."
@@ -63,6 +64,7 @@ class MicroscopeDock(Dock):
         self._signals = [
             (session.connection.changed, self._refresh),
             (session.state_changed, self._refresh),
+            (session.settings_changed, self._show),
             (session.survey_changed, self._on_survey),
             (session.failed, self._on_failed),
             (session.background.started, self._on_busy),
@@ -114,6 +116,10 @@ class MicroscopeDock(Dock):
     def _on_survey_settings(self, settings: SurveySettings) -> None:
         self.session.configure(survey=settings)
 
+    def _show(self, settings: ExperimentSettings) -> None:
+        if self.survey_form.value != settings.survey:
+            self.survey_form.set_value(settings.survey)
+
     def _on_survey(self, image: ScanImage) -> None:
         rows, columns = image.shape
         height_nm, width_nm = image.fov_nm
@@ -148,4 +154,8 @@ class MicroscopeDock(Dock):
         self.connect_button.setEnabled(not busy)
         self.connect_button.setText("Disconnect" if connected else "Connect")
         self.instrument.setEnabled(not (busy or connected))
-        self.survey_button.setEnabled(connected and not busy and not session.is_running)
+        self.survey_button.setEnabled(session.can_begin and not busy)
+        # A run rests on the image that it began with, but may go on in a finer one.
+        for name, control in self.survey_form.controls.items():
+            usable = name == "dwell_time_s" or not session.is_running
+            control.native.setEnabled(usable)

@@ -6,6 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
@@ -16,6 +17,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.gui.abort import AbortButton
@@ -44,7 +46,8 @@ class RunControls(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._started_s, self._first = 0.0, 0
+        # A dock may be opened while a run goes.
+        self._started_s, self._first = time.monotonic(), session.live.taken
         self.state = SteadyLabel()
         self.beam = BeamLine(session)
         self.progress = QProgressBar()
@@ -67,7 +70,14 @@ class RunControls(QWidget):
         self.alone_steps.setValue(10)
         self.alone_steps.setToolTip("So many steps, this one included.")
         self.message = Sentence()
+        self.record = QElidingLabel()
+        self.record.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.record.setEllipsesWidth(12)  # and the margins of the window's style
+        self.record.hide()
         self.problem = Problem()
+        for sentence in (self.message, self.problem):
+            # One long word must not take the room of the lines.
+            sentence.setMinimumWidth(1)
         self._lay_out()
         self._connect()
         self.refresh()
@@ -82,15 +92,16 @@ class RunControls(QWidget):
         surveys.addWidget(self.drift, 1)
         surveys.addStretch()
         self._question = QWidget()
-        answers = QHBoxLayout(self._question)
+        answers = QGridLayout(self._question)
         answers.setContentsMargins(0, 0, 0, 0)
         self.question = QLabel()
         self.question.setToolTip("Ctrl+click in the image measures there instead.")
-        answers.addWidget(self.question, 1)
-        answers.addWidget(self.approve)
-        answers.addWidget(self.veto)
-        answers.addWidget(self.alone)
-        answers.addWidget(self.alone_steps)
+        self.question.setWordWrap(True)
+        answers.addWidget(self.question, 0, 0, 1, 2)
+        answers.addWidget(self.approve, 1, 0)
+        answers.addWidget(self.veto, 1, 1)
+        answers.addWidget(self.alone, 2, 0)
+        answers.addWidget(self.alone_steps, 2, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.state)
@@ -100,6 +111,7 @@ class RunControls(QWidget):
         layout.addLayout(surveys)
         layout.addWidget(self._question)
         layout.addWidget(self.message)
+        layout.addWidget(self.record)
         layout.addWidget(self.problem)
 
     def _connect(self) -> None:
@@ -131,6 +143,8 @@ class RunControls(QWidget):
         text = f"{_SIGNS[state]} {state}"
         if running:
             text += f"   step {min(done + 1, steps)} of {steps}{self._time_left(done)}"
+        elif session.is_beginning:
+            text += "   a run is being begun …"
         elif not session.connection.is_open:
             text = "○ Connect a microscope first (dock Microscope)."
         self.state.setText(text)
@@ -141,9 +155,9 @@ class RunControls(QWidget):
         self.progress.setUpdatesEnabled(True)
         paused = state is RunState.PAUSED
         self.pause.setText("Resume" if paused else "Pause")
-        self.start.setEnabled(session.connection.is_open and not running)
+        self.start.setEnabled(session.can_begin)
         self.pause.setEnabled(running and state is not RunState.FINISHING)
-        self.step.setEnabled(session.connection.is_open and (paused or not running))
+        self.step.setEnabled(paused or session.can_begin)
         self.stop.setEnabled(running)
         goes = state in (RunState.RUNNING, RunState.PAUSED, RunState.WAITING)
         self.survey_again.setEnabled(running and goes)
@@ -174,6 +188,7 @@ class RunControls(QWidget):
     def _on_started(self) -> None:
         self._started_s, self._first = time.monotonic(), 0
         self.message.say("")
+        self.record.hide()
         self.problem.say("")
         self.refresh()
 
@@ -187,8 +202,10 @@ class RunControls(QWidget):
         said = f"The run is {reason}" if reason is not FinishReason.FAILED else ""
         sentence = f"{said or 'The run failed'}{': ' if text else ''}{text}."
         path = self._session.record_path
-        self.message.say(f"{sentence}\nRecord: {path}")
-        self.message.setToolTip(str(path))
+        self.message.say(sentence)
+        self.record.setText(f"Record: {path}")
+        self.record.setToolTip(str(path))
+        self.record.show()
         self.refresh()
 
     def _on_unsaid(self, text: str) -> None:

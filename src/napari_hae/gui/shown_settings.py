@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 
 from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.gui.noted import follow_journal
 
 if TYPE_CHECKING:
     from napari_hae.agent.goal import Goal
@@ -25,7 +26,7 @@ class ShownSettings(QObject):
         self._session = session
         self._begin()
         session.started.connect(self._begin)
-        session.live.noted.connect(self._on_noted)
+        follow_journal(session.live, self._on_noted)
 
     @property
     def goal(self) -> Goal:

@@ -11,6 +11,7 @@ from qtpy.QtGui import QTextCharFormat, QTextCursor
 from qtpy.QtWidgets import QPlainTextEdit, QVBoxLayout
 
 from napari_hae.experiment.sentences import sentence
+from napari_hae.gui.noted import follow_journal
 from napari_hae.gui.panels import LazyPanel
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class StoryPanel(LazyPanel):
         layout.setContentsMargins(0, 2, 0, 0)
         layout.addWidget(self.text)
         session.started.connect(self._on_started)
-        session.live.noted.connect(self._on_noted)
         session.failed.connect(self._on_failed)
+        follow_journal(session.live, self._on_noted)
 
     def draw(self) -> None:
         """Tell what was not told yet; what a person reads stays where it is."""

@@ -1,0 +1,22 @@
+"""Tells the journal of the run that is shown to what is opened while it goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hae.experiment.journal import Entry
+    from napari_hae.gui.live import LiveView
+
+
+def follow_journal(live: LiveView, told: Callable[[list[Entry]], None]) -> None:
+    """Hand on the journal's entries so far, in one list, and later ones as they come.
+
+    Those of each step are not among them.
+    """
+    # What waits to be emitted would come twice.
+    live.refresh()
+    told(live.entries)
+    live.noted.connect(told)
