@@ -17,7 +17,7 @@ from napari_hae.gui.layers import FieldLayers, role_of
 from napari_hae.gui.region_layers import region_from_layer
 from napari_hae.gui.regions import RegionWatcher, Terms, paint_layer
 from napari_hae.regions.regions import RegionKind, Regions
-from napari_hae.types import ScanImage
+from napari_hae.types import Area, ScanImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -292,6 +292,17 @@ def test_the_paint_button_makes_one_layer_and_finds_it_again(model, zone):
     assert zone.mode == "paint"
     assert model.layers.selection == {zone}
     assert zone.name == "keep out"
+
+
+def test_a_layer_of_another_field_is_not_painted_in(model, zone):
+    finer = FieldFrame((48, 24), (6.0, 3.0), Area(0.1, 0.2, 0.4, 0.8))
+    other = paint_layer(model, RegionKind.FORBIDDEN, finer)
+    assert other is not zone
+    assert other.data.shape == (48, 24)
+    assert tuple(other.scale) == pytest.approx(finer.pixel_nm)
+    assert other.brush_size == 4
+    assert paint_layer(model, RegionKind.FORBIDDEN, FRAME) is zone
+    assert paint_layer(model, RegionKind.FORBIDDEN, finer) is other
 
 
 def test_paint_layers_fit_the_other_layers_and_lie_in_order(model, zone):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from napari_hae.gui.layer_data import METADATA_KEY, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.layers import Layer
     from napari.viewer import Viewer
 
@@ -22,13 +24,19 @@ def find_layer(
     viewer: Viewer, role: Role, kind: str, detector: str | None = None
 ) -> Layer | None:
     """The plugin's lowest layer of a role and a type ("image", "labels", …), if any."""
+    return next(layers_of(viewer, role, kind, detector), None)
+
+
+def layers_of(
+    viewer: Viewer, role: Role, kind: str, detector: str | None = None
+) -> Iterator[Layer]:
+    """All layers of the plugin of a role and a type, from the lowest up."""
     for layer in viewer.layers:
         # napari copies metadata when a person converts or duplicates a layer.
         if role_of(layer) is not role or type(layer).__name__.lower() != kind:
             continue
         if layer.metadata[METADATA_KEY].get("detector") == detector:
-            return layer
-    return None
+            yield layer
 
 
 def insert_layer(viewer: Viewer, layer: Layer) -> None:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hae.gui.label_color import label_color
 from napari_hae.gui.layer_data import METADATA_KEY, Role, calibration
-from napari_hae.gui.layers import find_layer, insert_layer, role_of
+from napari_hae.gui.layer_list import insert_layer, layers_of, role_of
 from napari_hae.gui.region_layers import region_from_layer
 from napari_hae.regions.regions import (
     AdjustedRegion,
@@ -90,15 +90,27 @@ class Terms:
 def paint_layer(viewer: Viewer, kind: RegionKind, frame: FieldFrame) -> Labels:
     """A Labels layer ready to paint a region in: selected, and in paint mode.
 
-    The one that was made before is taken again if it is still there.
+    The one that was made before is taken again if it is still there, and covers this
+    field.
     """
-    layer = find_layer(viewer, Role(str(kind)), "labels")
+    made = layers_of(viewer, Role(str(kind)), "labels")
+    layer = next((each for each in made if covers(each, frame)), None)
     if layer is None:
         nothing = np.zeros(frame.shape, dtype=np.uint8)
         layer = region_layer(kind, nothing, frame, str(kind).capitalize())
         insert_layer(viewer, layer)
     begin_painting(viewer, layer)
     return layer
+
+
+def covers(layer: Labels, frame: FieldFrame) -> bool:
+    """Whether a layer has the pixels of a field, and lies on it."""
+    wanted = calibration(frame)
+    return (
+        layer.data.shape == frame.shape
+        and np.allclose(layer.scale, wanted["scale"])
+        and np.allclose(layer.translate, wanted["translate"])
+    )
 
 
 def region_layer(
