@@ -34,6 +34,7 @@ class BackRow(QWidget):
         self.button.clicked.connect(self._on_clicked)
         session.live.counted.connect(self._refresh)
         session.started.connect(self._refresh)
+        session.state_changed.connect(self._refresh)
         session.connection.changed.connect(self._refresh)
         self._refresh()
 

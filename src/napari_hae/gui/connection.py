@@ -136,7 +136,7 @@ class Connection(QObject):
     def acquire_survey(self) -> None:
         """Take a new survey image; not during a run."""
         instrument, session = self.instrument, self._session
-        if instrument is None or session.is_running:
+        if instrument is None or not session.can_begin:
             return
         instrument.rearm()
         wanted, limits = session.settings.survey, self._limits

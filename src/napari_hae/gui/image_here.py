@@ -64,18 +64,19 @@ class ImageHere(QWidget):
         self.layer.changed.connect(self._refresh)
         for signal in (
             *(session.connection.changed, session.survey_changed),
-            *(session.started, session.successors.changed),
+            *(session.started, session.state_changed, session.successors.changed),
         ):
             signal.connect(self._refresh)
         session.closed.connect(self.layer.detach)
         self._refresh()
 
     def _refresh(self, _: object = None) -> None:
-        connected = self._session.connection.is_open
-        self.draw.setEnabled(self._session.layers.frame is not None)
-        self.image.setEnabled(connected and self.layer.layer is not None)
-        refusal = self._session.successors.no_way_back
-        self.wider.setVisible(self._session.successors.has_wider)
+        session = self._session
+        able = session.connection.is_open and not session.is_beginning
+        self.draw.setEnabled(session.layers.frame is not None)
+        self.image.setEnabled(able and self.layer.layer is not None)
+        refusal = session.successors.no_way_back
+        self.wider.setVisible(session.successors.has_wider)
         self.wider.setEnabled(not refusal)
         self.wider.setToolTip(refusal or BACK)
 

@@ -32,6 +32,8 @@ from napari_hae.gui.successors import Successors
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.viewer import Viewer
 
     from napari_hae.agent.scalarizers import Scalarizer
@@ -95,6 +97,8 @@ class Session(SteeredRun):
         self.record_instrument = ""
         """The name of the instrument that it was measured with."""
         self._bridge = RunBridge(self)
+        self.is_beginning = False
+        """Whether a run is being begun, or put in place of another: one at a time."""
         self._is_closed = False
         self._is_idle_abort = False
         """Whether nothing but the beam was aborted last: the end of a run is told."""
@@ -114,6 +118,12 @@ class Session(SteeredRun):
         self._bridge.warning_over.connect(self.unsaid)
         self._bridge.finished.connect(self._on_finished)
         self.aborting.ended.connect(self._on_abort_ended)
+
+    @property
+    def can_begin(self) -> bool:
+        """Whether a run can be started: there is a microscope, and no run yet."""
+        free = not (self.is_running or self.is_beginning)
+        return self.connection.is_open and free
 
     @property
     def has_moved(self) -> str:
@@ -172,7 +182,7 @@ class Session(SteeredRun):
     def start(self, *, paused: bool = False, path: Path | None = None) -> None:
         """Start a run; with `paused` it waits for `step`."""
         instrument, settings = self.connection.instrument, self.connection.settings
-        if instrument is None or settings is None or self.is_running:
+        if instrument is None or settings is None or not self.can_begin:
             return
         if self.has_moved:
             self.failed.emit("Start", self.has_moved)
@@ -192,7 +202,7 @@ class Session(SteeredRun):
         def done(record: Record) -> None:
             self._begin(instrument, record, presses, paused=paused)
 
-        self.do("Beginning the record", work, done)
+        self.begin("Beginning the record", work, done)
 
     def go_on_with(
         self, record: Record, past: StoredRun, presses: int, *, paused: bool
@@ -303,14 +313,45 @@ class Session(SteeredRun):
         if chosen and isinstance(scalarizer, BandScalarizer):
             self.configure(scalarizer=scalarizer.with_band(None, None))
 
-    def do(self, name: str, work: Any, done: Any) -> None:
-        """Do something in the background; what goes wrong is told."""
+    def do(
+        self,
+        name: str,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Do something in the background; what goes wrong is told.
+
+        `ended` is called in any case, last.
+        """
+
+        def succeeded(result: Any) -> None:
+            try:
+                done(result)
+            finally:
+                ended()
 
         def failed(error: Exception) -> None:
             text = str(error) or type(error).__name__
             self.failed.emit(f"{name} failed", text)
+            ended()
 
-        self.background.do(name, work, done, failed)
+        self.background.do(name, work, succeeded, failed)
+
+    def begin(
+        self, name: str, work: Callable[[], Any], done: Callable[[Any], None]
+    ) -> None:
+        """The same for what a run begins with; nothing else begins until it ended."""
+        if self.is_beginning:
+            return
+
+        def ended() -> None:
+            self.is_beginning = False
+            self.state_changed.emit(self.state)
+
+        self.is_beginning = True
+        self.state_changed.emit(self.state)
+        self.do(name, work, done, ended)
 
     def free_path(self) -> Path:
         """Where the next record is to be written."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NO_IMAGE = "No image here"
 NO_WAY_BACK = "Cannot go back"
+BEGINNING = "Another run is being begun: wait until it goes."
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Successors(QObject):
         session, wanted = self._session, self._session.record_instrument
         if session.record_path is None:
             return "There is no run yet to go back in."
+        if session.is_beginning:
+            return BEGINNING
         if not session.connection.is_open:
             return f"Connect the microscope of this run first: {wanted}."
         if session.connection.name != wanted:
@@ -136,7 +139,7 @@ class Successors(QObject):
         )
         if old is None or path is None or settings is None:
             instrument.rearm()
-            session.do("Imaging the area", acquire, session.show_survey)
+            session.begin("Imaging the area", acquire, session.show_survey)
             return
         out, regions = session.free_path(), session.watcher.regions
         why, was_paused = session.take_reason(), session.state is RunState.PAUSED
@@ -185,6 +188,8 @@ class Successors(QObject):
     ) -> str | None:
         """Why an area cannot be imaged, in words, before anything is stopped for it."""
         regions = self._session.watcher.regions
+        if self._session.is_beginning:
+            return BEGINNING
         if self._session.has_moved:
             return self._session.has_moved
         try:
@@ -223,4 +228,4 @@ class Successors(QObject):
             elif not session.connection.is_open:
                 session.failed.emit(name, "the microscope was disconnected meanwhile")
 
-        session.do(name, work, done)
+        session.begin(name, work, done)
