@@ -14,14 +14,16 @@ ENTER = Qt.Key.Key_Return
 
 def reach(widget, qtbot):
     """Scroll to a widget: a person uses only what is seen and moves no more."""
-    scroll = widget.parentWidget()
-    while scroll is not None and not isinstance(scroll, QScrollArea):
-        scroll = scroll.parentWidget()
-    at = None
+    around, at = [], None
+    parent = widget.parentWidget()
+    while parent is not None:
+        if isinstance(parent, QScrollArea):
+            around.append(parent)
+        parent = parent.parentWidget()
 
     def is_seen():
         nonlocal at
-        if scroll is not None:
+        for scroll in around:
             scroll.ensureWidgetVisible(widget)
         # A window is laid out in several turns after what is in it has changed.
         before, at = at, widget.mapToGlobal(widget.rect().bottomRight())

@@ -212,6 +212,14 @@ def test_goal_and_unit_of_later_do_not_hold_before(stepped, qtbot):
     )
     label = learning.curve.plot.getAxis("left")
     until(qtbot, lambda: "eV" in label.labelText)
+    # The unit is that of the settings, before the run has scored anything by them.
+    in_band = 0.3, 0.4
+    until(
+        qtbot,
+        lambda: all(
+            in_band[0] <= m.target <= in_band[1] for m in session.live.measurements
+        ),
+    )
     targets = [m.target for m in session.live.measurements]
     lowest = np.fmin.accumulate(targets)
     until(qtbot, lambda: np.array_equal(best_curve(stepped), lowest))

@@ -145,9 +145,11 @@ def test_stuck_ends_when_leaving_traps_is_switched_on(watched, qtbot):
 def test_nothing_left_to_gain_ends_when_the_region_is_switched_off(watched, qtbot):
     cockpit = watched()
     session, regions = cockpit.session, cockpit.experiment.regions
-    start(cockpit, qtbot, steps=ENDLESS)
-    until(qtbot, lambda: session.live.taken >= 25)
-    press_pause(cockpit, qtbot)
+    # Always after as many steps: what is left to gain then is the same.
+    session.configure(budget=Budget(steps=ENDLESS))
+    qtbot.mouseClick(cockpit.experiment.controls.step, LEFT)
+    until(qtbot, lambda: session.state is RunState.PAUSED)
+    step(cockpit, qtbot, 25)
     mean = session.live.maps.mean
     edge = mean[4:-4, 4:-4]
     row, column = (4 + i for i in np.unravel_index(edge.argmin(), edge.shape))

@@ -11,6 +11,7 @@ from qtpy.QtTest import QTest
 from by_hand import enter, pick
 from mouse import LEFT
 from napari_hae.experiment.events import RunState
+from napari_hae.experiment.settings import Budget
 from napari_hae.gui.plots import BEST_COLOR, TARGET_COLOR
 from steered import entries, show, step, until
 
@@ -117,6 +118,8 @@ def test_the_table_of_reasons_goes_back_with_the_keys_of_the_slider(paused, qtbo
 
 def test_reasons_follow_the_run_as_it_goes(paused, qtbot):
     session, why = paused.session, show(paused, "Why here")
+    # So that it does not end before they were looked at.
+    session.configure(budget=Budget(steps=1000))
     qtbot.mouseClick(paused.experiment.controls.pause, LEFT)
     seen = set()
 
