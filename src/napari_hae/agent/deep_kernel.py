@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from typing import TYPE_CHECKING, Any
 
 import gpytorch
@@ -31,6 +30,7 @@ from napari_hae.agent.covariance import (
     Part,
 )
 from napari_hae.agent.networks import network
+from napari_hae.agent.threads import DRAWING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +47,6 @@ CYCLES = 200
 CLASSIC_LEARNING_RATE = 0.01
 _TRIES = 6
 """With ever more on the diagonal of a covariance that has no factor."""
-_seeded = threading.Lock()
-"""All threads share torch's generator of random numbers."""
 
 
 class DeepKernelGP(gpytorch.models.ExactGP):
@@ -123,7 +121,7 @@ def fit_network(
     The classic network, and any with a learning rate, is fitted by Adam, others by
     L-BFGS. None if that fails.
     """
-    with _seeded, torch.random.fork_rng(devices=[]):
+    with DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = DeepKernelGP(inputs, targets, settings, parts, known_noise)
     parameters, bounds = get_parameters_and_bounds(model, requires_grad=True)

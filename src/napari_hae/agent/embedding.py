@@ -15,6 +15,7 @@ import torch
 from napari_hae.agent.covariance import Part, log_scale
 from napari_hae.agent.descriptors import derivatives, describe
 from napari_hae.agent.structure_network import FEATURES, SCALES_PX, StructureNetwork
+from napari_hae.agent.threads import DRAWING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +112,9 @@ def load_network(weights: Path | None = None) -> StructureNetwork:
         If the file holds no weights of this network.
     """
     source = files("napari_hae.agent") / "structure_network.npz"
-    network = StructureNetwork()
+    # It draws weights, which are replaced.
+    with DRAWING, torch.random.fork_rng(devices=[]):
+        network = StructureNetwork()
     try:
         with (weights or source).open("rb") as file, np.load(file) as stored:
             state = {name: torch.from_numpy(stored[name]) for name in stored.files}

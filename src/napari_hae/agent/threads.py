@@ -1,7 +1,7 @@
-"""Linear algebra on one thread.
+"""Linear algebra on one thread, and torch's random numbers for one at a time.
 
-More gain little at these sizes, and cost the window: after each product the threads of
-OpenBLAS wait for the next one, busily, for a tenth of a second.
+More threads gain little at these sizes, and cost the window: after each product those
+of OpenBLAS wait for the next one, busily, for a tenth of a second.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from threadpoolctl import ThreadpoolController
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+
+DRAWING = threading.Lock()
+"""Held while weights are drawn: all threads share torch's generator."""
 
 
 class OneThread(ContextDecorator):
