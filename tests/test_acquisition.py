@@ -135,7 +135,8 @@ def test_shift_and_scale_of_the_utility_change_no_choice(scale, shift, xi):
     for function in functions:
         plain = function(posterior(), BEST, RNG)
         other = function(moved, scale * BEST + shift, RNG)
-        assert plain.argmax() == other.argmax()
+        # One of two that are equal is as good as the other.
+        assert plain[other.argmax()] == pytest.approx(plain.max())
 
 
 @pytest.mark.parametrize("function", [ExpectedImprovement, LogExpectedImprovement])
@@ -176,9 +177,9 @@ def test_a_negative_exploration_is_refused():
         UpperConfidenceBound(beta=-1.0)
 
 
-def test_a_unit_is_a_standard_deviation_and_a_factor_of_ten_of_a_logarithm():
+def test_a_unit_is_a_standard_deviation_and_a_thousandfold_of_a_logarithm():
     values = np.array([0.0, 1.0, np.nan, -np.inf, 5.0])
     assert UpperConfidenceBound().unit(values) == np.std([0.0, 1.0, 5.0])
     assert UpperConfidenceBound().unit(np.full(3, np.nan)) == 0
     for logarithm in (LogExpectedImprovement(), ProbabilityOfImprovement()):
-        assert logarithm.unit(values) == np.log(10)
+        assert logarithm.unit(values) == np.log(1000)

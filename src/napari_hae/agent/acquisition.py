@@ -31,7 +31,7 @@ _LEAST_STD = 1e-100
 _TAIL, _LEVELS = 5.0, 16
 """From so many standard deviations on, so many levels of a continued fraction are right
 to 12 digits."""
-_FACTOR_OF_TEN = math.log(10)
+_THOUSANDFOLD = math.log(1000)
 _LARGEST_Z = 1e150
 """Still has a square: where nothing is uncertain, the means decide."""
 
@@ -151,11 +151,11 @@ class LogExpectedImprovement(_Improvement):
         return values - np.log(cost)
 
     def unit(self, values: Array) -> float:
-        """See `AcquisitionFunction`: a factor of ten.
+        """See `AcquisitionFunction`: a factor of a thousand.
 
         The logarithms of hopeless candidates vary by thousands.
         """
-        return _FACTOR_OF_TEN
+        return _THOUSANDFOLD
 
 
 class ExpectedImprovement(_Improvement):
@@ -195,11 +195,11 @@ class ProbabilityOfImprovement(_Improvement):
         return np.asarray(log_ndtr(self._z(posterior, best)[0]))
 
     def unit(self, values: Array) -> float:
-        """See `AcquisitionFunction`: a factor of ten.
+        """See `AcquisitionFunction`: a factor of a thousand.
 
         The logarithms of hopeless candidates vary by thousands.
         """
-        return _FACTOR_OF_TEN
+        return _THOUSANDFOLD
 
 
 class UpperConfidenceBound(Schedule, AcquisitionFunction):

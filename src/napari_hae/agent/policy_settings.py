@@ -37,7 +37,7 @@ class MoveSettings(Settings):
     travel_cost: float = Field(default=0.0, ge=0, le=100, title="Travel cost")
     """How much long jumps of the beam are avoided. At 1 a jump across the field costs
     one standard deviation of the acquisition function over what is open, or, where that
-    is a logarithm, a factor of ten. Default 0."""
+    is a logarithm, a factor of a thousand. Default 0."""
     per_exposure: bool = Field(default=False, title="Improvement per electron")
     """With a relative error to reach: divide the expected improvement by the exposure
     that places of like targets took. Other acquisition functions stay as they are
