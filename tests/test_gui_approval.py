@@ -89,11 +89,11 @@ def test_each_proposed_place_says_why(asked, qtbot):
     shares = [insight.exploring, *(each.exploring for each in insight.runners_up)]
     for share, told in zip(shares, words, strict=True):
         if share > 2 / 3:
-            assert told == "mostly exploring"
+            assert told == "exploring"
         elif share < 1 / 3:
-            assert told == "mostly exploiting"
+            assert told == "exploiting"
         else:
-            assert told == ("exploiting and exploring" if share == share else "")
+            assert told == ("both" if share == share else "")
     assert any(words[1:])
 
 

@@ -102,14 +102,19 @@ def test_numbers_of_numpy_are_numbers(lab):
     assert [each["target"] for each in entries(runner, "measurement")] == sums
 
 
-def test_a_spectrum_is_kept_where_its_scalarizer_fails(lab):
-    loop = LoopSettings(lookahead=0)
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_spectra_are_kept_where_their_scalarizer_fails(lab, lookahead):
+    loop = LoopSettings(lookahead=lookahead)
     runner = run(lab.runner(with_scalarizer(FailsAtSixth(), loop=loop)))
     assert runner.finish_reason is FinishReason.FAILED
     assert "'Counted' gave no number for the spectrum of step 6" in runner.finish_text
     assert "KeyError" in runner.finish_text
-    assert len(lab.bare.beam.exposed) == len(entries(runner, "measurement")) == 6
-    assert entries(runner, "measurement")[-1]["target"] is None
+    # With look-ahead the next one is exposed already.
+    measured = entries(runner, "measurement")
+    assert len(lab.bare.beam.exposed) == len(measured) == 6 + lookahead
+    assert [each["target"] is None for each in measured] == [False] * 5 + [True] * (
+        1 + lookahead
+    )
     kept = RunArrays(runner.record.path / ARRAYS, writable=False).spectrum(5)
     np.testing.assert_array_equal(kept, CALLS[-1].counts)
 
@@ -175,6 +180,45 @@ def test_a_function_that_was_edited_counts_from_the_next_run_on(lab, tmp_path):
     assert runner.wait(TIMEOUT_S)
     assert {m.target for m in runner.measurements} == {1.0}
     assert {m.target for m in run(lab.runner(settings)).measurements} == {22.0}
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_what_a_function_failed_on_has_a_value_when_it_is_mended(
+    lab, tmp_path, lookahead
+):
+    file = tmp_path / "mine.py"
+    broken = "COUNT = []\ndef value(signal):\n    COUNT.append(1)\n"
+    file.write_text(f"{broken}    return 1.0 / (len(COUNT) != 6)\n")
+    settings = experiment(
+        scalarizer=UserFunction(path=f"{file}:value"),
+        loop=LoopSettings(lookahead=lookahead),
+    )
+    runner = run(lab.runner(settings))
+    assert "ZeroDivisionError" in runner.finish_text
+    file.write_text("def value(signal):\n    return 1.0\n")
+    resumed = run(lab.resumed(runner, 12))
+    assert resumed.finish_reason is FinishReason.COMPLETED
+    assert [m.target for m in resumed.measurements] == [1.0] * 12
+    stored = open_run(resumed.record.path)
+    assert [m.target for m in stored.measurements] == [1.0] * 12
+
+
+def test_a_function_that_fails_on_what_was_measured_leaves_the_old_one_in_force(
+    lab, tmp_path
+):
+    file = tmp_path / "mine.py"
+    file.write_text("COUNT = []\ndef value(signal):\n    return COUNT[0]\n")
+    settings = experiment()
+    runner = lab.runner(settings)
+    at_a_pause(runner, 6)
+    mine = UserFunction(path=f"{file}:value")
+    runner.configure(settings.replaced(scalarizer=mine))
+    runner.resume()
+    assert runner.wait(TIMEOUT_S)
+    assert runner.finish_reason is FinishReason.FAILED
+    stored = open_run(runner.record.path)
+    assert stored.settings.scalarizer.kind == "band_integral"
+    assert all(m.usable for m in stored.measurements)
 
 
 def test_a_file_with_a_dataclass_can_be_loaded(tmp_path):

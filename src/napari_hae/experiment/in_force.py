@@ -72,7 +72,6 @@ class InForce:
             initial=old.initial,
             seed=old.seed,
         )
-        self.settings = new
         before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
         changes = {
             section: (before[section], after[section])
@@ -80,7 +79,12 @@ class InForce:
             if before[section] != after[section]
         }
         if not changes:
+            self.settings = new
             return
+        if "scalarizer" in changes:
+            # Where it fails the record keeps the old one, which its targets are of.
+            self._targets.rescore(new.scalarizer)
+        self.settings = new
         of_agent = {"model", "acquisition", "goal", "scalarizer", "moves"}
         concerns_agent = of_agent & changes.keys()
         if concerns_agent | ({"loop"} & changes.keys()):
@@ -90,7 +94,7 @@ class InForce:
         if concerns_agent:
             self._advisor.configure(new)
         if "scalarizer" in changes:
-            self.retarget()
+            self.tell_targets()
         if {"budget", "measurement"} & changes.keys():
             self.limit_dose()
         emit(self._events.settings_changed, len(self._targets), new)
@@ -117,14 +121,14 @@ class InForce:
     def retarget_at_once(self) -> None:
         """Let the agent choose anew, as targets were discarded or taken in again."""
         self._choice.drop_ahead(Dropped.DISCARDED)
-        self._tell_targets()
+        self.tell_targets()
 
     def retarget(self) -> None:
         """Score everything again."""
         self._targets.rescore(self.settings.scalarizer)
-        self._tell_targets()
+        self.tell_targets()
 
-    def _tell_targets(self) -> None:
+    def tell_targets(self) -> None:
         """Record all targets, and let everybody know."""
         targets, errors = self._targets.values, self._targets.errors
         if not targets:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_hae.agent.scalarizers import ScalarizerError
 from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.choice import Choice, Refusal
 from napari_hae.experiment.consent import Consent
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_hae.diagnostics import StepTimes
     from napari_hae.experiment.controls import Verdict
     from napari_hae.experiment.events import RunEvents
     from napari_hae.experiment.field import Field
@@ -53,6 +53,14 @@ class Begun:
     proposal: Proposal
     allowed: AllowedField
     is_followed: bool
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A measurement that is not scored yet, and the exposures that it took."""
+
+    measurement: Measurement
+    exposures: Sequence[Exposure]
 
 
 class Loop:
@@ -158,6 +166,9 @@ class Loop:
         if is_older:
             self.in_force.retarget()
         self.in_force.change(new, who="resume")
+        # A scalarizer that failed may have been mended.
+        if self._targets.score_last_again():
+            self.in_force.tell_targets()
 
     @property
     def settings(self) -> ExperimentSettings:
@@ -274,17 +285,38 @@ class Loop:
                 keep_out = isinstance(error, LocalDoseExceeded)
                 self._refuse(proposal, Refusal(str(error), keep_out))
                 return
-            exposures = self._exposures.take_booked()
-            self.following.exposed(spectrum.exposure_s)
-            times = self._clock.times(
-                self._exposures.interval, self._agent_s, self._record.disk_s
-            )
+            taken = self._taken(begun, spectrum)
             following = None
             try:
                 following = self._begin_next(proposal.step + 1)
             finally:
-                self._keep(begun, spectrum, times, exposures)
+                try:
+                    self._keep(taken)
+                except ScalarizerError:
+                    if following is not None:
+                        # Nothing scores it, but its electrons are spent.
+                        under_way = self._taken(following, self._exposures.wait())
+                        self._write(under_way, under_way.measurement)
+                    raise
             begun = following
+
+    def _taken(self, begun: Begun, spectrum: Spectrum) -> Taken:
+        """What has been exposed just now, and not been scored yet."""
+        exposures = self._exposures.take_booked()
+        self.following.exposed(spectrum.exposure_s)
+        y_nm, x_nm = begun.allowed.on_sample_nm(spectrum.position)
+        unscored = Measurement(
+            begun.proposal,
+            spectrum,
+            target=math.nan,
+            x_nm=x_nm,
+            y_nm=y_nm,
+            times=self._clock.times(
+                self._exposures.interval, self._agent_s, self._record.disk_s
+            ),
+            drift_nm=begun.allowed.drift_nm if begun.is_followed else None,
+        )
+        return Taken(unscored, exposures)
 
     def _begin(self, step: int) -> Begun | None:
         """Begin to measure what the agent proposes for a step; None if refused."""
@@ -324,32 +356,19 @@ class Loop:
         goal = self.settings.goal
         return Judge(self._targets.scalarizer, goal, goal.best(self._targets.values))
 
-    def _keep(
-        self,
-        begun: Begun,
-        spectrum: Spectrum,
-        times: StepTimes,
-        exposures: Sequence[Exposure],
-    ) -> None:
-        """Record a spectrum, and let everybody know."""
-        y_nm, x_nm = begun.allowed.on_sample_nm(spectrum.position)
-        unscored = Measurement(
-            begun.proposal,
-            spectrum,
-            target=math.nan,
-            x_nm=x_nm,
-            y_nm=y_nm,
-            times=times,
-            drift_nm=begun.allowed.drift_nm if begun.is_followed else None,
+    def _write(self, taken: Taken, measurement: Measurement) -> None:
+        self._record.measurement(
+            measurement, exposures=taken.exposures, waited_s=self.following.waited_s
         )
-        measurement = unscored
+
+    def _keep(self, taken: Taken) -> None:
+        """Record a spectrum, and let everybody know."""
+        measurement = taken.measurement
         # It is on disk even where the scalarizer fails, which ends the run.
         try:
-            measurement = with_outcome(self._targets.score(unscored))
+            measurement = with_outcome(self._targets.score(measurement))
         finally:
-            self._record.measurement(
-                measurement, exposures=exposures, waited_s=self.following.waited_s
-            )
+            self._write(taken, measurement)
         self._targets.add(measurement)
         self._advisor.learn(measurement)
         self._keep_maps()

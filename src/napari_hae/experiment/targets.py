@@ -114,6 +114,17 @@ class Targets:
             self.score(m) if m.step == step else m for m in self._measurements
         )
 
+    def score_last_again(self) -> bool:
+        """Score the last spectra again if they have no target; whether one has now."""
+        measured, is_scored = list(self._measurements), False
+        for at in reversed(range(len(measured))):
+            if measured[at].usable or measured[at].step in self._discarded:
+                break
+            measured[at] = self.score(measured[at])
+            is_scored |= measured[at].usable
+        self._measurements = tuple(measured)
+        return is_scored
+
     def rescore(self, scalarizer: Scalarizer) -> None:
         """Score everything again by another scalarizer."""
         self.scalarizer = scalarizer

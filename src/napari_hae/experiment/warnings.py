@@ -34,11 +34,11 @@ class Warnings:
         past: StoredRun | None,
     ) -> None:
         self._record, self._events, self._step = record, events, step
-        self._standing: defaultdict[str, list[str]] = defaultdict(list)
+        self._standing: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for entry in past.journal if past else ():
             about = entry.get("about", "")
             if about and entry["event"] == "warning":
-                self._standing[about].append(entry["text"])
+                self._standing[about][entry["text"]] = None
             elif about and entry["event"] == "warning_over":
                 self._standing.pop(about, None)
 
@@ -54,8 +54,7 @@ class Warnings:
 
     def stand(self, about: str, text: str) -> None:
         """Warn of something that holds until its end."""
-        if text not in self._standing[about]:
-            self._standing[about].append(text)
+        self._standing[about][text] = None
         self.say(text, about)
 
     def end(self, about: str) -> None:
