@@ -139,7 +139,10 @@ def test_an_edge_of_the_band_is_dragged_and_the_journal_has_both_bands(paused, q
     spectra, session = paused.monitor.spectra, paused.session
     plot = spectra.plot
     low, high = plot.band.getRegion()
-    plot.plot.grab()  # fits its axes to what is drawn
+    # Its axes are fitted to the newest spectrum when that is drawn.
+    session.live.refresh()
+    spectra.draw_now()
+    plot.plot.grab()
     before = [m.target for m in session.live.measurements]
     height = sum(plot.plot.getViewBox().viewRange()[1]) / 2
     drag_in_plot(plot.plot, [(high, height), (high + 0.05, height)], between=10)
