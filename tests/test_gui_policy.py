@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -53,6 +55,36 @@ def test_exploration_follows_a_schedule_from_the_step_it_was_set(
     monitor.tabs.setCurrentWidget(monitor.story)
     told = 'let "Exploration β" go from 9 to 1 over 4 steps from step 13 on'
     until(qtbot, lambda: told in monitor.story.text.toPlainText())
+
+
+def test_a_change_is_not_taken_back_by_the_one_before(paused, qtbot, monkeypatch):
+    session, runner = paused.session, paused.session.runner
+    take, goes_on = runner._controls.take_changes, threading.Event()
+    goes_on.set()
+
+    def taking():
+        assert goes_on.wait(60)
+        return take()
+
+    monkeypatch.setattr(runner._controls, "take_changes", taking)
+    in_force = threading.Event()
+    runner.events.settings_changed.connect(lambda *_: in_force.set())
+    session.configure(acquisition=UpperConfidenceBound(beta=9))
+    # The window does not hear of it before the next change is ordered.
+    assert in_force.wait(60)
+    goes_on.clear()
+    wider = session.settings.moves.model_copy(update={"patience": 11})
+    session.configure(moves=wider)
+    shown = []
+    session.settings_changed.connect(lambda settings: shown.append(settings.moves))
+    with qtbot.waitSignal(session.settings_in_force, timeout=60_000):
+        pass
+    assert session.settings.moves == wider
+    with qtbot.waitSignal(session.settings_in_force, timeout=60_000):
+        goes_on.set()
+    assert session.settings.moves == wider
+    assert session.settings.acquisition.beta == 9
+    assert shown in ([], [wider])
 
 
 def test_a_schedule_that_cannot_be_is_told_and_hidden_with_its_fields(paused, qtbot):

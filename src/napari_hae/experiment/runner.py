@@ -187,6 +187,10 @@ class Runner(Steered):
                 experience_for(settings.model, len(self._survey.data))
         self._controls.change(_SETTINGS, settings, why)
 
+    def is_outdated(self, settings: ExperimentSettings) -> bool:
+        """Whether others were ordered, or came in force, since these were in force."""
+        return self._controls.waits(_SETTINGS) or settings != self.settings
+
     def set_regions(self, regions: Regions, *, why: str = "") -> None:
         """Swap in new regions: at the gate at once, in the agent's mask next."""
         self._field.set_regions(regions)

@@ -397,7 +397,9 @@ class Session(SteeredRun):
         self.said.emit(f"Not measured: {reason}.")
 
     def _on_settings_in_force(self, step: int, settings: ExperimentSettings) -> None:
-        if settings != self.settings:
+        # What a person has changed since would be lost: that is told next.
+        outdated = self.runner is not None and self.runner.is_outdated(settings)
+        if settings != self.settings and not outdated:
             # The run chose for itself, such as the band, or since when a schedule runs.
             if settings.scalarizer != self.settings.scalarizer:
                 self._chosen_by_run = settings.scalarizer
