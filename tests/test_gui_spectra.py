@@ -152,9 +152,12 @@ def test_an_edge_of_the_band_is_dragged_and_the_journal_has_both_bands(paused, q
     until(qtbot, lambda: [m.target for m in session.live.measurements] != before)
     for each in session.live.measurements:
         assert each.target == pytest.approx(scalarizer(each.spectrum))
-    change = entries(paused, "settings")[-1]["changes"]["scalarizer"]
-    assert change["new"]["high_ev"] == scalarizer.high_ev
-    assert change["old"]["high_ev"] == pytest.approx(high)
+
+    def change():
+        return entries(paused, "settings")[-1]["changes"]["scalarizer"]
+
+    until(qtbot, lambda: change()["new"]["high_ev"] == scalarizer.high_ev)
+    assert change()["old"]["high_ev"] == pytest.approx(high)
 
 
 def test_all_names_of_many_curves_can_be_read_in_a_narrow_window(paused, qtbot):

@@ -109,12 +109,11 @@ def test_spectra_are_kept_where_their_scalarizer_fails(lab, lookahead):
     assert runner.finish_reason is FinishReason.FAILED
     assert "'Counted' gave no number for the spectrum of step 6" in runner.finish_text
     assert "KeyError" in runner.finish_text
-    # With look-ahead the next one is exposed already.
-    measured = entries(runner, "measurement")
-    assert len(lab.bare.beam.exposed) == len(measured) == 6 + lookahead
-    assert [each["target"] is None for each in measured] == [False] * 5 + [True] * (
-        1 + lookahead
-    )
+    # With look-ahead the next one may be exposed already.
+    targets = [each["target"] for each in entries(runner, "measurement")]
+    assert len(lab.bare.beam.exposed) == len(targets) <= 6 + lookahead
+    assert None not in targets[:5]
+    assert set(targets[5:]) == {None}
     kept = RunArrays(runner.record.path / ARRAYS, writable=False).spectrum(5)
     np.testing.assert_array_equal(kept, CALLS[-1].counts)
 
@@ -123,7 +122,7 @@ def test_what_is_no_number_is_named(lab):
     runner = run(lab.runner(with_scalarizer(Nothing())))
     assert runner.finish_reason is FinishReason.FAILED
     assert "'Counted' gave no number for the spectrum of step 1" in runner.finish_text
-    assert len(entries(runner, "measurement")) == 1
+    assert len(entries(runner, "measurement")) == len(lab.bare.beam.exposed)
 
 
 def test_repeats_are_kept_where_the_scalarizer_fails_between_them(lab):
