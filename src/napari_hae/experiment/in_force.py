@@ -81,9 +81,10 @@ class InForce:
         if not changes:
             self.settings = new
             return
-        if "scalarizer" in changes:
-            # Where it fails the record keeps the old one, which its targets are of.
-            self._targets.rescore(new.scalarizer)
+        # Where that fails the record keeps the old one, which its targets are of.
+        scored = (
+            self._targets.rescored(new.scalarizer) if "scalarizer" in changes else ()
+        )
         self.settings = new
         of_agent = {"model", "acquisition", "goal", "scalarizer", "moves"}
         concerns_agent = of_agent & changes.keys()
@@ -94,6 +95,7 @@ class InForce:
         if concerns_agent:
             self._advisor.configure(new)
         if "scalarizer" in changes:
+            self._targets.take(new.scalarizer, scored)
             self.tell_targets()
         if {"budget", "measurement"} & changes.keys():
             self.limit_dose()

@@ -127,8 +127,17 @@ class Targets:
 
     def rescore(self, scalarizer: Scalarizer) -> None:
         """Score everything again by another scalarizer."""
-        self.scalarizer = scalarizer
-        self._measurements = tuple(self.score(m) for m in self._measurements)
+        self.take(scalarizer, self.rescored(scalarizer))
+
+    def rescored(self, scalarizer: Scalarizer) -> tuple[Measurement, ...]:
+        """What another scalarizer would make of everything; nothing changes yet."""
+        other = Targets(scalarizer)
+        other._discarded = self._discarded
+        return tuple(other.score(m) for m in self._measurements)
+
+    def take(self, scalarizer: Scalarizer, scored: tuple[Measurement, ...]) -> None:
+        """Let what was scored by another scalarizer hold from now on."""
+        self.scalarizer, self._measurements = scalarizer, scored
 
     def chosen_band_ev(self) -> tuple[float, float]:
         """The band that the spectra so far suggest, in eV."""
