@@ -354,7 +354,10 @@ class Loop:
         if first_look or self._targets.is_undecided:
             return None
         goal = self.settings.goal
-        return Judge(self._targets.scalarizer, goal, goal.best(self._targets.values))
+        # Without the one just measured: it counts neither where this place is begun
+        # before that is scored nor, so that a replay exposes alike, where after.
+        known = self._targets.values[: max(proposal.step - 1, 0)]
+        return Judge(self._targets.scalarizer, goal, goal.best(known))
 
     def _write(self, taken: Taken, measurement: Measurement) -> None:
         self._record.measurement(
