@@ -306,6 +306,10 @@ def test_pending_points_may_come_and_go_and_be_measured(fitted, monkeypatch, kep
     mean, std = by_brute_force(calm, known, values)
     np.testing.assert_allclose(calm.posterior().mean, mean, rtol=0, atol=1e-6)
     np.testing.assert_allclose(calm.posterior().std, std, rtol=0, atol=1e-6)
+    # What was measured just now narrows what is pending after it, too.
+    with_next = calm.posterior(pending[2:]).std
+    calm._conditioning = None
+    np.testing.assert_allclose(with_next, calm.posterior(pending[2:]).std, rtol=1e-6)
 
 
 def test_pending_points_narrow_the_prediction_around_them_and_leave_the_mean(fitted):

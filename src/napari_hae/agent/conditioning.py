@@ -120,6 +120,7 @@ class Conditioning:
         self.log_likelihood += _log_density(factor, white)
         self.mean = self.mean + white @ rows
         self.variance = self.variance - rows.square().sum(dim=0)
+        self._with_pending = self.variance
 
     def variance_with(self, pending: Sequence[int]) -> Tensor:
         """The variance as if some candidates were measured too; nothing is learned.
@@ -127,16 +128,18 @@ class Conditioning:
         Their noise is taken to be as that of the measured ones. The last pending ones
         are remembered: of a batch each proposal adds one.
         """
+        # One by one, also where several are new: rounding would else tell whether they
+        # were pending together, and a resumed run would differ in the last bits.
         before = len(self._pending)
         if list(pending[:before]) != self._pending:
             self._forget_pending()
             before = 0
-        if new := list(pending[before:]):
-            noise = self.mean.new_full((len(new),), self._usual_noise)
-            rows, _ = self._extended(new, noise)
+        noise = self.mean.new_full((1,), self._usual_noise)
+        for new in pending[before:]:
+            rows, _ = self._extended([new], noise)
             self._with_pending = self._with_pending - rows.square().sum(dim=0)
-            self._pending += new
-        return self._with_pending if self._pending else self.variance
+            self._pending.append(new)
+        return self._with_pending
 
     def is_surprised(
         self, index: int, target: float, known_noise: float, deviations: float
