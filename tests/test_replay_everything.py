@@ -21,6 +21,7 @@ from napari_hae.agent.scalarizers import BandMaximum
 from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment import following
+from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.finer import acquire_finer, begin_finer
 from napari_hae.experiment.forensics.counterfactual import counterfactual
@@ -54,6 +55,8 @@ class Moving(FakeInstrument):
     So another one can go on where this one was left.
     """
 
+    speed = 1.0
+
     def __init__(self, scans: int = 0) -> None:
         super().__init__(FakeSettings(shape=(SIDE, SIDE), scans_areas=True))
         self.scans = scans
@@ -82,7 +85,8 @@ class Moving(FakeInstrument):
 
     def density(self, y, x):
         """What there is at places of the field, as fractions of it."""
-        down, right = y - 0.006 * self.scans, x + 0.004 * self.scans
+        moved = self.speed * self.scans
+        down, right = y - 0.006 * moved, x + 0.004 * moved
         waves = sum(
             np.sin(a * down + b * right + c)
             for a, b, c in ((23, 5, 0), (-7, 31, 1), (17, -19, 2), (37, 29, 3))
@@ -199,7 +203,7 @@ def steered(runner, deeds, stop_at=None):
     return open_run(runner.record.path)
 
 
-def begun(folder, seed, lookahead, batch=1, steps=STEPS):
+def begun(folder, seed, lookahead, batch=1, steps=STEPS, instrument=None):
     folder.mkdir()
     settings = experiment(
         acquisition=ThompsonSampling() if seed % 2 else LogExpectedImprovement(),
@@ -209,10 +213,10 @@ def begun(folder, seed, lookahead, batch=1, steps=STEPS):
         budget=Budget(steps=steps),
         seed=seed,
     )
-    return Lab(folder, Moving()).runner(settings)
+    return Lab(folder, instrument or Moving()).runner(settings)
 
 
-def resumed(path, steps=STEPS, scans=0):
+def resumed(path, steps=STEPS, scans=0, instrument=Moving):
     """A runner that goes on, on a microscope as the other one was left.
 
     `scans` are those before the record.
@@ -220,7 +224,7 @@ def resumed(path, steps=STEPS, scans=0):
     past = open_run(path)
     record = Record.reopen(past.path, surveys=past.surveys)
     settings = past.settings.replaced(budget=Budget(steps=steps))
-    lab = Lab(path.parent, Moving(scans + past.surveys))
+    lab = Lab(path.parent, instrument(scans + past.surveys))
     return Runner(lab.gate, record, settings, past=past)
 
 
@@ -393,7 +397,7 @@ def test_in_a_finer_image_it_comes_out_the_same(case, tmp_path):
     expect_same(steered(resumed(torn, **more), {}), run)
 
 
-@pytest.mark.parametrize(("seed", "batch"), [(3, 1), (12, 1), (4, 3)])
+@pytest.mark.parametrize(("seed", "batch"), [(3, 1), (12, 1), (4, 3), (33, 2), (44, 5)])
 def test_what_is_ordered_while_the_beam_is_busy_is_replayed_too(tmp_path, seed, batch):
     """When it takes effect depends on the moment; the journal knows when it did."""
     runner = begun(tmp_path / "run", seed, 1, batch, steps=STEPS + 6)
@@ -412,8 +416,40 @@ def test_what_is_ordered_while_the_beam_is_busy_is_replayed_too(tmp_path, seed, 
     run = open_run(runner.record.path)
     assert len(run.measurements) == STEPS + 6 and not deeds
     expect_retraced(run)
-    for step in (STEPS, STEPS + 3):
+    for step in (STEPS - 1, STEPS + 2):
         other = resumed(killed(run, step, tmp_path / f"{step}.hae"), STEPS + 6)
+        other.start()
+        assert other.wait(TIMEOUT_S)
+        expect_same_path(open_run(other.record.path), run)
+
+
+class Fast(Moving):
+    """A sample that moves so fast that places leave the field before their turn."""
+
+    speed = 4.0
+
+
+def test_a_place_refused_while_the_beam_is_busy_is_replayed_too(tmp_path, monkeypatch):
+    """What was computed ahead is taken back for it, at the same moment each time."""
+
+    def exposed_for_long_enough(advisor, step):
+        ahead = advisor._ahead.get(step)
+        return ahead is not None and ahead.exception() is None
+
+    monkeypatch.setattr(Advisor, "is_ready", exposed_for_long_enough)
+    runner = begun(tmp_path / "run", 4, 1, 3, instrument=Fast())
+    runner.start()
+    assert runner.wait(TIMEOUT_S)
+    run = open_run(runner.record.path)
+    refused = [
+        entry["step"]
+        for entry in run.journal
+        if entry["event"] == "refusal" and "drifted out" in entry["reason"]
+    ]
+    assert refused
+    for step in refused:
+        torn = killed(run, step - 1, tmp_path / f"{step}.hae")
+        other = resumed(torn, instrument=Fast)
         other.start()
         assert other.wait(TIMEOUT_S)
         expect_same_path(open_run(other.record.path), run)

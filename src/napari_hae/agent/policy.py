@@ -211,13 +211,17 @@ class Policy:
         """The proposal of a pixel that somebody else chose; it is pending from now on.
 
         With `allowed` it comes with what the agent would think of it among all that is
-        open, for which the model is fitted; see `ask`. Else it is there at once.
+        open, for which the model is fitted; see `ask`. Else it is there at once, and
+        says nothing of the last measurement, which may be under way still.
         """
         predicted = None
         if allowed is not None and self._data.usable.sum() >= 2:
             predicted = self._predicted()
         if allowed is None or predicted is None:
-            return self._proposal(step, row, column, chosen_by)
+            known = min(self.known, max(step - 1, 0))
+            made = self._proposal(step, row, column, chosen_by)
+            best = self._goal.best(self._data.targets[:known])
+            return replace(made, known=known, best=best)
         open_ = self._data.open(allowed)
         open_[row, column] = True
         rng = np.random.default_rng([self._seed, step, 0, 1])

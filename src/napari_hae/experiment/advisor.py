@@ -147,6 +147,11 @@ class Advisor:
         self.took_s = time.perf_counter() - begin_s
         return chosen
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether something was computed ahead, or is being so."""
+        return bool(self._ahead)
+
     def is_ready(self, step: int) -> bool:
         """Whether the proposal for a step was computed ahead, so that `ask` is quick.
 
@@ -252,20 +257,11 @@ class Advisor:
         if not ahead:
             self.take_up(measured)
             return
-        known = ahead[0][1]
-        self.catch_up(measured[:known])
+        self.catch_up(measured[: ahead[0][1]])
         self._told = self._policy.known
         self._untold = list(measured[self._told :])
-        own = self._start_of_batch(begun.step)
-        for proposal in (measurement.proposal for measurement in self._untold):
-            place = proposal.row, proposal.column
-            if known == _known_to_rest(begun) and proposal.step >= own:
-                # One by one, as it was asked for: else last bits would differ.
-                mask, by = allowed(known), proposal.chosen_by
-                choose = self._policy.choose
-                self._worker.submit(choose, proposal.step, *place, by, mask).result()
-            else:
-                self._policy.expect(*place)
+        for measurement in self._untold:
+            self._policy.expect(measurement.proposal.row, measurement.proposal.column)
         for first, known in ahead:
             self._submit(first, allowed(known), 0, known, preference)
 

@@ -91,6 +91,7 @@ class Choice:
         self._attempts: Counter[int] = Counter()
         self._preference: NDArray[np.float64] | None = None
         self._visited: set[Pixel] = set()
+        self._open_then = np.zeros(0, bool)
         self._is_changed = False
         if past is not None:
             self._vetoed.update(past.vetoed)
@@ -109,7 +110,7 @@ class Choice:
     ) -> None:
         """Let the agent know, and compute ahead, what it did when the run was left.
 
-        `allowed` gives where the beam might go when a measurement was begun; `is_asked`
+        `allowed` gives where the beam might go when a step was proposed; `is_asked`
         tells whether the answer for the next step was dropped since.
         """
 
@@ -140,10 +141,11 @@ class Choice:
         Exhausted
             If no allowed candidate is left.
         """
+        self._open_then = self.mask()
         made = self._of_human(step) or self._of_plan(step, settings)
         if made is None:
-            attempt = self._attempts[step]
-            made = self._advisor.ask(step, self.mask(), attempt, self._preference)
+            attempt, mask = self._attempts[step], self._open_then
+            made = self._advisor.ask(step, mask, attempt, self._preference)
             self._attempts[step] += 1
         self._record.proposal(made, waited_s=waited_s)
         self._visited.add((made.row, made.column))
@@ -164,12 +166,18 @@ class Choice:
         """Whether a step's proposal can be given without waiting for a measurement."""
         if self._queue.pixels:
             return False
-        planned = self._planned(settings.plan, self.mask())
-        return planned is not None or self._advisor.is_ready(step)
+        if self._planned(settings.plan, self.mask()) is None:
+            return self._advisor.is_ready(step)
+        # What is ahead would be taken back before that measurement is in the journal.
+        return not self._advisor.is_ahead
 
     def look_ahead(self, step: int, settings: ExperimentSettings) -> None:
-        """Let the agent begin with what comes after a step, if it is to choose that."""
-        mask = self.mask()
+        """Let the agent begin with what comes after a step, if it is to choose that.
+
+        It chooses among what was open when the step was proposed, however long a person
+        took to agree: the same as for the rest of a batch, which came with that.
+        """
+        mask = self._open_then
         if not (self._queue.pixels or self._planned(settings.plan, mask)):
             self._advisor.look_ahead(step, mask, self._preference)
 
@@ -218,11 +226,11 @@ class Choice:
         if pixel is None:
             return None
         self.drop_ahead(Dropped.HUMAN)
-        mask, preference = self.mask(), self._preference
+        mask, preference = self._open_then, self._preference
         return self._advisor.choose(step, pixel, ChosenBy.HUMAN, mask, preference)
 
     def _of_plan(self, step: int, settings: ExperimentSettings) -> Proposal | None:
-        pixel = self._planned(settings.plan, self.mask())
+        pixel = self._planned(settings.plan, self._open_then)
         if pixel is None:
             return None
         self.drop_ahead(Dropped.PLAN)

@@ -20,7 +20,7 @@ LOST = Refusal("the sample was not found")
 
 
 class Consent:
-    """Asks everyone who has a say; what one of them is against is refused.
+    """Asks everyone who has a say; what one of them is against is not measured.
 
     Parameters
     ----------
@@ -29,8 +29,6 @@ class Consent:
         else was ordered in the meantime.
     look_again
         Looks for the sample, if that is due; False if it is lost and a pause is wanted.
-    refuse
-        Withdraws a proposal; given it, and why.
     """
 
     def __init__(
@@ -41,43 +39,29 @@ class Consent:
         clock: StepClock,
         agree: Callable[[Proposal], Verdict | None],
         look_again: Callable[[], bool],
-        refuse: Callable[[Proposal, Refusal], None],
     ) -> None:
         self._field, self._queue, self._clock = field, queue, clock
-        self._agree, self._look_again, self._refuse = agree, look_again, refuse
+        self._agree, self._look_again = agree, look_again
 
-    def is_given(self, proposal: Proposal, *, asks: bool) -> bool:
-        """Whether a proposal may be measured; with `asks`, a person is asked."""
-        if not self._is_open(proposal):
-            return False
-        if not asks or proposal.chosen_by is not ChosenBy.AGENT:
-            return True
+    def refusal(self, proposal: Proposal, *, asks: bool) -> Refusal | None:
+        """Why a proposal may not be measured; with `asks`, a person is asked."""
+        closed = self._closed(proposal)
+        if closed or not asks or proposal.chosen_by is not ChosenBy.AGENT:
+            return closed
         with self._clock.asking():
             verdict = self._agree(proposal)
         if verdict is None:
             other = "another place was taken" if self._queue.pixels else ""
-            why = other or "something was changed while it waited"
-            self._refuse(proposal, Refusal(why))
-            return False
+            return Refusal(other or "something was changed while it waited")
         if not verdict.agrees:
-            veto = Refusal(
+            return Refusal(
                 "vetoed by you", keep_out=True, is_veto=True, why=verdict.why
             )
-            self._refuse(proposal, veto)
-            return False
-        return self._is_still_there(proposal)
+        # The sample may be elsewhere if somebody took long to agree.
+        return self._closed(proposal) if self._look_again() else LOST
 
-    def _is_open(self, proposal: Proposal) -> bool:
-        """Whether the beam may go to where the place of a proposal is now."""
+    def _closed(self, proposal: Proposal) -> Refusal | None:
+        """Why the beam may not go to where the place of a proposal is now."""
         allowed = self._field.allowed()
         reason = allowed.refusal(allowed.position(proposal.position))
-        if reason is not None:
-            self._refuse(proposal, Refusal(f"{proposal.position} {reason}"))
-        return reason is None
-
-    def _is_still_there(self, proposal: Proposal) -> bool:
-        """Look for the sample again if somebody took long to agree."""
-        if not self._look_again():
-            self._refuse(proposal, LOST)
-            return False
-        return self._is_open(proposal)
+        return None if reason is None else Refusal(f"{proposal.position} {reason}")

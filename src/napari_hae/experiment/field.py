@@ -65,20 +65,20 @@ class Field:
         """
         with self._lock:
             self._guard_if_new(moved)
-            return self._at(moved)
+            return self.as_it_was(self._regions, moved)
 
-    def allowed(self) -> AllowedField:
-        """The newest snapshot of where the beam may go, as the step began."""
-        return self._at(self._moved)
+    def allowed(self, regions: Regions | None = None) -> AllowedField:
+        """The newest snapshot of where the beam may go, as the step began.
+
+        With `regions` it is under these, whatever a person has painted since.
+        """
+        return self.as_it_was(regions or self._regions, self._moved)
 
     def as_it_was(self, regions: Regions, moved: Moved) -> AllowedField:
         """Where the beam might go under other regions, with the sample elsewhere."""
         assert self._frame is not None
         drift_nm, margin_nm = moved
         return AllowedField(self._frame, regions.with_margin(margin_nm), drift_nm)
-
-    def _at(self, moved: Moved) -> AllowedField:
-        return self.as_it_was(self._regions, moved)
 
     def _guard_if_new(self, moved: Moved) -> None:
         if moved != self._moved_since:
@@ -87,4 +87,5 @@ class Field:
 
     def _guard(self) -> None:
         if self._frame is not None:
-            self._instrument.set_constraint(self._at(self._moved_since))
+            constraint = self.as_it_was(self._regions, self._moved_since)
+            self._instrument.set_constraint(constraint)

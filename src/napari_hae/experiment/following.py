@@ -107,8 +107,8 @@ class Following:
         """What is known since the last image."""
         self.waited_s = 0.0
         """For how long a person was waited for since then."""
-        self.moved_at: list[Moved] = []
-        """Where the sample was when each measurement of the past run was begun."""
+        self.proposed_at: list[Moved] = []
+        """Where the sample was when each measurement of the past run was proposed."""
         if past is not None:
             self._take_up(past)
 
@@ -365,6 +365,7 @@ class Following:
         The field is left as it was when the last measurement was begun.
         """
         images, last = iter(past.images_again), len(past.measurements) - 1
+        known: dict[int, Drift] = {}
         busy = None
         for entry in past.journal:
             match entry["event"]:
@@ -373,10 +374,13 @@ class Following:
                     self._learn_again(next(images), past)
                 case "proposal":
                     self.waited_s = entry.get("waited_s", self.waited_s)
+                    known[entry["step"]] = self._drift_now
                 case "measurement":
                     busy = entry
                     self.waited_s = entry.get("waited_s", self.waited_s)
-                    self.moved_at.append(self._moved(self._drift_now, self.time_s))
+                    then = known[entry["step"]]
+                    time_s = self._exposed_s + then.scanned_s
+                    self.proposed_at.append(self._moved(then, time_s))
                     if entry["step"] == last:
                         self.move()
                     self._exposed_s += entry["exposure_s"]

@@ -56,6 +56,14 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A proposal that will not be measured, and why not."""
+
+    proposal: Proposal
+    refusal: Refusal
+
+
+@dataclass(frozen=True)
 class Taken:
     """A measurement that is not scored yet, and the exposures that it took."""
 
@@ -113,7 +121,6 @@ class Loop:
             clock=self._clock,
             agree=agree,
             look_again=self._look_again,
-            refuse=self._refuse,
         )
         self.following = Following(
             instrument=instrument,
@@ -126,7 +133,7 @@ class Loop:
             past=past,
         )
         self._advisor = Advisor(survey, past.first_settings if past else settings)
-        self._choice = Choice(self._advisor, record, queue, field.allowed, past)
+        self._choice = Choice(self._advisor, record, queue, self._open, past)
         self.in_force = InForce(
             instrument=instrument,
             record=record,
@@ -159,7 +166,7 @@ class Loop:
         is_older = past.format < FORMAT
 
         def allowed(step: int) -> AllowedField:
-            moved = self.following.moved_at[step]
+            moved = self.following.proposed_at[step]
             return self._field.as_it_was(past.regions_begun[step], moved)
 
         self._choice.take_up(past, allowed, is_asked=is_asked or is_older)
@@ -211,7 +218,7 @@ class Loop:
 
     def change_regions(self, regions: Regions, *, why: str = "") -> None:
         """Let the agent's mask and preference follow new regions from now on."""
-        self._choice.prefer(regions.preference(self._field.allowed().frame))
+        self._choice.prefer(regions.preference(self._open().frame))
         self._record.regions(self.step, regions, old=self._regions, why=why)
         self._regions = regions
 
@@ -239,6 +246,13 @@ class Loop:
             return True
         self._pause()
         return False
+
+    def _open(self) -> AllowedField:
+        """Where the agent may choose: by the regions that are in the journal.
+
+        What was painted since holds at the gate and for consent already.
+        """
+        return self._field.allowed(self._regions)
 
     def _look_again(self) -> bool:
         """Look for the sample after a while in which nobody did; False if lost."""
@@ -272,8 +286,8 @@ class Loop:
             self.in_force.decide_band(self.step)
             self._take_steps(self._begin(self.step))
 
-    def _take_steps(self, begun: Begun | None) -> None:
-        while begun is not None:
+    def _take_steps(self, begun: Begun | Refused | None) -> None:
+        while isinstance(begun, Begun):
             proposal = begun.proposal
             self._look_ahead(proposal.step)
             try:
@@ -283,8 +297,8 @@ class Loop:
                 if not isinstance(error, ForbiddenPosition | LocalDoseExceeded):
                     raise
                 keep_out = isinstance(error, LocalDoseExceeded)
-                self._refuse(proposal, Refusal(str(error), keep_out))
-                return
+                begun = Refused(proposal, Refusal(str(error), keep_out))
+                break
             taken = self._taken(begun, spectrum)
             following = None
             try:
@@ -293,12 +307,16 @@ class Loop:
                 try:
                     self._keep(taken)
                 except ScalarizerError:
-                    if following is not None:
+                    if isinstance(following, Begun):
                         # Nothing scores it, but its electrons are spent.
                         under_way = self._taken(following, self._exposures.wait())
                         self._write(under_way, under_way.measurement)
                     raise
             begun = following
+        # Only now: until the step before is in the journal, a run that is taken up
+        # there computes ahead again what is taken back by this.
+        if begun is not None:
+            self._refuse(begun)
 
     def _taken(self, begun: Begun, spectrum: Spectrum) -> Taken:
         """What has been exposed just now, and not been scored yet."""
@@ -318,24 +336,27 @@ class Loop:
         )
         return Taken(unscored, exposures)
 
-    def _begin(self, step: int) -> Begun | None:
-        """Begin to measure what the agent proposes for a step; None if refused."""
+    def _begin(self, step: int) -> Begun | Refused:
+        """Begin to measure what the agent proposes for a step."""
         self.following.move()
         proposal = self.proposal = self._choice.proposal(
             step, self.settings, waited_s=self.following.waited_s
         )
         self._agent_s = self._advisor.took_s
         emit(self._events.proposed, proposal)
-        if not self._consent.is_given(proposal, asks=self.settings.loop.approve):
-            return None
+        refusal = self._consent.refusal(proposal, asks=self.settings.loop.approve)
+        if refusal is not None:
+            return Refused(proposal, refusal)
         allowed, wanted = self._field.allowed(), self.settings.measurement
         position = allowed.position(proposal.position)
         track = self.following.track(proposal.position)
         self._exposures.begin(position, wanted, self._judge(proposal), track)
         return Begun(proposal, allowed, self.following.drift.is_followed)
 
-    def _begin_next(self, step: int) -> Begun | None:
+    def _begin_next(self, step: int) -> Begun | Refused | None:
         """Begin with a step whose predecessor is not recorded yet, if that may be."""
+        # The sample moves on meanwhile, and with it what is open and may be known.
+        self.following.move()
         if (
             self.settings.loop.approve
             or self._targets.is_undecided
@@ -406,6 +427,6 @@ class Loop:
             self.in_force.decide_band(step + 1)
             self._choice.look_ahead(step, self.settings)
 
-    def _refuse(self, proposal: Proposal, refusal: Refusal) -> None:
-        self._choice.withdraw(proposal, refusal)
-        emit(self._events.refused, proposal, refusal.reason)
+    def _refuse(self, refused: Refused) -> None:
+        self._choice.withdraw(refused.proposal, refused.refusal)
+        emit(self._events.refused, refused.proposal, refused.refusal.reason)

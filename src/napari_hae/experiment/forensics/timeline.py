@@ -137,7 +137,7 @@ def timeline_of(run: StoredRun) -> Timeline:
                 each.proposal,
                 each.attempt,
                 *states[source.place],
-                moved(each, source),
+                moved(source),
                 pending,
                 each.refused_at is not None,
             )
@@ -205,32 +205,27 @@ def _made_at(decision: _Raw, earlier: list[_Raw]) -> _Raw:
     return decision
 
 
-def _moves(run: StoredRun, entries: list[Entry]) -> Callable[[_Raw, _Raw], Moved]:
-    """Tells where the sample was taken to be when a decision was made at another's."""
+def _moves(run: StoredRun, entries: list[Entry]) -> Callable[[_Raw], Moved]:
+    """Tells where the sample was taken to be at a decision's line."""
     images = [
         (place, ImageAgain.from_entry(entry))
         for place, entry in enumerate(entries)
         if entry["event"] == "survey_again"
     ]
     if run.survey is None or not images:
-        return lambda decision, source: UNMOVED
-    exposed_s, waited_s = [0.0], {}
+        return lambda source: UNMOVED
+    exposed_s = [0.0]
     for measurement in run.measurements:
         exposed_s.append(exposed_s[-1] + measurement.spectrum.exposure_s)
-    for entry in entries:
-        if entry["event"] == "measurement":
-            waited_s[entry["step"]] = entry.get("waited_s", 0.0)
     first, pixel_nm = Drift.after(run.survey), max(run.frame.pixel_nm)
 
-    def moved(decision: _Raw, source: _Raw) -> Moved:
-        step, drift = source.proposal.step, first
+    def moved(source: _Raw) -> Moved:
+        drift = first
         for place, taken in images:
-            if taken.step <= step and place < decision.place:
+            if place < source.place:
                 drift = taken.added_to(drift)
-        # Ahead it was made when a person had agreed to the source, else before that.
-        own_s = entries[decision.place].get("waited_s", 0.0)
-        drift = drift.waited(own_s if decision is source else waited_s.get(step, 0.0))
-        time_s = exposed_s[step] + drift.scanned_s
+        drift = drift.waited(entries[source.place].get("waited_s", 0.0))
+        time_s = exposed_s[source.proposal.step] + drift.scanned_s
         return drift.at(time_s), drift.margin_nm(time_s, pixel_nm)
 
     return moved
