@@ -429,27 +429,76 @@ class Fast(Moving):
     speed = 4.0
 
 
-def test_a_place_refused_while_the_beam_is_busy_is_replayed_too(tmp_path, monkeypatch):
-    """What was computed ahead is taken back for it, at the same moment each time."""
+@pytest.fixture
+def long_exposures(monkeypatch):
+    """What is computed ahead is always there when an exposure ends."""
 
-    def exposed_for_long_enough(advisor, step):
+    def is_ready(advisor, step):
         ahead = advisor._ahead.get(step)
         return ahead is not None and ahead.exception() is None
 
-    monkeypatch.setattr(Advisor, "is_ready", exposed_for_long_enough)
-    runner = begun(tmp_path / "run", 4, 1, 3, instrument=Fast())
+    monkeypatch.setattr(Advisor, "is_ready", is_ready)
+
+
+def expect_same_from(line, run, out, steps, instrument=Moving):
+    """Killed after a line of its journal, a run goes on as it did."""
+    shutil.copytree(run.path, out)
+    lines = (run.path / JOURNAL).read_bytes().splitlines(keepends=True)
+    (out / JOURNAL).write_bytes(b"".join(lines[: line + 1]))
+    other = resumed(out, steps, instrument=instrument)
+    other.start()
+    assert other.wait(TIMEOUT_S)
+    expect_same_path(open_run(other.record.path), run)
+
+
+def lines_of(run, step, *events):
+    return [
+        line
+        for line, entry in enumerate(run.journal)
+        if entry.get("step") == step and entry["event"] in events
+    ]
+
+
+@pytest.mark.parametrize(("seed", "batch", "step"), [(6, 4, 11), (8, 3, 26)])
+@pytest.mark.usefixtures("long_exposures")
+def test_a_place_refused_while_the_beam_is_busy_is_replayed_too(
+    tmp_path, seed, batch, step
+):
+    """What was computed ahead is taken back for it, at the same moment each time."""
+    runner = begun(tmp_path / "run", seed, 1, batch, instrument=Fast())
     runner.start()
     assert runner.wait(TIMEOUT_S)
     run = open_run(runner.record.path)
-    refused = [
-        entry["step"]
-        for entry in run.journal
-        if entry["event"] == "refusal" and "drifted out" in entry["reason"]
-    ]
-    assert refused
-    for step in refused:
-        torn = killed(run, step - 1, tmp_path / f"{step}.hae")
-        other = resumed(torn, instrument=Fast)
-        other.start()
-        assert other.wait(TIMEOUT_S)
-        expect_same_path(open_run(other.record.path), run)
+    proposed = lines_of(run, step, "proposal")[0]
+    (measured,) = lines_of(run, step - 1, "measurement")
+    refused = lines_of(run, step, "refusal")[0]
+    assert proposed < measured < refused
+    assert "drifted out" in run.journal[refused]["reason"]
+    # Its lines and those of what counted on it are written together.
+    dropped = run.journal[refused + 1]["event"] == "proposal"
+    assert dropped and run.journal[refused + 2]["event"] == "refusal"
+    for line in (measured - 1, measured):
+        expect_same_from(line, run, tmp_path / f"{line}.hae", STEPS, Fast)
+
+
+@pytest.mark.usefixtures("long_exposures")
+def test_a_place_asked_for_while_the_next_is_exposed_is_replayed_too(tmp_path):
+    """The next is the one that was begun before; what follows was not known yet."""
+    steps = 13
+    runner = begun(tmp_path / "run", 2, 1, steps=steps)
+
+    def on_measured(measurement):
+        if measurement.step == 8:
+            runner.measure_next([(11, 8), (30, 31)])
+
+    runner.events.measured.connect(on_measured)
+    runner.start()
+    assert runner.wait(TIMEOUT_S)
+    run = open_run(runner.record.path)
+    who = [m.proposal.chosen_by for m in run.measurements[9:13]]
+    agent, human = ChosenBy.AGENT, ChosenBy.HUMAN
+    assert who == [agent, human, human, agent]
+    (asked,) = lines_of(run, 10, "queue")
+    for line in range(asked, lines_of(run, 11, "measurement")[0] + 1):
+        if run.journal[line]["event"] != "refusal":
+            expect_same_from(line, run, tmp_path / f"{line}.hae", steps)

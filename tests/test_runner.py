@@ -308,6 +308,26 @@ def test_every_allowed_position_measured_exhausts_the_run(lab):
     assert sorted(path_of(runner.measurements)) == [(row, 0) for row in range(8)]
 
 
+def test_regions_that_are_widened_just_in_time_let_a_run_go_on(lab):
+    regions = Regions(interest=(column_region("edge", 0),))
+    runner = lab.runner(experiment(budget=Budget(steps=12)), regions=regions)
+
+    def on_state(state):
+        if state is RunState.PAUSED and len(runner.measurements) == 8:
+            runner.resume()
+        elif state is RunState.PAUSED:
+            runner.step()
+        elif len(runner.measurements) == 8:
+            # The step has begun, and the agent is about to be asked.
+            runner.set_regions(Regions())
+
+    runner.events.state_changed.connect(on_state)
+    runner.start(paused=True)
+    assert runner.wait(TIMEOUT_S)
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert len(runner.measurements) == 12
+
+
 def test_an_attended_run_waits_for_wider_regions_instead(lab):
     regions = Regions(interest=(column_region("edge", 0),))
     runner = lab.runner(experiment(), regions=regions, attended=True)

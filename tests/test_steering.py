@@ -135,6 +135,7 @@ def test_a_queue_keeps_what_waits_and_nothing_twice():
     queue.add([(1, 1), (2, 2), (2, 2)])
     assert queue.pixels == ((0, 0), (1, 1), (2, 2))
     queue.add([(3, 3)], first=True)
+    queue.note(queue.pixels)
     assert queue.take() == (3, 3)
     queue.replace([(2, 2), (3, 3), (0, 0)])
     assert queue.pixels == ((2, 2), (0, 0))
@@ -240,16 +241,22 @@ def test_the_queue_is_journalled_only_where_it_changes(lab):
     assert (entry["old"], entry["pixels"]) == ([], [[0, 0]])
 
 
-def test_a_place_that_is_taken_before_its_order_is_heard_empties_no_queue(lab):
+def test_a_place_is_taken_once_the_journal_has_it_and_not_where_it_waits_no_more(lab):
     runner = model_run(lab)
     paused_at(runner, 6)
-    change = runner.queue.add([(0, 0)])
+    changes = runner.queue.add([(0, 0)]), runner.queue.add([(0, 7)])
     runner.step()
     wait_for(runner, 7)
-    assert path_of(runner.measurements)[6] == (0, 0)
-    runner._controls.do(QueueChanged(*change))
+    assert path_of(runner.measurements)[6] != (0, 0)
+    for change in changes:
+        runner._controls.do(QueueChanged(*change))
+    runner.queue.remove((0, 7))
     finish(runner)
-    assert lines(runner, "queue") == []
+    who = [m.proposal.chosen_by for m in runner.measurements]
+    assert who.count(ChosenBy.HUMAN) == 1
+    assert path_of(runner.measurements)[7] == (0, 0)
+    waiting = [line["pixels"] for line in lines(runner, "queue")]
+    assert waiting == [[[0, 0]], [[0, 0], [0, 7]]]
 
 
 def test_what_was_chosen_ahead_is_taken_back_where_it_is_kept_out(lab):

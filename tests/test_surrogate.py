@@ -312,6 +312,23 @@ def test_pending_points_may_come_and_go_and_be_measured(fitted, monkeypatch, kep
     np.testing.assert_allclose(with_next, calm.posterior(pending[2:]).std, rtol=1e-6)
 
 
+def test_pending_points_leave_every_bit_of_what_comes_after_them(fitted, monkeypatch):
+    """Also where there is no room for their rows beside those of the measured ones."""
+    import torch
+
+    rows = len(MEASURED) + 20
+    monkeypatch.setattr("napari_hae.agent.conditioning.KEPT_VALUES", rows * len(TRUTH))
+    fitted._conditioning = None
+    calm, busy = (copy.deepcopy(fitted)._everywhere() for _ in range(2))
+    new = UNMEASURED[:40].tolist()
+    for which, place in enumerate(new):
+        busy.variance_with(new[which : which + 8])
+        for each in (calm, busy):
+            each.add([place], [0.1], torch.zeros(1))
+        assert torch.equal(calm.mean, busy.mean)
+        assert torch.equal(calm.variance, busy.variance)
+
+
 def test_pending_points_narrow_the_prediction_around_them_and_leave_the_mean(fitted):
     before = fitted.posterior()
     pending = int(before.std.argmax())

@@ -226,9 +226,15 @@ class Proposal:
     best: float
     chosen_by: ChosenBy
     known: int
-    """How many measurements the agent knew of when it chose."""
+    """How many measurements the agent knew of when it chose; where it did not, how many
+    were there at least."""
     insight: Insight | None = None
     """What the agent knew of itself then; None where it looked at no model."""
+
+    @property
+    def is_of_agent(self) -> bool:
+        """Whether the agent chose it, by its model or its initial design."""
+        return self.chosen_by in (ChosenBy.AGENT, ChosenBy.INITIAL)
 
     @property
     def reason(self) -> str:

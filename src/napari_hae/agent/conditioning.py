@@ -113,6 +113,10 @@ class Conditioning:
         """Learn more measurements, with their standardised targets and known noise."""
         self._forget_pending()
         new = list(indices)
+        if (self.size + len(new)) * len(self._candidates) > KEPT_VALUES:
+            # By what is measured alone: pending ones come and go, and what is computed
+            # in another way differs in the last bits.
+            self._rows = None
         missed = self.mean.new_tensor(list(targets)) - self.mean[new]
         rows, factor = self._extended(new, known_noise)
         # The same triangular system as that of the rows.
@@ -193,9 +197,6 @@ class Conditioning:
             return
         total = count + len(rows)
         if total > len(self._rows):
-            if (total + _SPARE_ROWS) * rows.shape[1] > KEPT_VALUES:
-                self._rows = None
-                return
             spare = _memory(total + _SPARE_ROWS, rows)
             spare[:count] = self._rows[:count]
             self._rows = spare

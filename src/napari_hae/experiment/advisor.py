@@ -250,7 +250,7 @@ class Advisor:
         """Go on after `repeat` as an uninterrupted run would that had looked ahead.
 
         What it had ahead did not know of the last measurements: they are pending until
-        it is there. `allowed` gives what was, when a step was begun.
+        it is there. `allowed` gives what was, when a step was proposed.
         """
         begun = measured[-1].proposal
         ahead = self._was_ahead(begun)
@@ -347,7 +347,7 @@ class Advisor:
         """
         first, end = begun.step + 1, self._end_of_batch(begun.step)
         known, ahead = _known_to_rest(begun), []
-        if first < end and (self._loop.lookahead or _is_of_agent(begun)):
+        if first < end and (self._loop.lookahead or begun.is_of_agent):
             ahead.append((first, known))
         if self._loop.lookahead:
             ahead.append((end, max(known, self._start_of_batch(begun.step))))
@@ -370,16 +370,12 @@ class Advisor:
         )
 
 
-def _is_of_agent(proposal: Proposal) -> bool:
-    return proposal.chosen_by in (ChosenBy.AGENT, ChosenBy.INITIAL)
-
-
 def _known_to_rest(begun: Proposal) -> int:
     """How many measurements the rest of its batch knew of.
 
     After a place that the agent did not choose it was computed while that was measured.
     """
-    return begun.known if _is_of_agent(begun) else begun.step
+    return begun.known if begun.is_of_agent else begun.step
 
 
 def _load_model() -> None:

@@ -6,14 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from napari_hae.experiment.choice import Dropped
-from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
     from napari_hae.experiment.journal import Entry
     from napari_hae.types import Proposal
 
 _DROPPED = tuple(Dropped)
-_BY_AGENT = ChosenBy.AGENT, ChosenBy.INITIAL
 
 
 class Attempts(Counter[int]):
@@ -23,7 +21,7 @@ class Attempts(Counter[int]):
         """Count a proposal by the line that refuses it."""
         # What was computed ahead and never begun was no attempt.
         is_begun = entry["reason"] not in _DROPPED
-        self[proposal.step] += is_begun and proposal.chosen_by in _BY_AGENT
+        self[proposal.step] += is_begun and proposal.is_of_agent
 
     def resume(self, entry: Entry) -> None:
         """Go on counting after the line of a resume; older programs began anew."""

@@ -72,7 +72,7 @@ class Choice:
     Parameters
     ----------
     allowed
-        Gives the newest snapshot of where the beam may go.
+        Gives where the beam may go now, by the regions that the journal has.
     past
         The run that is gone on with.
     """
@@ -142,12 +142,13 @@ class Choice:
             If no allowed candidate is left.
         """
         self._open_then = self.mask()
-        made = self._of_human(step) or self._of_plan(step, settings)
-        if made is None:
-            attempt, mask = self._attempts[step], self._open_then
-            made = self._advisor.ask(step, mask, attempt, self._preference)
-            self._attempts[step] += 1
-        self._record.proposal(made, waited_s=waited_s)
+        with self._record.at_once():
+            made = self._of_human(step) or self._of_plan(step, settings)
+            if made is None:
+                attempt, mask = self._attempts[step], self._open_then
+                made = self._advisor.ask(step, mask, attempt, self._preference)
+                self._attempts[step] += 1
+            self._record.proposal(made, waited_s=waited_s)
         self._visited.add((made.row, made.column))
         self._is_changed = False
         return made
@@ -164,7 +165,7 @@ class Choice:
 
     def is_known(self, step: int, settings: ExperimentSettings) -> bool:
         """Whether a step's proposal can be given without waiting for a measurement."""
-        if self._queue.pixels:
+        if self._queue.noted:
             return False
         if self._planned(settings.plan, self.mask()) is None:
             return self._advisor.is_ready(step)
@@ -178,7 +179,7 @@ class Choice:
         took to agree: the same as for the rest of a batch, which came with that.
         """
         mask = self._open_then
-        if not (self._queue.pixels or self._planned(settings.plan, mask)):
+        if not (self._queue.noted or self._planned(settings.plan, mask)):
             self._advisor.look_ahead(step, mask, self._preference)
 
     def prefer(self, preference: NDArray[np.float64] | None) -> None:
@@ -192,14 +193,15 @@ class Choice:
         pixel = proposal.row, proposal.column
         if refusal.keep_out:
             self._vetoed.add(pixel)
-        self._record.refusal(
-            proposal.step,
-            refusal.reason,
-            keep_out=refusal.keep_out,
-            is_human=refusal.is_veto,
-            why=refusal.why,
-        )
-        self.drop_ahead(Dropped.REFUSED)
+        with self._record.at_once():
+            self._record.refusal(
+                proposal.step,
+                refusal.reason,
+                keep_out=refusal.keep_out,
+                is_human=refusal.is_veto,
+                why=refusal.why,
+            )
+            self.drop_ahead(Dropped.REFUSED)
         self._advisor.withdraw(proposal)
         self._visited.discard(pixel)
 
@@ -212,9 +214,10 @@ class Choice:
         """Take back what the agent chose ahead."""
         # It is recorded although it is not used: the agent may have fitted for it, and
         # a resumed run has to fit there too.
-        for proposal in self._advisor.drop_ahead():
-            self._record.proposal(proposal)
-            self._record.refusal(proposal.step, str(reason))
+        with self._record.at_once():
+            for proposal in self._advisor.drop_ahead():
+                self._record.proposal(proposal)
+                self._record.refusal(proposal.step, str(reason))
         self._is_changed = True
 
     def mask(self) -> NDArray[np.bool_]:

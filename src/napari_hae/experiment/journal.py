@@ -6,12 +6,14 @@ import json
 import logging
 import math
 import os
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -44,18 +46,44 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a+b")
+        self._held: list[bytes] | None = None
         self._cut_torn_line()
         sync_directory(path.parent)
 
     def append(self, event: str, **fields: Any) -> Entry:
-        """Write one line and wait until it is on disk; returns what was written."""
+        """Write one line and wait until it is on disk; returns what was written.
+
+        Within `at_once` nothing is waited for.
+        """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         entry: Entry = _without_nan({"event": event, "time": now, **fields})
         line = json.dumps(entry, ensure_ascii=False, allow_nan=False)
-        self._file.write(line.encode() + b"\n")
+        encoded = line.encode() + b"\n"
+        if self._held is None:
+            self._commit(encoded)
+        else:
+            self._held.append(encoded)
+        return entry
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Write what is appended meanwhile together, when that is over."""
+        if self._held is not None:
+            yield
+            return
+        held: list[bytes] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            if held:
+                self._commit(b"".join(held))
+
+    def _commit(self, lines: bytes) -> None:
+        self._file.write(lines)
         self._file.flush()
         os.fsync(self._file.fileno())
-        return entry
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

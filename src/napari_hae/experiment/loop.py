@@ -311,6 +311,8 @@ class Loop:
                         # Nothing scores it, but its electrons are spent.
                         under_way = self._taken(following, self._exposures.wait())
                         self._write(under_way, under_way.measurement)
+                    elif following is not None:
+                        self._refuse(following)
                     raise
             begun = following
         # Only now: until the step before is in the journal, a run that is taken up

@@ -14,17 +14,29 @@ OldAndNew = tuple[tuple[Pixel, ...], tuple[Pixel, ...]]
 
 
 class PlaceQueue:
-    """Pixels `(row, column)` of the survey image, in order; for any thread."""
+    """Pixels `(row, column)` of the survey image, in order; for any thread.
+
+    What is added is taken when the journal has it; what is removed, no more at once.
+    """
 
     def __init__(self, pixels: Iterable[Pixel] = ()) -> None:
         self._lock = threading.Lock()
-        self._pixels = tuple(pixels)
+        self._pixels = self._noted = tuple(pixels)
         self._taken: set[Pixel] = set()
 
     @property
     def pixels(self) -> tuple[Pixel, ...]:
         """All that wait, the next one first."""
         return self._pixels
+
+    @property
+    def noted(self) -> tuple[Pixel, ...]:
+        """All that wait as the journal has it, by which a run goes."""
+        return self._noted
+
+    def note(self, pixels: Iterable[Pixel]) -> None:
+        """The journal has these now."""
+        self._noted = tuple(pixels)
 
     def add(self, pixels: Iterable[Pixel], *, first: bool = False) -> OldAndNew:
         """Put pixels at the end, or at the beginning; those that wait already stay."""
@@ -55,11 +67,11 @@ class PlaceQueue:
     def take(self) -> Pixel | None:
         """The next pixel, which waits no longer; None if there is none."""
         with self._lock:
-            if not self._pixels:
-                return None
-            first, *rest = self._pixels
-            self._pixels = tuple(rest)
-            self._taken.add(first)
+            first = next((p for p in self._pixels if p in self._noted), None)
+            if first is not None:
+                self._pixels = tuple(p for p in self._pixels if p != first)
+                self._noted = tuple(p for p in self._noted if p != first)
+                self._taken.add(first)
             return first
 
     def without_taken(self, pixels: Iterable[Pixel]) -> list[Pixel]:

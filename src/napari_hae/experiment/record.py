@@ -143,6 +143,15 @@ class Record:
         """Note that a survey image was taken again, and what came of it."""
         self._write("survey_again", why=why, **taken.fields())
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Commit what is noted meanwhile together, when that is over.
+
+        So nobody goes on from between its lines.
+        """
+        with self._journal.at_once():
+            yield
+
     def proposal(self, proposal: Proposal, *, waited_s: float = 0.0) -> None:
         """Note what the agent wants to measure, and why.
 

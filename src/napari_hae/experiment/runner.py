@@ -93,6 +93,7 @@ class Runner(Steered):
         self._field = Field(
             instrument, (past.regions if past else regions) or Regions()
         )
+        self._swapping = threading.Lock()
         self._loop: Loop | None = None
         self._able: Capabilities | None = None
         self._thread: threading.Thread | None = None
@@ -193,8 +194,11 @@ class Runner(Steered):
 
     def set_regions(self, regions: Regions, *, why: str = "") -> None:
         """Swap in new regions: at the gate at once, in the agent's mask next."""
-        self._field.set_regions(regions)
-        self._controls.change(_REGIONS, regions, why)
+        with self._swapping:
+            try:
+                self._field.set_regions(regions)
+            finally:
+                self._controls.change(_REGIONS, regions, why)
 
     def _run(self) -> None:
         reason, text = FinishReason.FAILED, ""
@@ -283,6 +287,10 @@ class Runner(Steered):
                     loop.take_steps()
                     loop.warnings.end(NOWHERE)
             except Exhausted:
+                with self._swapping:
+                    is_swapped = self._controls.waits(_REGIONS)
+                if is_swapped:
+                    continue
                 if not (self._attended and self._field.regions.restricts):
                     raise
                 # A person who is painting can still open new positions.

@@ -67,6 +67,7 @@ class Steering:
                 waited, wait = map(self._queue.without_taken, (old, new))
                 if wait != waited:
                     self._record.queue(step, wait, old=waited, why=why)
+                self._queue.note(wait)
             case KeptOut(pixel, why):
                 self._keep_out(pixel)
                 self._record.veto(step, pixel, why=why)

@@ -11,7 +11,6 @@ from napari_hae.experiment.advisor import Advisor
 from napari_hae.experiment.forensics.timeline import UNMOVED, is_human, settings_changes
 from napari_hae.experiment.resume import replay
 from napari_hae.regions.allowed_field import AllowedField
-from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -162,7 +161,7 @@ class Retracing(Advisor):
     def answer(self, decision: Decision) -> Answer:
         """What the agent proposes now; it does not fit where it was not asked."""
         policy = self._policy
-        if decision.proposal.chosen_by not in (ChosenBy.AGENT, ChosenBy.INITIAL):
+        if not decision.proposal.is_of_agent:
             policy = copy.deepcopy(policy)
         pending = [self._pixels[number] for number in decision.pending]
         ground = self._grounds.of(decision.regions, decision.vetoed, decision.moved)

@@ -198,7 +198,7 @@ def _is(entry: Entry, proposal: Proposal) -> bool:
 def _made_at(decision: _Raw, earlier: list[_Raw]) -> _Raw:
     """The decision at whose line this one was made: with look-ahead, an earlier one."""
     known = decision.proposal.known
-    if known < decision.proposal.step:
+    if decision.proposal.is_of_agent and known < decision.proposal.step:
         for other in reversed(earlier):
             if other.proposal.step == known:
                 return other
