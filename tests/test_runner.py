@@ -308,24 +308,39 @@ def test_every_allowed_position_measured_exhausts_the_run(lab):
     assert sorted(path_of(runner.measurements)) == [(row, 0) for row in range(8)]
 
 
-def test_regions_that_are_widened_just_in_time_let_a_run_go_on(lab):
+def ordered_last_of_all(lab, order):
+    """A run of an edge, in which something is ordered when all of that is measured.
+
+    The step has begun then, and the agent is about to be asked.
+    """
     regions = Regions(interest=(column_region("edge", 0),))
     runner = lab.runner(experiment(budget=Budget(steps=12)), regions=regions)
+    orders = [order]
 
     def on_state(state):
         if state is RunState.PAUSED and len(runner.measurements) == 8:
             runner.resume()
         elif state is RunState.PAUSED:
             runner.step()
-        elif len(runner.measurements) == 8:
-            # The step has begun, and the agent is about to be asked.
-            runner.set_regions(Regions())
+        elif len(runner.measurements) == 8 and orders:
+            orders.pop()(runner)
 
     runner.events.state_changed.connect(on_state)
     runner.start(paused=True)
     assert runner.wait(TIMEOUT_S)
+    return runner
+
+
+def test_regions_that_are_widened_just_in_time_let_a_run_go_on(lab):
+    runner = ordered_last_of_all(lab, lambda runner: runner.set_regions(Regions()))
     assert runner.finish_reason is FinishReason.COMPLETED
     assert len(runner.measurements) == 12
+
+
+def test_a_place_asked_for_just_in_time_is_measured(lab):
+    runner = ordered_last_of_all(lab, lambda runner: runner.measure_next([(3, 0)]))
+    assert runner.finish_reason is FinishReason.EXHAUSTED
+    assert path_of(runner.measurements)[8:] == [(3, 0)]
 
 
 def test_an_attended_run_waits_for_wider_regions_instead(lab):

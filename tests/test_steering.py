@@ -259,6 +259,26 @@ def test_a_place_is_taken_once_the_journal_has_it_and_not_where_it_waits_no_more
     assert waiting == [[[0, 0]], [[0, 0], [0, 7]]]
 
 
+def test_what_is_taken_before_an_order_is_heard_waits_no_more_in_the_journal(lab):
+    runner = model_run(lab)
+    paused_at(runner, 6)
+    runner.measure_next([(0, 0)])
+
+    def on_proposed(proposal):
+        if (proposal.row, proposal.column) != (0, 0):
+            return
+        # What waited was asked for before that was taken; its order comes only now.
+        runner._controls.do(QueueChanged(((0, 0),), ((0, 0), (7, 7))))
+
+    runner.queue.add([(7, 7)])
+    runner.events.proposed.connect(on_proposed)
+    finish(runner)
+    waiting = [(line["old"], line["pixels"]) for line in lines(runner, "queue")]
+    assert waiting == [([], [[0, 0]]), ([], [[7, 7]])]
+    assert path_of(runner.measurements)[6:8] == [(0, 0), (7, 7)]
+    assert open_run(runner.record.path).queue == ()
+
+
 def test_what_was_chosen_ahead_is_taken_back_where_it_is_kept_out(lab):
     runner = model_run(lab)
     paused_at(runner, 6)

@@ -81,6 +81,9 @@ class Conditioning:
         eq. 2.30); by the chain rule it grows with each further one."""
         count, total = len(self._known), len(candidates)
         self._rows = _room(room, candidates, count)
+        # By what is known alone, however many were pending before: what is computed in
+        # another way differs in the last bits.
+        self._kept = 0 if self._rows is None else count
         self.mean: Tensor = candidates.new_empty(total)
         """Of every candidate, standardised, `(n,)`."""
         self.variance: Tensor = candidates.new_empty(total)
@@ -113,12 +116,10 @@ class Conditioning:
         """Learn more measurements, with their standardised targets and known noise."""
         self._forget_pending()
         new = list(indices)
-        if (self.size + len(new)) * len(self._candidates) > KEPT_VALUES:
-            # By what is measured alone: pending ones come and go, and what is computed
-            # in another way differs in the last bits.
-            self._rows = None
         missed = self.mean.new_tensor(list(targets)) - self.mean[new]
         rows, factor = self._extended(new, known_noise)
+        if self._kept < len(self._known):
+            self._rows = None
         # The same triangular system as that of the rows.
         white = _solved(factor, missed[:, None])[:, 0]
         self.log_likelihood += _log_density(factor, white)
@@ -158,6 +159,7 @@ class Conditioning:
         count = len(self._known) - len(self._pending)
         self._known = self._known[:count]
         self._factor = self._factor[:count, :count].contiguous()
+        self._kept = min(self._kept, count)
         self._pending, self._with_pending = [], self.variance
 
     def _extended(self, new: list[int], known_noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,7 +173,7 @@ class Conditioning:
         noisy = covariance.between(added, added) - along.T @ along
         noisy.diagonal().add_(covariance.noise).add_(known_noise)
         block = cholesky(noisy)
-        if self._rows is None:
+        if self._rows is None or self._kept < count:
             upper = self._factor.T
             weights = torch.linalg.solve_triangular(upper, along, upper=True)
             rows = self.mean.new_empty((len(new), len(self._candidates)))
@@ -193,14 +195,15 @@ class Conditioning:
         return rows, block
 
     def _keep(self, count: int, rows: Tensor) -> None:
-        if self._rows is None:
+        total, most = count + len(rows), KEPT_VALUES // rows.shape[1]
+        if self._rows is None or self._kept < count or total > most:
             return
-        total = count + len(rows)
         if total > len(self._rows):
-            spare = _memory(total + _SPARE_ROWS, rows)
+            spare = _memory(min(total + _SPARE_ROWS, most), rows)
             spare[:count] = self._rows[:count]
             self._rows = spare
         self._rows[count:total] = rows
+        self._kept = total
 
 
 def _room(earlier: Tensor | None, candidates: Tensor, count: int) -> Tensor | None:

@@ -116,7 +116,12 @@ class Controls:
     def is_free(self) -> bool:
         """Whether nothing is ordered but to go on."""
         with self._changed:
-            return not (self._stopping or self._paused or self._has_changes())
+            return not (self._stopping or self._paused or self.has_orders())
+
+    def has_orders(self) -> bool:
+        """Whether something is to be carried out at the next boundary."""
+        with self._changed:
+            return bool(self._changes or self._orders)
 
     def take_changes(self) -> dict[str, tuple[Any, str]]:
         """What was ordered since the last call, by name, each with why."""
@@ -141,7 +146,7 @@ class Controls:
             self._changed.wait_for(
                 lambda: (
                     self._stopping
-                    or self._has_changes()
+                    or self.has_orders()
                     or not self._paused
                     or self._steps_allowed
                 )
@@ -156,17 +161,14 @@ class Controls:
         """Block until the proposal is answered; None if something else comes first."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._verdict or self._stopping or self._has_changes()
+                lambda: self._verdict or self._stopping or self.has_orders()
             )
             verdict, self._verdict = self._verdict, None
             return verdict
 
-    def _has_changes(self) -> bool:
-        return bool(self._changes or self._orders)
-
     def _order(self) -> Order | None:
         # Also at the end: what a person has judged is not to be lost.
-        if self._has_changes():
+        if self.has_orders():
             return Order.CHANGE
         if self._stopping:
             return Order.STOP

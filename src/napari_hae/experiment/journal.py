@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._file = path.open("a+b")
         self._held: list[bytes] | None = None
+        self.disk_s = 0.0
+        """Seconds that writing took so far."""
         self._cut_torn_line()
         sync_directory(path.parent)
 
@@ -81,9 +84,13 @@ class Journal:
                 self._commit(b"".join(held))
 
     def _commit(self, lines: bytes) -> None:
-        self._file.write(lines)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        begin_s = time.perf_counter()
+        try:
+            self._file.write(lines)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        finally:
+            self.disk_s += time.perf_counter() - begin_s
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

@@ -67,7 +67,7 @@ class PlaceQueue:
     def take(self) -> Pixel | None:
         """The next pixel, which waits no longer; None if there is none."""
         with self._lock:
-            first = next((p for p in self._pixels if p in self._noted), None)
+            first = next((p for p in self._noted if p in self._pixels), None)
             if first is not None:
                 self._pixels = tuple(p for p in self._pixels if p != first)
                 self._noted = tuple(p for p in self._noted if p != first)

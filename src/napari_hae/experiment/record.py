@@ -50,6 +50,8 @@ class RecordExists(ValueError):
 class Record:
     """Writes one run; every method returns when what it wrote is on disk.
 
+    Within `at_once` the journal's lines are when that is over.
+
     Use `create` for a new run and `reopen` to go on with one.
     """
 
@@ -58,8 +60,7 @@ class Record:
         self._arrays = RunArrays(path / ARRAYS, writable=True)
         self._journal = Journal(path / JOURNAL)
         self._surveys = 0
-        self.disk_s = 0.0
-        """Seconds that writing took so far."""
+        self._arrays_s = 0.0
         self.noted: list[Entry] = []
         """The journal's entries of this session that are not of each step, in order;
         it only grows, and may be read from any thread."""
@@ -127,6 +128,11 @@ class Record:
             area=list(astuple(image.area)),
         )
         self._surveys += 1
+
+    @property
+    def disk_s(self) -> float:
+        """Seconds that writing took so far."""
+        return self._arrays_s + self._journal.disk_s
 
     @property
     def surveys(self) -> int:
@@ -348,8 +354,7 @@ class Record:
         return name
 
     def _write(self, event: str, **fields: Any) -> Entry:
-        with self._timed():
-            entry = self._journal.append(event, **fields)
+        entry = self._journal.append(event, **fields)
         if event not in EACH_STEP:
             self.noted.append(entry)
         return entry
@@ -360,7 +365,7 @@ class Record:
         try:
             yield
         finally:
-            self.disk_s += time.perf_counter() - begin_s
+            self._arrays_s += time.perf_counter() - begin_s
 
 
 def _placing(measurement: Measurement) -> dict[str, Any]:

@@ -288,10 +288,12 @@ class Runner(Steered):
                     loop.warnings.end(NOWHERE)
             except Exhausted:
                 with self._swapping:
-                    is_swapped = self._controls.waits(_REGIONS)
-                if is_swapped:
+                    is_ordered = self._controls.has_orders()
+                    restricts = self._field.regions.restricts
+                # That may have opened places, and it is not to be lost.
+                if is_ordered:
                     continue
-                if not (self._attended and self._field.regions.restricts):
+                if not (self._attended and restricts):
                     raise
                 # A person who is painting can still open new positions.
                 self._controls.pause()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import TYPE_CHECKING
 
 from napari_hae.experiment.controls import Controls, Verdict
@@ -41,6 +42,7 @@ class Steered:
         self._state = RunState.IDLE
         self._shape: tuple[int, int] | None = None
         """Rows and columns of the survey image, once there is one."""
+        self._queueing = threading.Lock()
         self.queue = PlaceQueue(queue)
         """The places that a person wants to be measured next; look, but change it by
         `measure_next` and `reorder_queue`."""
@@ -91,7 +93,8 @@ class Steered:
         """
         (pixel,) = self._inside([(row, column)])
         self._controls.do(KeptOut(pixel, why))
-        self._controls.do(QueueChanged(*self.queue.remove(pixel), why))
+        with self._queueing:
+            self._controls.do(QueueChanged(*self.queue.remove(pixel), why))
 
     def go_alone(self, steps: int, *, why: str = "") -> None:
         """Let the agent take so many steps without asking, that which waits too."""
@@ -111,13 +114,16 @@ class Steered:
             If one is not in the survey image.
         """
         inside = self._inside(pixels)
-        self._controls.do(QueueChanged(*self.queue.add(inside, first=first), why))
+        # Orders come in the order of what they say waits.
+        with self._queueing:
+            self._controls.do(QueueChanged(*self.queue.add(inside, first=first), why))
 
     def reorder_queue(
         self, pixels: Iterable[tuple[int, int]], *, why: str = ""
     ) -> None:
         """Keep these of the pixels that wait, in this order; none empties the queue."""
-        self._controls.do(QueueChanged(*self.queue.replace(pixels), why))
+        with self._queueing:
+            self._controls.do(QueueChanged(*self.queue.replace(pixels), why))
 
     def vote(self, step: int, vote: Vote, *, why: str = "") -> None:
         """Judge the spectrum of a step; a later vote replaces it."""
