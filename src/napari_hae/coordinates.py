@@ -19,6 +19,33 @@ from napari_hae.types import WHOLE_FIELD, Area, ProbePosition, ScanImage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MOST_PIXELS = 8192 * 8192
+"""Of an image or a mask that is read from a file or a line; scan units have at most
+4096 x 4096 or 8192 x 8192."""
+
+
+def checked_shape(shape: Any, what: str) -> tuple[int, int]:
+    """The shape `(rows, columns)` of an image, looked at before anything is made of it.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or has more than 8192 x 8192 pixels.
+    """
+    is_shape = isinstance(shape, (list, tuple)) and len(shape) == 2
+    if not is_shape or any(type(n) is not int or n < 0 for n in shape):
+        raise ValueError(
+            f"{what} needs a shape of two whole numbers [rows, columns]; "
+            f"got {str(shape)[:100]}"
+        )
+    rows, columns = shape
+    if rows * columns > MOST_PIXELS or max(shape) > MOST_PIXELS:
+        raise ValueError(
+            f"{what} would have {rows:.4g} x {columns:.4g} pixels; at most 8192 x 8192 "
+            "are taken"
+        )
+    return rows, columns
+
 
 @dataclass(frozen=True, slots=True)
 class FieldFrame:
@@ -55,7 +82,7 @@ class FieldFrame:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> FieldFrame:
         """The frame that `to_json` described."""
-        rows, columns = values["shape"]
+        rows, columns = checked_shape(values["shape"], "the field of view")
         height_nm, width_nm = values["fov_nm"]
         return cls((rows, columns), (height_nm, width_nm), Area(*values["area"]))
 

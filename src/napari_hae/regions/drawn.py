@@ -10,14 +10,20 @@ does not, so that whoever asks can be on the safe side.
 
 from __future__ import annotations
 
-import base64
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hae.coordinates import checked_shape
 from napari_hae.regions.outlines import cut
+from napari_hae.regions.packing import (
+    packed_labels,
+    packed_mask,
+    shape_of,
+    unpacked_labels,
+    unpacked_mask,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -48,7 +54,8 @@ class MaskRegion:
     Raises
     ------
     ValueError
-        If a shape is wrong or the matrix is not finite or not invertible.
+        If a shape is wrong, the mask has more than 8192 x 8192 pixels, or the matrix is
+        not finite or not invertible.
     """
 
     name: str
@@ -57,6 +64,9 @@ class MaskRegion:
     labels: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
+        if np.ndim(self.mask) == 2:
+            # It could not be read again.
+            checked_shape(np.shape(self.mask), f"the region {self.name!r}")
         mask = _frozen(self.mask, np.bool_)
         matrix = _frozen(self.nm_to_pixel, np.float64)
         if mask.ndim != 2 or matrix.shape != (2, 3) or not _is_invertible(matrix):
@@ -171,29 +181,29 @@ class MaskRegion:
         values = {
             "name": self.name,
             "shape": list(self.mask.shape),
-            "mask": _packed(np.packbits(self.mask).tobytes()),
+            "mask": packed_mask(self.mask),
             "nm_to_pixel": self.nm_to_pixel.tolist(),
         }
         if self.labels is not None:
-            values["labels"] = _packed(self.labels.astype("<i4").tobytes())
+            values["labels"] = packed_labels(self.labels)
         return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> MaskRegion:
-        """The region that `to_json` described."""
-        height, width = values["shape"]
-        bits = np.frombuffer(_unpacked(values["mask"]), np.uint8)
-        flat = np.unpackbits(bits, count=height * width)
+        """The region that `to_json` described.
+
+        Raises
+        ------
+        ValueError
+            If it has more than 8192 x 8192 pixels, or others than its shape says;
+            nothing is allocated then.
+        """
+        name, shape = values["name"], shape_of(values)
+        mask = unpacked_mask(values["mask"], shape, name)
         labels = None
         if "labels" in values:
-            labels = np.frombuffer(_unpacked(values["labels"]), "<i4")
-            labels = labels.reshape(height, width)
-        return cls(
-            values["name"],
-            flat.reshape(height, width).astype(np.bool_),
-            np.array(values["nm_to_pixel"]),
-            labels,
-        )
+            labels = unpacked_labels(values["labels"], shape, name)
+        return cls(name, mask, np.array(values["nm_to_pixel"]), labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,14 +325,6 @@ def drawn_from_json(values: dict[str, Any]) -> DrawnRegion:
     """The region that one of the `to_json` described."""
     kind = MaskRegion if "mask" in values else PolygonRegion
     return kind.from_json(values)
-
-
-def _packed(content: bytes) -> str:
-    return base64.b64encode(zlib.compress(content)).decode("ascii")
-
-
-def _unpacked(text: str) -> bytes:
-    return zlib.decompress(base64.b64decode(text))
 
 
 def _is_invertible(matrix: NDArray[np.float64]) -> bool:

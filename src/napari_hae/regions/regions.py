@@ -23,6 +23,7 @@ from napari_hae.regions.drawn import (
     drawn_from_json,
 )
 from napari_hae.regions.outlines import Outline
+from napari_hae.regions.packing import check_total
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -331,11 +332,20 @@ class Regions:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Regions:
-        """The regions that `to_json` described, or one of an older version."""
+        """The regions that `to_json` described, or one of an older version.
+
+        Raises
+        ------
+        ValueError
+            If one of them, or all together, are too large to be read; nothing is
+            allocated then.
+        """
+        soft = values.get("soft", ())
+        check_total((*values["interest"], *values["forbidden"], *soft))
         return cls(
             interest=tuple(_region_from_json(v) for v in values["interest"]),
             forbidden=tuple(_region_from_json(v) for v in values["forbidden"]),
-            soft=tuple(SoftRegion.from_json(v) for v in values.get("soft", ())),
+            soft=tuple(SoftRegion.from_json(v) for v in soft),
         )
 
 
