@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     )
 
 METADATA_KEY = "napari-hae"
+RECORD_KEY = "record"
+"""In the metadata of layers that show a stored run without a session: its path."""
 TARGET_COLORMAP = "viridis"
 STEP_COLORMAP = "plasma"
 NO_TARGET_COLOR = (0.5, 0.5, 0.5, 1.0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_hae.gui.layer_data import METADATA_KEY, Role
+from napari_hae.gui.layer_data import METADATA_KEY, RECORD_KEY, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def role_of(layer: Layer) -> Role | None:
-    """What a layer shows for the plugin; None for all other layers."""
+    """What a layer shows for the plugin; None for all other layers.
+
+    Those of a stored run that napari's reader made belong to no session.
+    """
     own = layer.metadata.get(METADATA_KEY)
-    value = own.get("role") if isinstance(own, dict) else None
+    is_own = isinstance(own, dict) and RECORD_KEY not in own
+    value = own.get("role") if is_own else None
     return Role(value) if value in list(Role) else None
 
 
@@ -37,6 +42,23 @@ def layers_of(
             continue
         if layer.metadata[METADATA_KEY].get("detector") == detector:
             yield layer
+
+
+def stored_layers_of(viewer: Viewer) -> dict[Path, list[Layer]]:
+    """The layers that napari's reader made of records, by record, the last one last."""
+    found: dict[Path, list[Layer]] = {}
+    for layer in viewer.layers:
+        own = layer.metadata.get(METADATA_KEY)
+        if isinstance(own, dict) and RECORD_KEY in own:
+            found.setdefault(Path(own[RECORD_KEY]), []).append(layer)
+    return found
+
+
+def hide_stored_layers(viewer: Viewer) -> None:
+    """Hide the layers that napari's reader made of records."""
+    for layers in stored_layers_of(viewer).values():
+        for layer in layers:
+            layer.visible = False
 
 
 def insert_layer(viewer: Viewer, layer: Layer) -> None:

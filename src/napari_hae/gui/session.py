@@ -21,6 +21,7 @@ from napari_hae.gui.background import Background
 from napari_hae.gui.beam import BeamPoll
 from napari_hae.gui.bridge import RunBridge
 from napari_hae.gui.connection import Connection
+from napari_hae.gui.layer_list import hide_stored_layers, stored_layers_of
 from napari_hae.gui.layers import FieldLayers
 from napari_hae.gui.live import LiveView
 from napari_hae.gui.opened_run import OpenedRun
@@ -73,6 +74,8 @@ class Session(SteeredRun):
     """A new run began; what is shown of an earlier one is to go."""
     finished = Signal(object, str)
     """Emits a `FinishReason` and more about it."""
+    opened_elsewhere = Signal(object)
+    """Emits an `OpenedRun` that is to be shown in a window of its own."""
     closed = Signal(object)
     """Emits this session: it is over."""
 
@@ -99,6 +102,8 @@ class Session(SteeredRun):
         self._bridge = RunBridge(self)
         self.is_beginning = False
         """Whether a run is being begun, or put in place of another: one at a time."""
+        self._opening = 0
+        """How many records are being opened."""
         self._is_closed = False
         self._is_idle_abort = False
         """Whether nothing but the beam was aborted last: the end of a run is told."""
@@ -138,27 +143,42 @@ class Session(SteeredRun):
         return MOVED.format(moved_nm)
 
     def open_record(self, path: Path) -> None:
-        """Show a stored run; not while a microscope is connected."""
+        """Show a stored run, read in the background.
+
+        In a window of its own while a microscope is connected here, whose layers stay
+        as they are, or while another record is being opened.
+        """
+        is_alone, self._opening = self._opening == 0, self._opening + 1
 
         def work() -> OpenedRun:
             return OpenedRun(open_run(path))
 
         def done(run: OpenedRun) -> None:
-            if self.connection.is_open:
+            if is_alone and self.connection.reachable is None:
+                self.show_record(run)
                 return
-            self.connection.forget_survey()
-            self.show_survey(run.survey)
-            self.live.open(run)
-            self.record_path, self.record_instrument = run.path, run.instrument
-            self.successors.forget()
-            self.settings = run.settings
-            self._chosen_by_run = run.settings.scalarizer
-            self.settings_changed.emit(run.settings)
-            self.started.emit()
-            self.live.end()
+            self.opened_elsewhere.emit(run)
+            self.said.emit(f"{path.name} is open in a window of its own.")
 
-        if not self.connection.is_open:
-            self.do(f"Opening {path.name}", work, done)
+        def ended() -> None:
+            self._opening -= 1
+
+        self.do(f"Opening {path.name}", work, done, ended)
+
+    def show_record(self, run: OpenedRun) -> None:
+        """Show a stored run in place of what is shown; no microscope is connected."""
+        for layer in stored_layers_of(self.viewer).get(run.path, []):
+            self.viewer.layers.remove(layer)
+        self.connection.forget_survey()
+        self.show_survey(run.survey)
+        self.live.open(run)
+        self.record_path, self.record_instrument = run.path, run.instrument
+        self.successors.forget()
+        self.settings = run.settings
+        self._chosen_by_run = run.settings.scalarizer
+        self.settings_changed.emit(run.settings)
+        self.started.emit()
+        self.live.end()
 
     def configure(self, **sections: Any) -> str:
         """Replace sections of the settings, in a run from its next step on.
@@ -366,6 +386,7 @@ class Session(SteeredRun):
         if survey is self.survey or self._is_closed:
             return
         self.survey, self._drift_nm = survey, (0.0, 0.0)
+        hide_stored_layers(self.viewer)
         self.layers.show_survey(survey)
         self.connection.guard(self.watcher.regions)
         self.in_effect.show(self.watcher.regions)

@@ -9,6 +9,9 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_hae.gui.abort import abort_key
 from napari_hae.gui.keys import add_keys
+from napari_hae.gui.layer_list import stored_layers_of
+from napari_hae.gui.own_window import show_in_own_window
+from napari_hae.gui.reader_preference import prefer_record_reader
 from napari_hae.gui.session import Session
 
 if TYPE_CHECKING:
@@ -24,6 +27,10 @@ def session_of(viewer: Viewer) -> Session:
     viewer = getattr(viewer, "__wrapped__", viewer)
     if (session := session_if_any(viewer)) is None:
         session = _sessions[id(viewer)] = Session(viewer)
+        prefer_record_reader()
+        session.opened_elsewhere.connect(show_in_own_window)
+        if stored := stored_layers_of(viewer):
+            session.open_record(list(stored)[-1])
     return session
 
 

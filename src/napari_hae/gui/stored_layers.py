@@ -9,6 +9,8 @@ import numpy as np
 from napari_hae.coordinates import FieldFrame
 from napari_hae.gui.dose import dose_data, dose_map
 from napari_hae.gui.layer_data import (
+    METADATA_KEY,
+    RECORD_KEY,
     LayerData,
     Limits,
     Role,
@@ -23,6 +25,7 @@ from napari_hae.gui.layer_data import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -33,8 +36,10 @@ def layer_data(
     survey: ScanImage,
     measurements: Sequence[Measurement],
     maps: PredictionMaps | None,
+    *,
+    record: Path,
 ) -> list[LayerData]:
-    """All layers of a stored run, bottom to top."""
+    """All layers of the stored run at a path, bottom to top."""
     frame = FieldFrame.of(survey)
     targets = np.array([m.target for m in measurements], dtype=float)
     arrays = {} if maps is None else maps_data(maps)
@@ -48,6 +53,8 @@ def layer_data(
         points = pixels([m.proposal.position for m in measurements], frame)
         layers.append(trajectory_data(points, frame))
         layers.append(measured_data(measurements, targets, frame, limits[Role.MEAN]))
+    for _, keywords, _ in layers:
+        keywords["metadata"][METADATA_KEY][RECORD_KEY] = str(record)
     return layers
 
 

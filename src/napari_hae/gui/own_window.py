@@ -1,0 +1,18 @@
+"""A window of its own for a record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_hae.gui.cockpit import Cockpit
+
+if TYPE_CHECKING:
+    from napari_hae.gui.opened_run import OpenedRun
+
+
+def show_in_own_window(run: OpenedRun) -> None:
+    """Show a stored run in a new napari window with the plugin's docks."""
+    from napari.viewer import Viewer
+
+    cockpit = Cockpit(Viewer(title=f"{run.path.name} – napari"))
+    cockpit.experiment.session.show_record(run)
