@@ -7,7 +7,11 @@ import re
 import numpy as np
 import pytest
 
+from napari_hae import plugins
 from napari_hae.cli import main
+from napari_hae.cli.settings_list import SECTIONS
+from napari_hae.experiment.known_settings import kinds_of, sections
+from napari_hae.experiment.settings import Budget
 from napari_hae.hyperspy_signals import hyperspy
 
 SMALL = ["--set", "instrument.shape=[32, 32]", "--set", "acquisition.kind='random'"]
@@ -169,3 +173,116 @@ def test_wrong_use_of_forensics_is_told_in_words(
 def test_forensics_of_what_is_no_record_is_told_so(tmp_path, capsys):
     assert main(["forensics", str(tmp_path / "missing.hae")]) == 2
     assert "is no record" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("instrument=1", "instrument: 1 is not allowed: it is a section"),
+        ("instrument='replay'", "Which instrument it is, --instrument says"),
+        ("budget=3", "it is a section, with the settings steps, dose_e"),
+        ("scalarizer=3", "it is a section, with the settings kind, low_ev, high_ev"),
+        ("plan=3", "plan: 3 is not allowed: it is a section"),
+        ("budget.stpes=3", "no such setting; budget has steps, dose_e"),
+        ("acquisition.gamma=1", "no such setting; acquisition has kind"),
+        ("instrument.pixels=9", "no such setting; instrument has shape, fov_nm"),
+        ("scalariser.low_ev=1", "no such section; there are instrument, goal, scalar"),
+        ("plan.kind=spiral", "plan.kind: 'spiral' is not allowed: one of 'agent'"),
+        ("plan.stride_px=2", "plan: give plan.kind too"),
+        ("seed=soon", "seed: 'soon' is not allowed: a whole number"),
+        ("budget.time_s=soon", "budget.time_s: 'soon' is not allowed: a number"),
+        ("loop.approve=maybe", "loop.approve: 'maybe' is not allowed: true or false"),
+        (
+            "instrument.shape=64",
+            "shape: 64 is not allowed: a list of values",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_told_in_one_line(tmp_path, capsys, setting, words):
+    out = tmp_path / "run.hae"
+    arguments = ["run", "--instrument", "simulated", "--set", setting]
+    assert main([*arguments, "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.splitlines()) == 1
+    assert "Traceback" not in said
+    assert "dictionary" not in said
+    assert not out.exists()
+
+
+def test_an_instrument_in_place_of_its_section_is_refused_in_a_file_too(
+    tmp_path, capsys
+):
+    config = tmp_path / "my.toml"
+    config.write_text('instrument = "replay"\n')
+    arguments = ["--config", str(config), "--file", "map.hspy"]
+    assert run(tmp_path / "run.hae", *arguments) == 2
+    assert "needs settings in instrument, which is set to 'replay'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_configuration_file_may_begin_with_a_byte_order_mark(tmp_path):
+    config = tmp_path / "from_windows.toml"
+    config.write_text("seed = 9\n", encoding="utf-8-sig")
+    out = tmp_path / "configured.hae"
+    assert run(out, "--config", str(config), steps=3) == 0
+    start = json.loads((out / "journal.jsonl").read_text().splitlines()[0])
+    assert start["settings"]["seed"] == 9
+
+
+def test_the_record_may_stand_behind_what_it_is_held_against(record, tmp_path):
+    report = tmp_path / "report.html"
+    against = ["--against", "acquisition.kind=ucb acquisition.beta=3", str(record)]
+    assert main(["forensics", "--out", str(report), *against]) == 0
+    page = report.read_text(encoding="utf-8")
+    assert "Against acquisition.kind=ucb, acquisition.beta=3" in page
+
+
+def test_every_setting_is_listed_with_its_default_and_meaning(capsys):
+    assert main(["settings"]) == 0
+    listed = capsys.readouterr().out
+    models = [
+        (section, kind, model)
+        for section in sections()
+        for kind, model in kinds_of(section).items()
+    ]
+    assert len(models) > 20
+    for section, _, model in models:
+        for name, field in model.model_fields.items():
+            assert name == "kind" or f"  {section}.{name} = " in listed
+            assert name == "kind" or field.description, f"{section}.{name}"
+    assert "budget.dose_e = (no limit)" in listed
+    assert "Dose (e⁻). Electrons that the survey images" in listed
+    assert "[acquisition] kind = 'log_ei' (default)" in listed
+    assert "seed = 0" in listed
+
+
+def test_the_settings_of_one_section_are_listed(capsys):
+    assert main(["settings", "budget"]) == 0
+    listed = capsys.readouterr().out
+    assert listed.startswith("[budget]")
+    assert "instrument." not in listed
+    assert main(["settings", "budgets"]) == 2
+    assert "there is no section 'budgets'; there are inst" in capsys.readouterr().err
+
+
+def test_the_help_of_run_names_instruments_sections_and_defaults(capsys):
+    assert SECTIONS == sections()
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    for known in (*plugins.names(plugins.INSTRUMENTS), *SECTIONS):
+        assert known in words
+    assert f"default that of budget.steps, {Budget().steps}" in words
+
+
+def test_an_old_zarr_is_refused_in_words(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("zarr.__version__", "2.18.7")
+    words = ["run", "--instrument", "simulated", "--out", str(tmp_path / "run.hae")]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "napari-hae: napari-hae needs zarr 3 or newer, and zarr 2.18"
+    )
+    assert "Traceback" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.command(options))
     except InstrumentError as error:
         return _complain(error, FAILED)
+    except BrokenPipeError:
+        # Who reads the output, such as `head`, has seen enough; nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     # A mistake of the user's, in words made for the user: settings, names, files,
     # records that are none.
     except ValueError as error:
         return _complain(error, WRONG_USE)
-    except OSError as error:
+    except (OSError, ImportError) as error:
         return _complain(error, FAILED)
 
 

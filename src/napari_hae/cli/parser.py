@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hae import __version__, plugins
-from napari_hae.cli import records, running, serving
+from napari_hae.cli import records, running, serving, settings_list
 from napari_hae.instruments.bridge import PORT, token
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
         _add_info,
         _add_forensics,
         _add_export,
+        _add_settings,
     ):
         add(add_command)
     return parser
@@ -63,7 +64,13 @@ def _add_run(add_command: AddCommand) -> None:
     run = add_command("run", running.run, "run an experiment without a window")
     _add_instrument(run)
     _add_run_length(run, steps=None)
-    run.add_argument("--out", type=Path, required=True, metavar="RUN.hae")
+    run.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="RUN.hae",
+        help="the record to write; there must be none of that name",
+    )
 
 
 def _add_resume(add_command: AddCommand) -> None:
@@ -145,11 +152,11 @@ def _add_forensics(add_command: AddCommand) -> None:
     forensics.add_argument(
         "--against",
         action="append",
-        nargs="+",
         default=[],
         metavar="random | SECTION.NAME=VALUE",
-        help="another agent from the same start, such as acquisition.kind=ucb; may be "
-        "given many times. A random path is always there",
+        help="another agent from the same start, such as acquisition.kind=ucb, or "
+        "with several settings in quotes: 'acquisition.kind=ucb acquisition.beta=1'; "
+        "may be given many times. A random path is always there",
     )
 
 
@@ -159,29 +166,67 @@ def _add_export(add_command: AddCommand) -> None:
     export.add_argument("file", type=Path, metavar="FILE.hspy")
 
 
+def _add_settings(add_command: AddCommand) -> None:
+    settings = add_command(
+        "settings",
+        settings_list.list_settings,
+        "list every setting with its unit, default and meaning",
+    )
+    settings.add_argument(
+        "section", nargs="?", metavar="SECTION", help="one section; default: all"
+    )
+
+
 def _add_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("record", type=Path, metavar="RUN.hae")
 
 
 def _add_instrument(parser: argparse.ArgumentParser) -> None:
     names = plugins.names(plugins.INSTRUMENTS)
-    parser.add_argument("--instrument", required=True, choices=names, metavar="NAME")
-    parser.add_argument("--file", metavar="F", help="the spectrum image to replay")
-    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings")
+    parser.add_argument(
+        "--instrument",
+        required=True,
+        choices=names,
+        metavar="NAME",
+        help=f"one of {', '.join(names)}",
+    )
+    parser.add_argument(
+        "--file",
+        metavar="F",
+        help="the spectrum image to replay, the same as --set instrument.file=F",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE.toml",
+        help="settings as a TOML file, one table for each section; --set wins",
+    )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="SECTION.NAME=VALUE",
-        help="one setting, written as in TOML; may be given many times",
+        help="one setting, written as in TOML, such as budget.dose_e=1e8; may be given "
+        f"many times. The sections are {', '.join(settings_list.SECTIONS)}; "
+        "`napari-hae settings` lists all settings with their defaults",
     )
 
 
 def _add_run_length(parser: argparse.ArgumentParser, steps: int | None) -> None:
     parser.add_argument(
-        "--steps", type=_count, default=steps, metavar="N", help="spectra in all"
+        "--steps",
+        type=_count,
+        default=steps,
+        metavar="N",
+        help=f"spectra in all; default {steps or 'that of budget.steps, 100'}",
     )
-    parser.add_argument("--seed", type=int, default=None, metavar="S")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=None,
+        metavar="S",
+        help="same seed, same data, same settings: same path; default 0",
+    )
 
 
 def _count(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from napari_hae.cli.exit_codes import DONE
@@ -98,11 +99,8 @@ def forensics(options: argparse.Namespace) -> int:
         raise ValueError(f"{report} is a directory; --out needs the name of a file")
     if not report.parent.is_dir():
         raise ValueError(f"there is no directory {report.parent} for the report")
-    against = {
-        ", ".join(words): changed_sections(run, words)
-        for words in options.against
-        if words != ["random"]
-    }
+    agents = [shlex.split(text) for text in options.against if text != "random"]
+    against = {", ".join(words): changed_sections(run, words) for words in agents}
     with tqdm(unit="step", disable=None) as progress:
 
         def show(what: str, done: int, total: int) -> None:

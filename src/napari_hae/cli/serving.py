@@ -56,20 +56,12 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def _instrument_settings(options: argparse.Namespace) -> BaseModel:
-    from pydantic import ValidationError
+    from napari_hae.experiment.configuration import instrument_settings
+    from napari_hae.experiment.known_settings import INSTRUMENT
 
-    from napari_hae.experiment.configuration import (
-        INSTRUMENT,
-        BadConfiguration,
-        in_words,
+    return instrument_settings(
+        options.instrument, given_sections(options).get(INSTRUMENT, {})
     )
-    from napari_hae.instruments.catalogue import settings_of
-
-    sections = given_sections(options)
-    try:
-        return settings_of(options.instrument, sections.get(INSTRUMENT, {}))
-    except ValidationError as error:
-        raise BadConfiguration(in_words(error)) from error
 
 
 def _secret(file: Path | None) -> str:

@@ -33,9 +33,15 @@ class RunArrays:
     ----------
     path
         The Zarr store, a directory.
+
+    Raises
+    ------
+    ImportError
+        If the installed zarr is older than 3.
     """
 
     def __init__(self, path: Path, *, writable: bool) -> None:
+        _check_zarr()
         self._path = path
         self._group = zarr.open_group(path, mode="a" if writable else "r")
         self._spectra_written: Any = None
@@ -131,3 +137,13 @@ def _sync(folder: Path) -> None:
             os.fsync(file.fileno())
     for parent in (folder.parent, folder.parent.parent):
         sync_directory(parent)
+
+
+def _check_zarr() -> None:
+    """Raise ImportError, with what to do, where zarr has no format 3."""
+    if int(zarr.__version__.split(".")[0]) < 3:
+        raise ImportError(
+            f"napari-hae needs zarr 3 or newer, and zarr {zarr.__version__} is "
+            'installed: pip install "zarr>=3.1" (pyxem needs an older one, so that it '
+            "belongs in an environment of its own)"
+        )

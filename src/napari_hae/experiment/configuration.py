@@ -8,16 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from napari_hae.experiment.known_settings import INSTRUMENT, known_names, sections
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.instruments.catalogue import settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from pydantic import BaseModel
 
-INSTRUMENT = "instrument"
+
+_ALLOWED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "string_type": "a text",
+    "tuple_type": "a list of values, such as [64, 64]",
+}
+"""Allowed values in plain words, by pydantic's name of the mistake."""
 
 
 class BadConfiguration(ValueError):
@@ -33,7 +46,7 @@ class Configuration:
     settings: ExperimentSettings
 
 
-def configure(instrument: str, sections: dict[str, Any]) -> Configuration:
+def configure(instrument: str, given: Mapping[str, Any]) -> Configuration:
     """Validate nested values, with the instrument's own under `"instrument"`.
 
     Raises
@@ -43,17 +56,38 @@ def configure(instrument: str, sections: dict[str, Any]) -> Configuration:
     UnknownPlugin
         If there is no such instrument, scalarizer or acquisition function.
     """
-    sections = dict(sections)
+    experiment = {name: each for name, each in given.items() if name != INSTRUMENT}
+    return Configuration(
+        instrument,
+        instrument_settings(instrument, given.get(INSTRUMENT, {})),
+        experiment_settings(experiment),
+    )
+
+
+def instrument_settings(instrument: str, values: Any) -> BaseModel:
+    """Validate the settings of an instrument; errors as of `configure`."""
+    if not isinstance(values, dict):
+        raise BadConfiguration(
+            f"{_no_section(INSTRUMENT, values, instrument)}. "
+            "Which instrument it is, --instrument says"
+        )
     try:
-        instrument_settings = settings_of(instrument, sections.pop(INSTRUMENT, {}))
-        settings = ExperimentSettings.model_validate(sections)
+        return settings_of(instrument, values)
     except ValidationError as error:
-        raise BadConfiguration(in_words(error)) from error
-    return Configuration(instrument, instrument_settings, settings)
+        text = _in_words(error, (INSTRUMENT,), {INSTRUMENT: values}, instrument)
+        raise BadConfiguration(text) from error
+
+
+def experiment_settings(given: Mapping[str, Any]) -> ExperimentSettings:
+    """Validate the settings of an experiment; errors as of `configure`."""
+    try:
+        return ExperimentSettings.model_validate(given)
+    except ValidationError as error:
+        raise BadConfiguration(_in_words(error, (), given, "")) from error
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The values of a TOML file.
+    """Read the values of a TOML file, with or without a byte order mark.
 
     Raises
     ------
@@ -61,12 +95,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         If it cannot be read or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise BadConfiguration(f"{path} cannot be read as TOML: {error}") from error
 
 
-def assign(sections: dict[str, Any], assignments: Iterable[str]) -> None:
+def assign(given: dict[str, Any], assignments: Iterable[str]) -> None:
     """Put `section.name=value` texts into nested values; a value is written as in TOML.
 
     Raises
@@ -82,19 +116,15 @@ def assign(sections: dict[str, Any], assignments: Iterable[str]) -> None:
                 f"{assignment!r} is not of the form section.name=value, such as "
                 "scalarizer.low_ev=0.3"
             )
-        place = sections
+        place = given
         for part in path:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
                 raise BadConfiguration(
-                    f"{assignment!r}: {part} has no parts of its own"
+                    f"{assignment!r} needs settings in {part}, which is set to "
+                    f"{place!r}"
                 )
         place[last] = _value(text.strip())
-
-
-def in_words(error: ValidationError) -> str:
-    """What pydantic found wrong, one line per mistake."""
-    return "\n".join(_mistake(dict(details)) for details in error.errors())
 
 
 def _value(text: str) -> Any:
@@ -104,10 +134,43 @@ def _value(text: str) -> Any:
         return text
 
 
-def _mistake(details: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in details["loc"]) or "settings"
+def _in_words(error: ValidationError, *context: Any) -> str:
+    mistakes = error.errors()
+    return "\n".join(_mistake(dict(details), *context) for details in mistakes)
+
+
+def _mistake(
+    details: dict[str, Any],
+    prefix: tuple[str, ...],
+    given: Mapping[str, Any],
+    instrument: str,
+) -> str:
+    """One sentence on what pydantic found wrong in the given sections."""
+    path = (*prefix, *(str(part) for part in details["loc"]))
+    section, value = (path or ("",))[0], details["input"]
+    if section in sections() and not isinstance(given.get(section, {}), dict):
+        return _no_section(section, value, instrument)
+    if details["type"] == "extra_forbidden" and len(path) == 1:
+        known = ", ".join((*sections(), "seed"))
+        return f"{section}: there is no such section; there are {known}"
+    where = ".".join(path) or "settings"
     if details["type"] == "extra_forbidden":
-        return f"{where}: there is no such setting"
-    message = str(details["msg"]).removeprefix("Value error, ")
-    message = message.removeprefix("Input should be ")
-    return f"{where}: {details['input']!r} is not allowed: {message}"
+        known = ", ".join(known_names(section, given.get(section, {}), instrument))
+        return f"{where}: there is no such setting; {section} has {known or 'none'}"
+    if (kind := str(details["type"])) == "union_tag_invalid":
+        where, value = f"{where}.kind", details["ctx"]["tag"]
+        message = f"one of {details['ctx']['expected_tags']}"
+    elif kind == "union_tag_not_found":
+        return f"{where}: give {where}.kind too; the others are settings of a kind"
+    else:
+        message = _ALLOWED.get(kind, str(details["msg"]))
+        message = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{where}: {value!r} is not allowed: {message}"
+
+
+def _no_section(section: str, value: Any, instrument: str) -> str:
+    known = ", ".join(known_names(section, {}, instrument))
+    return (
+        f"{section}: {value!r} is not allowed: it is a section, with the settings "
+        f"{known or 'of its own'}"
+    )

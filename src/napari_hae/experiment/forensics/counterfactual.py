@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.configuration import BadConfiguration, assign, in_words
+from napari_hae.experiment.configuration import (
+    BadConfiguration,
+    assign,
+    experiment_settings,
+)
 from napari_hae.experiment.forensics.references import scored
 from napari_hae.experiment.forensics.retracing import Grounds, Retracing, retrace
 from napari_hae.experiment.insight import best_so_far
-from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.targets import Targets
 from napari_hae.types import ChosenBy, Measurement, Proposal
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_hae.experiment.forensics.timeline import Decision, Pixel, Timeline
     from napari_hae.experiment.forensics.truth import Truth
+    from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.types import Spectrum
 
@@ -101,10 +104,7 @@ def changed_sections(run: StoredRun, assignments: Sequence[str]) -> dict[str, An
         before = recorded[name]
         is_other = values.get("kind", before.get("kind")) != before.get("kind")
         sections[name] = values if is_other else before | values
-    try:
-        settings = ExperimentSettings.model_validate(recorded | sections)
-    except ValidationError as error:
-        raise BadConfiguration(in_words(error)) from error
+    settings = experiment_settings(recorded | sections)
     return {name: getattr(settings, name) for name in sections}
 
 
