@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,17 @@ def test_the_wheel_holds_the_manifest_and_no_tests(wheel):
     assert "napari_hae/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert all(name.startswith("napari_hae") for name in names)
+
+
+def test_what_an_index_shows_of_the_readme_links_to_what_it_can_reach(wheel):
+    archive = zipfile.ZipFile(wheel)
+    name = next(name for name in archive.namelist() if name.endswith("/METADATA"))
+    metadata = message_from_bytes(archive.read(name))
+    links = re.findall(r"\]\(([^)]+)\)", metadata.get_payload())
+    assert any(link.endswith(".png") for link in links)
+    assert [link for link in links if not link.startswith("https://")] == []
+    labels = {url.split(",")[0] for url in metadata.get_all("Project-URL")}
+    assert {"Homepage", "Documentation", "Issues"} <= labels
 
 
 HEAVY = {"torch", "gpytorch", "botorch", "hyperspy"}
