@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Layer
 
 from napari_hae.coordinates import FieldFrame
 from napari_hae.gui.dose import dose_data, dose_limits, dose_map
+from napari_hae.gui.foreign_columns import ForeignColumns
 from napari_hae.gui.layer_data import (
     MAP_STYLES,
     METADATA_KEY,
@@ -33,6 +33,7 @@ from napari_hae.gui.layer_data import (
     trajectory_data,
 )
 from napari_hae.gui.layer_list import find_layer, insert_layer, role_of
+from napari_hae.gui.layer_updates import LayerUpdates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,12 +66,8 @@ RUN_ROLES = (
 )
 """What belongs to one run and goes when the next one starts."""
 
-_PER_POINT = {
-    Role.MEASURED: ("features", "face_color", "symbol"),
-    Role.NEXT: ("features",),
-    Role.TRAJECTORY: ("features", "edge_color"),
-}
-"""Properties that change with the data of a layer."""
+_ONE_ROW_EACH = {Role.MEASURED: "points", Role.TRAJECTORY: "vectors"}
+"""Layers whose features have a row for each measurement; the first one has no way."""
 
 
 class FieldLayers:
@@ -87,7 +84,8 @@ class FieldLayers:
         self._measurements: list[Measurement] = []
         self._targets: dict[int, float] = {}
         self._limits: dict[Role, Limits] = {}
-        self._set_limits: WeakKeyDictionary[Layer, Limits] = WeakKeyDictionary()
+        self._updates = LayerUpdates()
+        self._foreign = {role: ForeignColumns() for role in _ONE_ROW_EACH}
 
     @property
     def viewer(self) -> Viewer:
@@ -155,7 +153,8 @@ class FieldLayers:
         assert self._frame is not None
         for layer in self.survey_layers:
             if self._frame.area.covers(area):
-                layer.metadata = overview_metadata(self._frame.area)
+                overview = overview_metadata(self._frame.area)
+                layer.metadata = {**layer.metadata, **overview}
                 layer.name = layer.name.replace("Survey", "Overview")
         for layer in [x for x in self._viewer.layers if role_of(x) is Role.OVERVIEW]:
             if not overview_area(layer.metadata).covers(area):
@@ -253,6 +252,8 @@ class FieldLayers:
 
     def clear_run(self) -> None:
         """Take away all that belongs to one run; survey image and regions stay."""
+        for role in _ONE_ROW_EACH:
+            self._read_foreign(role)
         self._measurements.clear()
         self._targets.clear()
         for layer in [x for x in self._viewer.layers if role_of(x) in RUN_ROLES]:
@@ -271,10 +272,11 @@ class FieldLayers:
     def _show_trajectory(self) -> None:
         frame = self._known_frame()
         points = pixels([m.proposal.position for m in self._measurements], frame)
-        self._put(trajectory_data(points, frame))
+        new = trajectory_data(points, frame)
+        self._put_rows(Role.TRAJECTORY, new, self._measurements[1:])
 
     def _show_points(self) -> None:
-        self._put(self._measured())
+        self._put_rows(Role.MEASURED, self._measured(), self._measurements)
 
     def _show_dose(self) -> None:
         frame = self._known_frame()
@@ -328,35 +330,35 @@ class FieldLayers:
             self._limits.pop(role, None)
 
     def _put_image(self, new: LayerData, limits: Limits | None) -> None:
-        layer = self._put(new)
-        current = tuple(layer.contrast_limits)
-        # Limits that a person has set by hand differ from the last ones set here.
-        by_hand = current != self._set_limits.get(layer, current)
-        if limits is not None and not by_hand:
-            if current != limits:
-                layer.contrast_limits = limits
-            self._set_limits[layer] = limits
+        self._updates.limit(self._put(new), limits)
 
     def _put(self, new: LayerData) -> Layer:
         """Update the layer in place, or make it where there is none."""
         data, keywords, kind = new
         own = keywords["metadata"][METADATA_KEY]
         layer = find_layer(self._viewer, Role(own["role"]), kind, own.get("detector"))
-        if layer is None:
-            layer = Layer.create(data, keywords, kind)
-            if kind == "vectors":
-                # napari draws up to 1024 vectors line by line into the thumbnail at
-                # each update, 60 ms in the GUI thread; there is no public setting.
-                layer._max_vectors_thumbnail = 64  # noqa: SLF001
-            insert_layer(self._viewer, layer)
+        if layer is not None:
+            self._updates.update(layer, new)
             return layer
-        for name in ("scale", "translate"):
-            if not np.array_equal(getattr(layer, name), keywords[name]):
-                setattr(layer, name, keywords[name])
-        layer.data = data
-        for name in _PER_POINT.get(Role(own["role"]), ()):
-            setattr(layer, name, keywords[name])
+        layer = Layer.create(data, keywords, kind)
+        if kind == "vectors":
+            # napari draws up to 1024 vectors line by line into the thumbnail at
+            # each update, 60 ms in the GUI thread; there is no public setting.
+            layer._max_vectors_thumbnail = 64  # noqa: SLF001
+        insert_layer(self._viewer, layer)
+        self._updates.made(layer)
         return layer
+
+    def _put_rows(self, role: Role, new: LayerData, of: Sequence[Measurement]) -> None:
+        """Put a layer with one row per measurement; foreign columns stay beside."""
+        self._read_foreign(role)
+        _, keywords, _ = new
+        keywords["features"] = self._foreign[role].join(keywords["features"], of)
+        self._put(new)
+
+    def _read_foreign(self, role: Role) -> None:
+        layer = find_layer(self._viewer, role, _ONE_ROW_EACH[role])
+        self._foreign[role].read(layer)
 
 
 def _detector(layer: Layer) -> str | None:

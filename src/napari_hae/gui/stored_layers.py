@@ -37,9 +37,9 @@ def layer_data(
     measurements: Sequence[Measurement],
     maps: PredictionMaps | None,
     *,
-    record: Path,
+    record: Path | None = None,
 ) -> list[LayerData]:
-    """All layers of the stored run at a path, bottom to top."""
+    """All layers of a stored run, bottom to top; with `record`, marked as its own."""
     frame = FieldFrame.of(survey)
     targets = np.array([m.target for m in measurements], dtype=float)
     arrays = {} if maps is None else maps_data(maps)
@@ -53,7 +53,7 @@ def layer_data(
         points = pixels([m.proposal.position for m in measurements], frame)
         layers.append(trajectory_data(points, frame))
         layers.append(measured_data(measurements, targets, frame, limits[Role.MEAN]))
-    for _, keywords, _ in layers:
+    for _, keywords, _ in layers if record is not None else ():
         keywords["metadata"][METADATA_KEY][RECORD_KEY] = str(record)
     return layers
 
