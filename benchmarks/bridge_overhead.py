@@ -212,9 +212,9 @@ def main() -> None:
         for name, times in taken.items()
     ]
     header = ["between", "median per spectrum", "added", "99 %"]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("Pyro5", "msgpack"))
     text = (
-        f"{versions()}, {packages}\n\n{spectra} spectra of {ENERGY.size} channels:\n\n"
+        f"{versions()}, msgpack {version('msgpack')}\n\n"
+        f"{spectra} spectra of {ENERGY.size} channels:\n\n"
         f"{table(header, rows)}\n\nAn abort during an exposure returns after "
         f"{statistics.median(aborts):.1f} ms in the median of {ABORTS}, "
         f"{max(aborts):.0f} ms at most, with the beam blanked at the server."

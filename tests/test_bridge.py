@@ -517,7 +517,7 @@ def test_a_host_that_nobody_knows_is_told_so():
 
 WITHOUT_THE_EXTRA = """
 import sys
-sys.modules["Pyro5"] = sys.modules["msgpack"] = None
+sys.modules["msgpack"] = None
 from napari_hae.cli import main
 from napari_hae.instruments.base import Unsupported
 from napari_hae.instruments.remote import RemoteMicroscope, RemoteSettings

@@ -7,8 +7,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_hae.instruments.bridge.admission import Refused
+
 if TYPE_CHECKING:
     from napari_hae.instruments.base import Capabilities
+    from napari_hae.instruments.bridge.admission import Caller
+
+MOST_CLIENTS, MOST_CONNECTIONS = 8, 16
+"""At once, and of one client: each connection costs a thread."""
 
 
 @dataclass(eq=False)
@@ -53,19 +59,38 @@ class Clients:
         self._lock = threading.Lock()
         self._by_session: dict[str, Client] = {}
 
-    def admit(self, connection: Any, session: str, identity: str, name: str) -> None:
-        """Take in a connection, of a new client or of one that is there."""
-        with self._lock:
-            client = self._by_session.get(session)
-            if client is None:
-                client = self._by_session[session] = Client(session, identity, name)
-            client.connections.append(connection)
+    def admit(self, connection: Any, caller: Caller, address: str) -> Client:
+        """Take in a connection, of a new client or of one that is there.
 
-    def of(self, connection: Any) -> Client | None:
-        """Whose connection this is; None if the client was let go."""
+        Raises
+        ------
+        Refused
+            If there are too many.
+        """
         with self._lock:
-            clients = self._by_session.values()
-            return next((c for c in clients if connection in c.connections), None)
+            client = self._by_session.get(caller.session)
+            if client is None:
+                if len(self._by_session) >= MOST_CLIENTS:
+                    raise Refused(
+                        f"{MOST_CLIENTS} clients are connected, and no more are "
+                        "admitted: try again when one has gone",
+                        "too many clients",
+                    )
+                name = f"{caller.name}, {address}"
+                client = Client(caller.session, caller.identity, name)
+                self._by_session[caller.session] = client
+            if len(client.connections) >= MOST_CONNECTIONS:
+                raise Refused(
+                    f"this client has {MOST_CONNECTIONS} connections, and gets no more",
+                    "too many connections of one client",
+                )
+            client.connections.append(connection)
+            return client
+
+    def holds(self, client: Client) -> bool:
+        """Whether a client is connected, and was not let go."""
+        with self._lock:
+            return self._by_session.get(client.session) is client
 
     def all(self) -> tuple[Client, ...]:
         """Everybody who is connected."""

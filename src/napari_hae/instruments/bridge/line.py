@@ -10,14 +10,28 @@ import getpass
 import os
 import socket
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_hae import __version__
 from napari_hae.instruments.base import InstrumentError, NotConnected
-from napari_hae.instruments.bridge import OBJECT, PROTOCOL
-from napari_hae.instruments.bridge.pyro import SERIALIZER, pyro, pyro_errors
-from napari_hae.instruments.bridge.wire import packed, unpacked, unpacked_error
+from napari_hae.instruments.bridge import PROTOCOL, admission
+from napari_hae.instruments.bridge.admission import Caller, NoAdmission, Proofs, Refused
+from napari_hae.instruments.bridge.channel import (
+    MOST_BODY,
+    MOST_REPLY,
+    Channel,
+    ChannelClosed,
+    close,
+)
+from napari_hae.instruments.bridge.wire import (
+    call_bytes,
+    msgpack,
+    reply_in,
+    unpacked,
+    unpacked_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,24 +95,15 @@ class Line:
         identity: str,
         timeout_s: float,
     ) -> None:
-        self._where = f"{host}:{port}"
-        in_url = f"[{host}]" if ":" in host else host
-        self._proxy = pyro().Proxy(f"PYRO:{OBJECT}@{in_url}:{port}")
-        self._proxy._pyroSerializer = SERIALIZER
-        self._proxy._pyroTimeout = timeout_s
-        self._proxy._pyroHandshake = {
-            "token": secret,
-            "protocol": PROTOCOL,
-            "version": __version__,
-            "session": session,
-            "identity": identity,
-            "name": _own_name(),
-        }
+        msgpack()
+        self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._timeout_s = timeout_s
+        caller = Caller(session, identity, _own_name())
         try:
-            self._proxy._pyroBind()
-        except Exception as error:
-            raise LineCut(self._why_not(error, timeout_s)) from error
-        self._socket = self._proxy._pyroConnection.sock
+            self._channel = _opened(host, port, secret, caller, timeout_s)
+        except (NoAdmission, OSError, ChannelClosed) as error:
+            raise LineCut(self._why_not(error)) from error
+        self._is_cut = False
 
     def call(self, method: str, *arguments: Any, timeout_s: float) -> Reply:
         """Call a method of the server.
@@ -107,68 +112,128 @@ class Line:
         ------
         LineCut
             If no answer comes in time, or the line is closed.
+        InstrumentError
+            If what is to be sent is larger than the server takes.
         """
-        proxy = self._proxy
-        # To Pyro it belongs to the thread that called last.
-        proxy._pyroClaimOwnership()
-        if proxy._pyroConnection is None:
-            # Pyro would connect anew by itself, as a client that nobody knows.
+        head, body = call_bytes(method, arguments)
+        if len(body) > MOST_BODY:
+            raise InstrumentError(
+                f"regions of {len(body) / 1e6:.3g} MB are too large to be sent, at "
+                f"most {MOST_BODY / 1e6:.3g} MB: draw fewer, or with larger pixels"
+            )
+        if self._is_cut:
             raise LineCut(f"the line to the server at {self._where} is closed")
         try:
-            proxy._pyroTimeout = timeout_s
-            reply = proxy._pyroInvoke(method, [packed(each) for each in arguments], {})
+            self._channel.settimeout(timeout_s)
+            self._channel.send(head, body)
+            reply = reply_in(self._channel.receive(MOST_REPLY)[0])
             error = unpacked_error(reply["error"]) if "error" in reply else None
             value = unpacked(reply.get("value"))
             return Reply(value, unpacked(reply["status"]), reply["reading"], error)
-        except pyro_errors().TimeoutError as error:
+        except TimeoutError as error:
             text = f"the server at {self._where} does not answer within {timeout_s:g} s"
-            raise LineCut(f"{text}: the line may be cut") from error
-        except (pyro_errors().PyroError, OSError) as error:
+            raise self._closed(f"{text}: the line may be cut") from error
+        except (ChannelClosed, OSError) as error:
             text = f"the line to the server at {self._where} is closed"
-            raise LineCut(
+            raise self._closed(
                 f"{text}: the server ended, or let go of this client: {error}"
             ) from error
         except (KeyError, TypeError, ValueError) as error:
-            raise LineCut(
+            raise self._closed(
                 f"what the server at {self._where} answers cannot be read: {error}"
             ) from error
 
     def cut(self) -> None:
         """Close the line at once; a call that waits for its answer ends."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self._socket.close()
+        self._is_cut = True
+        self._channel.close()
 
-    def _why_not(self, error: Exception, timeout_s: float) -> str:
+    def _closed(self, why: str) -> LineCut:
+        """Close it: the answer to this call must not be taken for one to the next."""
+        self.cut()
+        return LineCut(why)
+
+    def _why_not(self, error: Exception) -> str:
         """Why there is no connection, and what to do."""
-        errors, text = pyro_errors(), str(error)
-        _, rejected, reason = text.partition("rejected: ")
-        if rejected and "unknown object" not in reason:
-            return f"the server at {self._where} refused: {reason}"
-        cause = error.__cause__ or error
-        if isinstance(cause, ConnectionRefusedError):
+        if isinstance(error, Refused):
+            return f"the server at {self._where} refused: {error}"
+        if isinstance(error, _OtherVersion):
+            return f"the server at {self._where} cannot be used: {error}"
+        if isinstance(error, NoAdmission):
+            return (
+                f"what answers at {self._where} is no napari-hae server with this "
+                f"token ({error}): look at the port"
+            )
+        if isinstance(error, ConnectionRefusedError):
             return (
                 f"nothing listens at {self._where}: start napari-hae serve on the "
                 "microscope's PC, and look at host, port and SSH tunnel"
             )
-        if isinstance(cause, (TimeoutError, errors.TimeoutError)):
+        if isinstance(error, TimeoutError):
             return (
-                f"{self._where} does not answer within {timeout_s:g} s: look at host, "
-                "port and network, and whether napari-hae serve runs there"
+                f"{self._where} does not answer within {self._timeout_s:g} s: look at "
+                "host, port and network, and whether napari-hae serve runs there"
             )
-        if isinstance(cause, errors.ConnectionClosedError):
+        if isinstance(error, (ChannelClosed, ConnectionError)):
             return (
                 f"{self._where} closes the line at once: no napari-hae server is "
-                "behind it; if this is an SSH tunnel, start napari-hae serve at its end"
+                "behind it, or one of version 0.1; if this is an SSH tunnel, start "
+                "napari-hae serve at its end, the same version as here"
             )
-        if rejected or isinstance(cause, errors.ProtocolError):
-            return (
-                f"what answers at {self._where} is no napari-hae server: look at the "
-                "port"
+        return f"{self._where} cannot be reached: {error}"
+
+
+class _OtherVersion(NoAdmission):
+    """The server speaks another version of the protocol."""
+
+
+def _opened(
+    host: str, port: int, token: str, caller: Caller, timeout_s: float
+) -> Channel:
+    """Connect, and prove to each other that both know the token.
+
+    Raises `NoAdmission`, `ChannelClosed` and `OSError`.
+    """
+    until_s = time.monotonic() + timeout_s
+    sock = socket.create_connection((host, port), timeout_s)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        own = admission.nonce_and(__version__)
+        _say(sock, own)
+        theirs = _heard(sock, until_s)
+        version = admission.version_in(theirs.payload)
+        if theirs.protocol != PROTOCOL:
+            raise _OtherVersion(
+                admission.other_version(version, theirs.protocol, __version__, PROTOCOL)
             )
-        return f"{self._where} cannot be reached: {cause}"
+        proofs = Proofs(token, PROTOCOL, own, theirs.payload)
+        who = caller.to_bytes()
+        _say(sock, proofs.of_client(who) + who)
+        admission.check_admitted(_heard(sock, until_s).payload, proofs)
+    except BaseException:
+        close(sock)
+        raise
+    from_client, from_server = proofs.keys()
+    return Channel(sock, sends=from_client, receives=from_server)
+
+
+def _say(sock: socket.socket, payload: bytes) -> None:
+    sock.sendall(admission.Message(PROTOCOL, payload).to_bytes())
+
+
+def _heard(sock: socket.socket, until_s: float) -> admission.Message:
+    """The next message, all of it within the time."""
+    received = bytearray()
+    while missing := admission.missing(received):
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        sock.settimeout(left_s)
+        if not (more := sock.recv(missing)):
+            raise ChannelClosed("the other side has closed the line")
+        received += more
+    return admission.message(received)
 
 
 class Lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 _REMINDER_S = 10.0
 _TRIES, _PAUSE_S = 5, 0.2
+_MOST_VALUES = 1_000_000
+"""In an order: half a million corners of polygons. Reading them takes 0.1 s."""
 
 
 class Ownership:
@@ -135,12 +138,17 @@ class Ownership:
         with self._lock:
             return self._gate_of(client)
 
-    def obey(self, client: Client, number: int, orders: Mapping[str, Any]) -> None:
+    def is_owner(self, client: Client) -> bool:
+        """Whether a client has the microscope, or is about to have it."""
+        return self._owner is client
+
+    def obey(self, client: Client, number: int, text: str) -> None:
         """Put regions or dose limits in force at the gate.
 
         Raises what the gate raises, and `NotConnected`, `ValueError`.
         """
         gate = self.gate_of(client)
+        orders = _orders(text)
         if "constraint" in orders:
             values = orders["constraint"]
             none = values is None
@@ -195,6 +203,19 @@ class Ownership:
                 f"this client does not have the microscope: connect again.{other}"
             )
         return self._gate
+
+
+def _orders(text: str) -> Mapping[str, Any]:
+    """The orders in a text, if reading it does not hold up an abort. `ValueError`."""
+    if text.count(",") + text.count("[") + text.count("{") > _MOST_VALUES:
+        raise ValueError(
+            f"orders of more than {_MOST_VALUES} values are not read: draw simpler "
+            "regions"
+        )
+    orders = json.loads(text)
+    if not isinstance(orders, dict):
+        raise ValueError("orders come as names with values")
+    return orders
 
 
 def _end_and_blank(gate: ServedInstrument) -> None:

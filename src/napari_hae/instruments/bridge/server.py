@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_hae.instruments.base import InstrumentError
-from napari_hae.instruments.bridge import OBJECT
 from napari_hae.instruments.bridge.clients import Client, Clients
-from napari_hae.instruments.bridge.daemon import BridgeDaemon
+from napari_hae.instruments.bridge.connection import Connection
+from napari_hae.instruments.bridge.door import Door
 from napari_hae.instruments.bridge.ownership import Ownership
 from napari_hae.instruments.bridge.served import ServedInstrument
 from napari_hae.instruments.bridge.service import Service
 from napari_hae.instruments.bridge.watchdog import Watchdog
+from napari_hae.instruments.bridge.wire import msgpack
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from napari_hae.instruments.base import Instrument
+    from napari_hae.instruments.bridge.admission import Caller, Proofs
 
 logger = logging.getLogger(__name__)
 
@@ -50,27 +53,22 @@ class Server:
         secret: str,
         watchdog_s: float,
     ) -> None:
+        msgpack()
         self._make = make
         self._watchdog_s = watchdog_s
         self._clients = Clients()
         self._ownership = Ownership(self._guarded)
         self._service = Service(self._ownership, self._clients, title, watchdog_s)
         try:
-            self._daemon = BridgeDaemon(
-                host, port, secret, self._clients, self._service
-            )
+            self._door = Door(host, port, secret, self._admit)
         except OSError as error:
             raise OSError(f"{host}:{port} cannot be listened at: {error}") from error
-        self._daemon.register(self._service, OBJECT)
         self._watchdog = Watchdog(self._clients, watchdog_s, self._on_silent)
-        self._thread = threading.Thread(
-            target=self._daemon.requestLoop, name="napari-hae-server", daemon=True
-        )
 
     @property
     def address(self) -> str:
         """Where it listens, as `host:port`."""
-        return str(self._daemon.locationStr)
+        return self._door.address
 
     def start(self) -> None:
         """Try the microscope once, then listen.
@@ -85,20 +83,26 @@ class Server:
             gate.connect()
             gate.disconnect()
         except InstrumentError:
-            self._daemon.close()
+            self._door.close()
             raise
         self._watchdog.start()
-        self._thread.start()
+        self._door.open()
 
     def stop(self) -> None:
         """Let go of every client, blank and disconnect, and listen no more."""
+        self._door.close()
         for client in self._clients.all():
             self._clients.forget(client)
             self._ownership.let_go(client, "the server ends")
             client.hang_up()
         self._watchdog.stop()
-        self._daemon.shutdown()
-        self._thread.join()
+
+    def _admit(
+        self, sock: socket.socket, caller: Caller, proofs: Proofs, address: str
+    ) -> Callable[[], None]:
+        connection = Connection(sock, proofs, self._service)
+        client = self._clients.admit(connection, caller, address)
+        return partial(connection.start, client)
 
     def _guarded(self) -> ServedInstrument:
         return ServedInstrument(self._make())

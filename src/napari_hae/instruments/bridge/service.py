@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hae import __version__
 from napari_hae.instruments.base import InstrumentError, NotConnected
-from napari_hae.instruments.bridge.pyro import pyro
 from napari_hae.instruments.bridge.wire import packed, packed_error, unpacked
 
 if TYPE_CHECKING:
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+_CALLS: dict[str, Callable[..., Reply]] = {}
+"""All that can be called from the other end, by name."""
+
+
 def _answers(method: Callable[..., Any]) -> Callable[..., Reply]:
     """Give a method the calling client, and make a reply of what it returns or raises.
 
@@ -34,9 +37,9 @@ def _answers(method: Callable[..., Any]) -> Callable[..., Reply]:
     """
 
     @wraps(method)
-    def answer(self: Service, *arguments: Any) -> Reply:
+    def answer(self: Service, client: Client, *arguments: Any) -> Reply:
         try:
-            client = self.calling_client()
+            self.check_is_connected(client)
             client.hear()
             value = method(self, client, *map(unpacked, arguments))
             client.hear()
@@ -50,8 +53,8 @@ def _answers(method: Callable[..., Any]) -> Callable[..., Reply]:
             reply = {"error": packed_error(failure)}
         return {**reply, **self.state()}
 
-    exposed: Callable[..., Reply] = pyro().expose(answer)
-    return exposed
+    _CALLS[method.__name__] = answer
+    return answer
 
 
 def _works(*, lifts: bool) -> Callable[[Callable[..., Any]], Callable[..., Reply]]:
@@ -73,7 +76,7 @@ def _works(*, lifts: bool) -> Callable[[Callable[..., Any]], Callable[..., Reply
 
 
 class Service:
-    """The one object that Pyro offers.
+    """What is offered to the clients.
 
     Parameters
     ----------
@@ -91,12 +94,18 @@ class Service:
         self._title = title
         self._watchdog_s = watchdog_s
 
-    def calling_client(self) -> Client:
-        """Who made the call that is being answered. Raises `NotConnected`."""
-        client = self._clients.of(pyro().current_context.client)
-        if client is None:
+    def answer(self, client: Client, name: str, arguments: Sequence[Any]) -> Reply:
+        """The reply to a call by name; what goes wrong is in it, in words."""
+        call = _CALLS.get(name)
+        if call is None:
+            error = InstrumentError(f"the server knows no call {name[:50]!r}")
+            return {"error": packed_error(error), **self.state()}
+        return call(self, client, *arguments)
+
+    def check_is_connected(self, client: Client) -> None:
+        """Raise `NotConnected` for a client that was let go."""
+        if not self._clients.holds(client):
             raise NotConnected("the server let go of this client: connect again")
-        return client
 
     def state(self) -> dict[str, Any]:
         """The newest state of the microscope, and its number."""
@@ -144,7 +153,7 @@ class Service:
     @_answers
     def obey(self, client: Client, number: int, orders: str) -> int:
         """Put regions or dose limits in force; gives the number back."""
-        self.ownership.obey(client, number, json.loads(orders))
+        self.ownership.obey(client, number, orders)
         return number
 
     @_answers

@@ -1,4 +1,4 @@
-"""What travels between plugin and server, as values that msgpack knows.
+"""What travels between plugin and server: calls and answers, in msgpack.
 
 Arrays travel as `{shape, dtype, bytes}`, the value types of the protocol as their
 fields, and errors as the name of their class and their words. Nothing else is made of
@@ -8,7 +8,8 @@ what arrives, so that no message can run code.
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,15 @@ from napari_hae.types import (
     ScanImage,
     Spectrum,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Content = bytes | bytearray
+
+_DEEPEST = 12
+"""How many lists and dicts may lie within each other; real ones have 5."""
+_TEXT = "utf-8"
 
 _VALUES: dict[str, type] = {
     kind.__name__: kind
@@ -35,6 +45,73 @@ _ERRORS = {
     if isinstance(kind, type) and issubclass(kind, base.InstrumentError)
 }
 _KIND = "kind"
+
+
+@cache
+def msgpack() -> Any:
+    """The module `msgpack`.
+
+    Raises
+    ------
+    Unsupported
+        If the extra `remote` is not installed.
+    """
+    try:
+        import msgpack
+    except ImportError as error:
+        raise base.Unsupported(
+            f"a remote microscope needs msgpack ({error}): "
+            'pip install "napari-hae[remote]"'
+        ) from error
+    return msgpack
+
+
+def call_bytes(name: str, arguments: Sequence[Any]) -> tuple[bytes, bytes]:
+    """Head and body of a call: a text at the end travels as the body, not unpacked."""
+    arguments, body = list(arguments), b""
+    if arguments and isinstance(arguments[-1], str):
+        body = arguments.pop().encode(_TEXT)
+    return msgpack().packb([name, packed(arguments)]), body
+
+
+def call_in(head: Content, body: Content) -> tuple[str, tuple[Any, ...]]:
+    """The call that `call_bytes` made these of; its arguments are still packed.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    call = _loaded(head)
+    if not (isinstance(call, list) and len(call) == 2 and isinstance(call[0], str)):
+        raise ValueError("a call has a name and arguments")
+    name, arguments = call
+    if not isinstance(arguments, list):
+        raise ValueError("the arguments of a call are a list")
+    text = (str(body, _TEXT),) if body else ()
+    return name, (*arguments, *text)
+
+
+def reply_bytes(reply: dict[str, Any]) -> bytes:
+    """An answer, whose values are packed, as it travels."""
+    content: bytes = msgpack().packb(reply)
+    return content
+
+
+def reply_in(content: Content) -> dict[str, Any]:
+    """The answer that `reply_bytes` made this of. Raises `ValueError` if it is none."""
+    reply = _loaded(content)
+    if not isinstance(reply, dict):
+        raise ValueError("an answer has names and values")
+    return reply
+
+
+def _loaded(content: Content) -> Any:
+    """What msgpack makes of bytes; no types of its own, no names but texts."""
+    try:
+        return msgpack().unpackb(content, max_ext_len=0, strict_map_key=True)
+    except RecursionError as error:
+        raise ValueError("lists lie too deep in each other") from error
 
 
 def packed(value: Any) -> Any:
@@ -70,17 +147,24 @@ def unpacked(value: Any) -> Any:
     ValueError, TypeError
         If it is none that `packed` makes.
     """
-    if isinstance(value, (list, tuple)):
-        return tuple(unpacked(each) for each in value)
-    if not isinstance(value, dict):
+    return _unpacked(value, _DEEPEST)
+
+
+def _unpacked(value: Any, deepest: int) -> Any:
+    if not isinstance(value, (list, tuple, dict)):
         return value
+    if not deepest:
+        raise ValueError("values lie too deep in each other")
+    if not isinstance(value, dict):
+        return tuple(_unpacked(each, deepest - 1) for each in value)
     named = dict(value)
     kind = named.pop(_KIND, None)
     if kind is None:
         return _unpacked_array(**named)
-    if kind not in _VALUES:
-        raise ValueError(f"a value of the unknown kind {kind!r} arrived")
-    return _VALUES[kind](**{name: unpacked(each) for name, each in named.items()})
+    if not isinstance(kind, str) or kind not in _VALUES:
+        raise ValueError(f"a value of the unknown kind {str(kind)[:50]!r} arrived")
+    given = {name: _unpacked(each, deepest - 1) for name, each in named.items()}
+    return _VALUES[kind](**given)
 
 
 def packed_error(error: base.InstrumentError) -> dict[str, str]:

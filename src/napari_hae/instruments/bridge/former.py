@@ -1,0 +1,28 @@
+"""What napari-hae 0.1, whose bridge was another one, is told when it knocks."""
+
+from __future__ import annotations
+
+import struct
+
+from napari_hae import __version__
+from napari_hae.instruments.bridge import PROTOCOL
+
+_BEGINS = b"PYRO"
+_REFUSAL, _MSGPACK, _SHORT_TEXT = 3, 4, b"\xd9"
+_HEADER = struct.Struct("!4sHBBHHII16sHH")
+
+
+def is_client(received: bytes | bytearray) -> bool:
+    """Whether a plugin of version 0.1 sends this: a header of Pyro5."""
+    return received[: len(_BEGINS)] == _BEGINS
+
+
+def refusal() -> bytes:
+    """What such a plugin shows as the server's words."""
+    text = (
+        f"the server is napari-hae {__version__} (version {PROTOCOL} of the bridge), "
+        "this side is older: install the same on both"
+    ).encode()
+    text = _SHORT_TEXT + bytes([len(text)]) + text
+    header = (_BEGINS, 502, _REFUSAL, _MSGPACK, 0, 0, len(text), 0, bytes(16), 0)
+    return _HEADER.pack(*header, 0x4DC5) + text
