@@ -19,6 +19,9 @@ PINNED = HERE / "requirements" / "pinned.txt"
 SYSTEM_LIBRARIES = (
     "xvfb",
     "xauth",
+    # A window manager, a pointer and a keyboard for the tests.
+    "openbox",
+    "xdotool",
     "fonts-dejavu-core",
     "libdbus-1-3",
     "libegl1",

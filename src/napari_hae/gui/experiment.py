@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import FileEdit, SpinBox
@@ -12,7 +11,7 @@ from napari_hae import plugins
 from napari_hae.gui.back import BackRow
 from napari_hae.gui.earlier_run import LearnButton
 from napari_hae.gui.fiducial import FiducialChoice
-from napari_hae.gui.forms import ChoiceForm, SettingsForm, leave_field
+from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.image_here import ImageHere
 from napari_hae.gui.plan_choice import PlanChoice
 from napari_hae.gui.queue import QueuePanel
@@ -108,8 +107,6 @@ class ExperimentDock(Dock):
         session.settings_in_force.connect(self._on_in_force)
         session.started.connect(self._let_begin)
         session.finished.connect(self._on_finished)
-        for button in (self.controls.start, self.controls.step):
-            button.pressed.connect(partial(leave_field, self))
         self.seed.changed.connect(self._on_seed)
         self.folder.changed.connect(self._on_folder)
         self._let_begin()

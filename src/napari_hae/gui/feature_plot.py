@@ -38,6 +38,7 @@ class FeaturePlot(LivePlot):
     def __init__(self, parent: QWidget | None = None) -> None:
         view = LassoView()
         super().__init__("", parent, view)
+        self.plot.setAccessibleName("Candidates")
         self.view = view
         self.view.lassoed.connect(self.lassoed)
         for side in ("left", "bottom"):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QApplication,
     QComboBox,
     QFormLayout,
     QLabel,
@@ -17,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_hae.gui.fields import FieldControl
 from napari_hae.gui.sentences import PROBLEM_COLOR, Problem
+from napari_hae.gui.wheel import scroll_past
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -217,6 +217,7 @@ class ChoiceForm(QWidget):
             form = self._forms[self.kind] = SettingsForm(self._kinds[self.kind], self)
             form.set_value(form.value)
             form.changed.connect(self.changed)
+            scroll_past(form)
             self._layout.addWidget(form)
         return self._forms[self.kind]
 
@@ -248,16 +249,6 @@ class ChoiceForm(QWidget):
         shown = self.form
         for form in self._forms.values():
             form.setVisible(form is shown)
-
-
-def leave_field(dock: QWidget) -> None:
-    """Let what is being typed in a dock take effect.
-
-    Where buttons take no focus, as on macOS, a press of one would come before it.
-    """
-    focus = QApplication.focusWidget()
-    if focus is not None and dock.isAncestorOf(focus):
-        focus.clearFocus()
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

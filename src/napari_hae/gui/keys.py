@@ -12,6 +12,8 @@ from app_model.types import KeyBinding, KeyCode, KeyMod
 from napari.components import ViewerModel
 from napari.utils.action_manager import action_manager
 
+from napari_hae.gui.pending_edit import commit_edit
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,6 +50,7 @@ def add_keys(session_of: Callable[[ViewerModel], Session | None]) -> None:
 
         def command(viewer: ViewerModel, act: Callable[[Session], None] = act) -> None:
             if (session := session_of(viewer)) is not None:
+                commit_edit()
                 act(session)
 
         action_manager.register_action(name, command, description, ViewerModel)

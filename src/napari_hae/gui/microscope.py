@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
@@ -18,7 +17,7 @@ from napari_hae import plugins
 from napari_hae.experiment.settings import SurveySettings
 from napari_hae.gui.abort import AbortButton
 from napari_hae.gui.beam import BeamLine
-from napari_hae.gui.forms import ChoiceForm, SettingsForm, leave_field
+from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.sections import pinned, section
 from napari_hae.gui.sentences import Problem, Sentence
 from napari_hae.gui.sessions import Dock
@@ -57,7 +56,6 @@ class MicroscopeDock(Dock):
             section("Instrument", self.instrument),
             section("Survey image", self.survey_form, self.survey_button, self.field),
         )
-        self.connect_button.pressed.connect(partial(leave_field, self))
         self.connect_button.clicked.connect(self._on_connect)
         self.survey_button.clicked.connect(session.connection.acquire_survey)
         self.survey_form.changed.connect(self._on_survey_settings)

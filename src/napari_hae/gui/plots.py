@@ -99,6 +99,7 @@ class SpectrumPlot(LivePlot):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("No spectrum yet. Start an experiment, or press Step.", parent)
+        self.plot.setAccessibleName("Spectrum")
         self.plot.setLabel("left", "Counts")
         self.plot.setLabel("bottom", "Energy (eV)")
         self._curve = self.plot.plot(pen=pg.mkPen(SPECTRUM_COLOR, width=1.5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hae.gui.sentences import Problem, Sentence
+from napari_hae.gui.wheel import scroll_past
 from napari_hae.regions.regions import LARGEST_WEIGHT, RegionKind
 
 if TYPE_CHECKING:
@@ -173,17 +174,8 @@ class RegionRow(QWidget):
         for part in (self.summary, self._details, self.problem):
             layout.addWidget(part)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Let the wheel scroll the dock past a control, and not change a region."""
-        passes_by = event.type() is QEvent.Type.Wheel and not watched.hasFocus()
-        if passes_by:
-            event.ignore()
-        return passes_by
-
     def _connect(self) -> None:
-        for control in (self.kind, self.edges_nm, self.grow_nm, self.weight):
-            control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            control.installEventFilter(self)
+        scroll_past(self)
         self.switch.toggled.connect(self._on_entered)
         self.kind.activated.connect(self._on_kind)
         self.more.toggled.connect(self._follow)

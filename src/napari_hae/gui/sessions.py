@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from napari_hae.gui.abort import abort_key
 from napari_hae.gui.keys import add_keys
 from napari_hae.gui.layer_list import stored_layers_of
 from napari_hae.gui.own_window import show_in_own_window
+from napari_hae.gui.pending_edit import commit_edit
 from napari_hae.gui.reader_preference import prefer_record_reader
 from napari_hae.gui.session import Session
+from napari_hae.gui.wheel import scroll_past
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -56,6 +58,11 @@ class Dock(QWidget):
         QTimer.singleShot(0, self._join_window)
 
     def _join_window(self) -> None:
+        scroll_past(self)
+        for button in self.findChildren(QPushButton):
+            button.pressed.connect(commit_edit)
+            # Enter presses it; outside of dialogs Qt knows but Space.
+            button.setAutoDefault(True)
         window = self.window()
         if window is not self and window.findChild(_CloseWatcher) is None:
             _CloseWatcher(window, self.session)

@@ -1,0 +1,273 @@
+"""What is to be seen in the running program: widgets, the canvas, the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QPoint, QPointF, QRect
+from qtpy.QtGui import QCursor
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractScrollArea,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QDockWidget,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QMenuBar,
+    QTabBar,
+    QWidget,
+)
+from superqt import QCollapsible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari import Viewer
+
+    from napari_hae.gui.session import Session
+
+_TOLD = (
+    QAbstractButton,
+    QAbstractScrollArea,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QCollapsible,
+    QDockWidget,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QMenuBar,
+    QTabBar,
+)
+"""Kinds of widgets that are told of, beside windows."""
+Rect = list[int]
+
+
+def widgets() -> list[dict[str, Any]]:
+    """All widgets that a person could know by name, shown or not."""
+    told: dict[int, dict[str, Any]] = {}
+    canvas_widget = _viewer().window._qt_viewer.canvas.native
+    for window in QApplication.topLevelWidgets():
+        if window.isVisible():
+            for widget in (window, *window.findChildren(QWidget)):
+                known = isinstance(widget, _TOLD) or widget is canvas_widget
+                if known or widget.isWindow():
+                    told.setdefault(id(widget), _told(widget))
+    return list(told.values())
+
+
+def canvas(points: list[list[float]]) -> list[list[float]]:
+    """Where on the screen places `(y, x)` in world coordinates are drawn."""
+    qt_canvas = _viewer().window._qt_viewer.canvas
+    view, native = qt_canvas.view, qt_canvas.native
+    mapped = view.transform * view.scene.transform
+    places = [mapped.map([x, y])[:2] for y, x in points]
+    return [_global(native, QPointF(float(x), float(y)).toPoint()) for x, y in places]
+
+
+def cursor() -> dict[str, Any]:
+    """Where napari has the pointer, in world coordinates, and nm per screen pixel."""
+    viewer = _viewer()
+    position = [float(x) for x in viewer.cursor.position[-2:]]
+    return {"position": position, "pixel": 1 / viewer.scene.camera.zoom}
+
+
+def pointer() -> list[int]:
+    """Where the pointer is on the screen."""
+    place = QCursor.pos()
+    return [place.x(), place.y()]
+
+
+def window() -> Rect:
+    """Where the inside of the main window is."""
+    return list(_viewer().window._qt_window.geometry().getRect())
+
+
+def title_bar() -> Rect | None:
+    """Where the window manager's bar above the main window is; None without one."""
+    window = _viewer().window._qt_window
+    inner, outer = window.geometry(), window.frameGeometry()
+    height = inner.top() - outer.top()
+    return [inner.left(), outer.top(), inner.width(), height] if height else None
+
+
+def plot(number: int, points: list[list[float]]) -> list[list[float]]:
+    """Where on the screen places `(x, y)` on the axes of a plot are drawn."""
+    widget = next(w for w in QApplication.allWidgets() if id(w) == number)
+    scene = widget.getViewBox().mapViewToScene
+    places = [widget.mapFromScene(scene(QPointF(*point))) for point in points]
+    return [_global(widget.viewport(), place) for place in places]
+
+
+def view(number: int) -> list[list[float]]:
+    """The limits of what a plot shows, `[[left, right], [low, high]]`."""
+    widget = next(w for w in QApplication.allWidgets() if id(w) == number)
+    return [[float(end) for end in axis] for axis in widget.getViewBox().viewRange()]
+
+
+def labels(layer: str, points: list[list[float]]) -> list[int]:
+    """What a Labels layer has at places `(y, x)` in world coordinates."""
+    return [int(_viewer().layers[layer].get_value(point) or 0) for point in points]
+
+
+def run() -> dict[str, Any]:
+    """What a test waits for: the session's state, nothing that is not on view."""
+    session = _session()
+    if session is None:
+        return {}
+    live, frame = session.live, session.layers.frame
+    fov_nm = None if frame is None else frame.fov_nm
+    return {
+        "state": str(session.state),
+        "connected": session.connection.is_open,
+        "busy": session.background.is_busy or session.is_beginning,
+        "taken": live.taken,
+        "shown_step": live.shown_step,
+        "record": None if session.record_path is None else str(session.record_path),
+        "settings": session.settings.model_dump(mode="json"),
+        "queue": [list(pixel) for pixel in live.queue],
+        "fov_nm": fov_nm,
+    }
+
+
+def pixels(places: list[list[int]]) -> list[list[float]]:
+    """Where the centres of pixels of the survey image lie, `(y, x)` in nm."""
+    frame = _session().layers.frame
+    return [list(frame.nm(frame.position(*place))) for place in places]
+
+
+def layers() -> list[dict[str, Any]]:
+    """The layers from the lowest up, with how many things are in them."""
+    viewer = _viewer()
+    active = viewer.layers.selection.active
+    return [
+        {
+            "name": layer.name,
+            "kind": type(layer).__name__,
+            "mode": str(layer.mode),
+            "active": layer is active,
+            "visible": layer.visible,
+            "shown": layer.extent.world.tolist(),
+        }
+        for layer in viewer.layers
+    ]
+
+
+def errors() -> list[str]:
+    """What napari was told of as an error, by whatever went uncaught too."""
+    from napari.utils.notifications import notification_manager
+
+    return [
+        f"{record.severity}: {record.message}"
+        for record in notification_manager.records
+        if record.severity >= "error"
+    ]
+
+
+def _viewer() -> Viewer:
+    import napari
+
+    viewer = napari.current_viewer()
+    assert viewer is not None, "there is no viewer yet"
+    return viewer
+
+
+def _session() -> Session | None:
+    from napari_hae.gui.sessions import session_if_any
+
+    viewer = _viewer()
+    return session_if_any(getattr(viewer, "__wrapped__", viewer))
+
+
+def _told(widget: QWidget) -> dict[str, Any]:
+    seen = widget.visibleRegion().boundingRect()
+    around = list(_around(widget))
+    return {
+        "id": id(widget),
+        "kinds": [kind.__name__ for kind in type(widget).__mro__],
+        "name": _name(widget),
+        "title": widget.windowTitle(),
+        "tip": widget.toolTip(),
+        "within": [name for name in map(_name, around) if name],
+        "around": [id(each) for each in around],
+        "rect": _rect(widget, widget.rect()),
+        "seen": None if seen.isEmpty() else _rect(widget, seen),
+        "shown": widget.isVisible(),
+        "enabled": widget.isEnabled(),
+        "focus": widget.hasFocus(),
+        "value": _value(widget),
+        "parts": list(_parts(widget)),
+    }
+
+
+def _name(widget: QWidget) -> str:
+    name = widget.accessibleName()
+    if not name and isinstance(widget, QAbstractButton | QLabel):
+        name = widget.text()
+    if not name and isinstance(widget, QDockWidget | QMenu):
+        name = widget.windowTitle() or getattr(widget, "title", str)()
+    if not name and isinstance(widget, QCollapsible):
+        name = widget.text()
+    return (name or widget.objectName()).replace("&", "")
+
+
+def _value(widget: QWidget) -> Any:
+    if isinstance(widget, QComboBox):
+        return widget.currentText()
+    if isinstance(widget, QAbstractSpinBox | QLineEdit | QLabel):
+        return widget.text()
+    if isinstance(widget, QAbstractButton):
+        return widget.isChecked() if widget.isCheckable() else None
+    if isinstance(widget, QAbstractSlider):
+        return widget.value()
+    if isinstance(widget, QTabBar):
+        return widget.tabText(widget.currentIndex())
+    if isinstance(widget, QAbstractScrollArea):
+        bar = widget.verticalScrollBar()
+        return [bar.minimum(), bar.value(), bar.maximum()]
+    return None
+
+
+def _parts(widget: QWidget) -> Iterator[dict[str, Any]]:
+    """What in a widget can be clicked by its name, and is no widget of its own."""
+    if isinstance(widget, QTabBar):
+        for index in range(widget.count()):
+            yield _part(widget, widget.tabText(index), widget.tabRect(index))
+    elif isinstance(widget, QMenu | QMenuBar):
+        for action in widget.actions():
+            if action.isVisible() and not action.isSeparator():
+                where = widget.actionGeometry(action)
+                yield _part(widget, action.text(), where, action.isEnabled())
+    elif isinstance(widget, QAbstractItemView) and widget.isVisible():
+        model, view = widget.model(), widget.viewport()
+        for row in range(min(model.rowCount(), 200) if model else 0):
+            index = model.index(row, 0)
+            yield _part(view, str(index.data() or ""), widget.visualRect(index))
+
+
+def _part(
+    widget: QWidget, name: str, where: QRect, enabled: bool = True
+) -> dict[str, Any]:
+    name = name.replace("&", "").split("\t")[0]
+    return {"name": name, "rect": _rect(widget, where), "enabled": enabled}
+
+
+def _around(widget: QWidget) -> Iterator[QWidget]:
+    while (parent := widget.parentWidget()) is not None:
+        yield parent
+        widget = parent
+
+
+def _rect(widget: QWidget, rect: QRect) -> Rect:
+    return [*_global(widget, rect.topLeft()), rect.width(), rect.height()]
+
+
+def _global(widget: QWidget, point: QPoint) -> list[int]:
+    place = widget.mapToGlobal(point)
+    return [place.x(), place.y()]
