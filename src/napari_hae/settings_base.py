@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+
+SECRET = "secret"
+"""Set in a field's `json_schema_extra` where it names or holds a secret, as all fields
+of the type `SecretStr` do."""
 
 
 class Settings(BaseModel):
@@ -15,3 +26,25 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+def without_secrets(
+    model: type[BaseModel], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Values that come from a record, less those that only a user may give.
+
+    A record may be a stranger's, who would choose which file is read as a secret, and
+    whom it is for.
+    """
+    fields = model.model_fields
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in fields or not _is_secret(fields[name])
+    }
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    kinds = (field.annotation, *get_args(field.annotation))
+    return SecretStr in kinds or (isinstance(extra, dict) and bool(extra.get(SECRET)))

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     AddCommand = Callable[[str, Command, str], argparse.ArgumentParser]
 
 
+WITH_TOKEN = ("serve", "resume")
+"""The commands with the option `--token-file`."""
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser; what it gives holds the command as `command(options)`."""
     parser = argparse.ArgumentParser(
@@ -29,7 +33,9 @@ def make_parser() -> argparse.ArgumentParser:
     def add_command(name: str, command: Command, text: str) -> argparse.ArgumentParser:
         # Abbreviated, --token would be taken for --token-file, and the secret be kept
         # as the name of a file.
-        added = commands.add_parser(name, help=text, allow_abbrev=name != "serve")
+        added = commands.add_parser(
+            name, help=text, allow_abbrev=name not in WITH_TOKEN
+        )
         added.set_defaults(command=command)
         return added
 
@@ -77,6 +83,13 @@ def _add_resume(add_command: AddCommand) -> None:
     resume = add_command("resume", running.resume, "go on with a run")
     _add_record(resume)
     resume.add_argument("--steps", type=_count, metavar="N", help="steps in all")
+    resume.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="the file with the token, for a run of the instrument 'remote'; without: "
+        f"the variable {token.VARIABLE}",
+    )
 
 
 def _add_serve(add_command: AddCommand) -> None:

@@ -13,6 +13,8 @@ from napari_hae.cli.sections import given_sections
 if TYPE_CHECKING:
     import argparse
 
+    from pydantic import BaseModel
+
     from napari_hae.experiment.configuration import Configuration
     from napari_hae.experiment.runner import Runner
 
@@ -96,7 +98,7 @@ def resume(options: argparse.Namespace) -> int:
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.runner import Runner
     from napari_hae.experiment.stored import open_run
-    from napari_hae.instruments.catalogue import guarded, settings_of
+    from napari_hae.instruments.catalogue import guarded, recorded_settings_of
 
     past = open_run(options.record)
     done, budget = len(past.measurements), past.settings.budget
@@ -107,9 +109,8 @@ def resume(options: argparse.Namespace) -> int:
         )
     budget = budget.model_copy(update={"steps": steps})
     settings = past.settings.model_copy(update={"budget": budget})
-    instrument = guarded(
-        past.instrument, settings_of(past.instrument, past.instrument_settings)
-    )
+    recorded = recorded_settings_of(past.instrument, past.instrument_settings)
+    instrument = guarded(past.instrument, _with_token(recorded, options.token_file))
     _ = past.frame
     instrument.connect()
     try:
@@ -117,6 +118,18 @@ def resume(options: argparse.Namespace) -> int:
         return _watch(Runner(instrument, record, settings, past=past))
     finally:
         instrument.disconnect()
+
+
+def _with_token(settings: BaseModel, file: Path | None) -> BaseModel:
+    """The settings with the file that holds the token, if one is given."""
+    if file is None:
+        return settings
+    if "token_file" not in type(settings).model_fields:
+        raise ValueError(
+            "--token-file is for runs of the instrument 'remote'; this run is of "
+            "another one"
+        )
+    return settings.model_copy(update={"token_file": file})
 
 
 def _watch(runner: Runner) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hae import plugins
 from napari_hae.instruments.gate import GuardedInstrument
+from napari_hae.settings_base import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,15 @@ def settings_of(name: str, values: Mapping[str, Any]) -> BaseModel:
     """
     model: type[BaseModel] = plugins.load(plugins.INSTRUMENTS, name).settings_type
     return model.model_validate(dict(values))
+
+
+def recorded_settings_of(name: str, values: Mapping[str, Any]) -> BaseModel:
+    """The settings of an instrument as a record has them, without any secrets.
+
+    Raises like `settings_of`.
+    """
+    model: type[BaseModel] = plugins.load(plugins.INSTRUMENTS, name).settings_type
+    return settings_of(name, without_secrets(model, values))
 
 
 def guarded(name: str, settings: BaseModel) -> GuardedInstrument:

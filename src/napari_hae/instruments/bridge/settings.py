@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, SecretStr, field_validator
 
 from napari_hae.instruments.bridge import PORT, token
-from napari_hae.settings_base import Settings
+from napari_hae.settings_base import SECRET, Settings
 
 
 class RemoteSettings(Settings):
@@ -22,14 +22,19 @@ class RemoteSettings(Settings):
     token: SecretStr | None = Field(
         default=None,
         title="Token",
+        exclude=True,
         json_schema_extra={"empty": f"from {token.VARIABLE}"},
     )
     """The token that napari-hae serve prints or reads. It is not kept in the record.
     Default: from the token file, else from the variable NAPARI_HAE_TOKEN."""
     token_file: Path | None = Field(
-        default=None, title="Token file", json_schema_extra={"empty": "none"}
+        default=None,
+        title="Token file",
+        exclude=True,
+        json_schema_extra={"empty": "none", SECRET: True},
     )
-    """A file that holds the token and nothing else. Default: none."""
+    """A file that holds the token and nothing else. It is neither kept in the record
+    nor taken from one. Default: none."""
     connect_timeout_s: float = Field(
         default=5, ge=0.1, le=300, title="Connecting may take (s)"
     )
