@@ -86,8 +86,8 @@ def _secret(file: Path | None) -> str:
 
 def _warn_of_network(address: str) -> None:
     logger.warning(
-        "LISTENING AT %s: other PCs reach this server, and the token and all data "
-        "cross the network unencrypted. Leave --host out, and use an SSH tunnel "
+        "LISTENING AT %s: other PCs reach this server, and all data cross the network "
+        "unencrypted. Leave --host out, and use an SSH tunnel "
         "instead: ssh -L %s:127.0.0.1:%s USER@THIS-PC",
         address,
         *[address.rpartition(":")[2]] * 2,
