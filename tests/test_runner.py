@@ -614,3 +614,16 @@ def test_nothing_is_ever_measured_where_it_was_forbidden_at_that_moment(
     assert [m.spectrum.position for m in runner.measurements] == clean
     assert not bare.beam.on
     assert runner.finish_reason in (FinishReason.COMPLETED, FinishReason.EXHAUSTED)
+
+
+def test_the_time_budget_ends_a_wait_for_approval(lab):
+    budget = Budget(steps=12, time_s=0.2)
+    settings = experiment(
+        initial=InitialDesign(points=2), loop=LoopSettings(approve=True), budget=budget
+    )
+    runner = run(lab.runner(settings))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert "time budget" in runner.finish_text
+    journal = open_run(runner.record.path).journal
+    refused = [entry for entry in journal if entry["event"] == "refusal"]
+    assert "time budget" in refused[-1]["reason"]

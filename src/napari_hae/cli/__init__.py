@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
-from napari_hae.cli.exit_codes import FAILED, WRONG_USE
+from napari_hae.cli.exit_codes import BY_SIGNAL, FAILED, WRONG_USE
 from napari_hae.cli.parser import make_parser
 from napari_hae.instruments.base import InstrumentError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, 2 for wrong use or 1 for a failed run."""
+    """Run one command; returns its exit code, see `exit_codes`."""
     options = make_parser().parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
@@ -33,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, WRONG_USE)
     except (OSError, ImportError) as error:
         return _complain(error, FAILED)
+    # In commands that hold no beam; for the others see `stopping`.
+    except KeyboardInterrupt:
+        print("napari-hae: interrupted", file=sys.stderr)
+        return BY_SIGNAL + signal.SIGINT
 
 
 def _complain(error: Exception, code: int) -> int:

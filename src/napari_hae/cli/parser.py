@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hae import __version__, plugins
-from napari_hae.cli import records, running, serving, settings_list
+from napari_hae.cli import exit_codes, records, running, serving, settings_list
 from napari_hae.instruments.bridge import PORT, token
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="napari-hae",
         description="Human-in-the-loop automated experiments in electron microscopy.",
+        epilog=exit_codes.EXPLAINED,
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -34,7 +35,10 @@ def make_parser() -> argparse.ArgumentParser:
         # Abbreviated, --token would be taken for --token-file, and the secret be kept
         # as the name of a file.
         added = commands.add_parser(
-            name, help=text, allow_abbrev=name not in WITH_TOKEN
+            name,
+            help=text,
+            allow_abbrev=name not in WITH_TOKEN,
+            epilog=exit_codes.EXPLAINED,
         )
         added.set_defaults(command=command)
         return added
@@ -90,6 +94,7 @@ def _add_resume(add_command: AddCommand) -> None:
         help="the file with the token, for a run of the instrument 'remote'; without: "
         f"the variable {token.VARIABLE}",
     )
+    _add_set(resume)
 
 
 def _add_serve(add_command: AddCommand) -> None:
@@ -214,6 +219,10 @@ def _add_instrument(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.toml",
         help="settings as a TOML file, one table for each section; --set wins",
     )
+    _add_set(parser)
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         action="append",

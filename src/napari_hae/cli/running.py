@@ -9,31 +9,51 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hae.cli.exit_codes import DONE, FAILED
 from napari_hae.cli.sections import given_sections
+from napari_hae.cli.stopping import Stopping
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from pydantic import BaseModel
 
     from napari_hae.experiment.configuration import Configuration
     from napari_hae.experiment.runner import Runner
+    from napari_hae.experiment.settings import ExperimentSettings
+
+NOBODY = "it paused, and without a window nobody can let it go on"
 
 
 def demo(options: argparse.Namespace) -> int:
     """An experiment on the simulated microscope, in napari or with a report."""
     sections = _with_length({}, options)
-    if not options.headless and _has_display():
-        from napari_hae.gui.demo import show_demo
+    with Stopping() as stopping:
+        if options.headless or not _has_display():
+            return stopping.run(lambda: _headless_demo(options, sections, stopping))
+        return stopping.run(lambda: _demo_in_window(options, sections, stopping))
 
-        show_demo(sections, options.out)
-        return DONE
+
+def _demo_in_window(
+    options: argparse.Namespace, sections: dict[str, Any], stopping: Stopping
+) -> int:
+    from napari_hae.gui.demo import show_demo
+
+    show_demo(sections, options.out, stopping)
+    return DONE
+
+
+def _headless_demo(
+    options: argparse.Namespace, sections: dict[str, Any], stopping: Stopping
+) -> int:
     from napari_hae.experiment.configuration import configure
     from napari_hae.experiment.report import write_report
     from napari_hae.experiment.stored import open_run
 
     if not options.headless:
         print("There is no display: the demo runs without a window.")
-    code, path = _run_new(configure("simulated", sections), options.out or _free_path())
+    configuration = configure("simulated", sections)
+    code, path = _run_new(configuration, options.out or _free_path(), stopping)
+    stopping.check()
     report = path.with_suffix(".png")
     write_report(open_run(path), report)
     print(f"report: {report}")
@@ -57,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
 
     sections = _with_length(given_sections(options), options)
     configuration = configure(options.instrument, sections)
-    return _run_new(configuration, options.out)[0]
+    with Stopping() as stopping:
+        return stopping.run(lambda: _run_new(configuration, options.out, stopping)[0])
 
 
 def _with_length(
@@ -72,15 +93,29 @@ def _with_length(
     return sections
 
 
-def _run_new(configuration: Configuration, out: Path) -> tuple[int, Path]:
+def _check_unattended(settings: ExperimentSettings) -> None:
+    """Refuse what would wait for somebody who is not there."""
+    if settings.loop.approve:
+        raise ValueError(
+            "loop.approve: true is not allowed without a window, where nobody could "
+            "answer; give --set loop.approve=false, or run it in napari"
+        )
+
+
+def _run_new(
+    configuration: Configuration, out: Path, stopping: Stopping
+) -> tuple[int, Path]:
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.runner import Runner
     from napari_hae.instruments.catalogue import guarded
 
+    _check_unattended(configuration.settings)
     instrument = guarded(configuration.instrument, configuration.instrument_settings)
-    # Before the record is made: a microscope that is not there leaves no empty run.
-    instrument.connect()
+    stopping.reach(lambda _: instrument.abort(), instrument.abort)
     try:
+        # Before the record is made: a microscope that is not there leaves no empty run.
+        instrument.connect()
+        stopping.check()
         record = Record.create(
             out,
             instrument=configuration.instrument,
@@ -88,13 +123,19 @@ def _run_new(configuration: Configuration, out: Path) -> tuple[int, Path]:
             settings=configuration.settings,
         )
         runner = Runner(instrument, record, configuration.settings)
-        return _watch(runner), record.path
+        return _watch(runner, stopping, instrument.abort), record.path
     finally:
         instrument.disconnect()
 
 
 def resume(options: argparse.Namespace) -> int:
     """An experiment gone on with, from its record."""
+    with Stopping() as stopping:
+        return stopping.run(lambda: _go_on(options, stopping))
+
+
+def _go_on(options: argparse.Namespace, stopping: Stopping) -> int:
+    from napari_hae.experiment.configuration import changed
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.runner import Runner
     from napari_hae.experiment.stored import open_run
@@ -109,13 +150,18 @@ def resume(options: argparse.Namespace) -> int:
         )
     budget = budget.model_copy(update={"steps": steps})
     settings = past.settings.model_copy(update={"budget": budget})
+    settings = changed(settings, options.set)
+    _check_unattended(settings)
     recorded = recorded_settings_of(past.instrument, past.instrument_settings)
     instrument = guarded(past.instrument, _with_token(recorded, options.token_file))
     _ = past.frame
-    instrument.connect()
+    stopping.reach(lambda _: instrument.abort(), instrument.abort)
     try:
+        instrument.connect()
+        stopping.check()
         record = Record.reopen(past.path, surveys=past.surveys)
-        return _watch(Runner(instrument, record, settings, past=past))
+        runner = Runner(instrument, record, settings, past=past)
+        return _watch(runner, stopping, instrument.abort)
     finally:
         instrument.disconnect()
 
@@ -132,11 +178,11 @@ def _with_token(settings: BaseModel, file: Path | None) -> BaseModel:
     return settings.model_copy(update={"token_file": file})
 
 
-def _watch(runner: Runner) -> int:
+def _watch(runner: Runner, stopping: Stopping, blank: Callable[[], None]) -> int:
     """Run to the end with a progress bar, and sum up."""
     from tqdm import tqdm
 
-    from napari_hae.experiment.events import FinishReason
+    from napari_hae.experiment.events import FinishReason, RunState
 
     steps = runner.settings.budget.steps
     with tqdm(total=steps, unit="step", disable=None) as progress:
@@ -144,17 +190,20 @@ def _watch(runner: Runner) -> int:
         def show(_: object = None) -> None:
             progress.update(len(runner.measurements) - progress.n)
 
+        def end_in_a_pause(state: RunState) -> None:
+            if state is RunState.PAUSED:
+                runner.stop(why=NOBODY)
+
         runner.events.measured.connect(show)
         runner.events.survey_acquired.connect(show)
         runner.events.warned.connect(tqdm.write)
+        runner.events.state_changed.connect(end_in_a_pause)
+        stopping.reach(runner.interrupt, blank)
         runner.start()
-        try:
-            runner.wait()
-        except KeyboardInterrupt:
-            runner.abort()
-            runner.wait()
+        runner.wait()
     _sum_up(runner)
-    return FAILED if runner.finish_reason is FinishReason.FAILED else DONE
+    good = {FinishReason.COMPLETED, FinishReason.EXHAUSTED}
+    return DONE if runner.finish_reason in good else FAILED
 
 
 def _sum_up(runner: Runner) -> None:

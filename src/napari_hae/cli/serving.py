@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -11,14 +10,16 @@ from typing import TYPE_CHECKING
 from napari_hae import plugins
 from napari_hae.cli.exit_codes import DONE
 from napari_hae.cli.sections import given_sections
+from napari_hae.cli.stopping import Stopping
 from napari_hae.instruments.bridge import token
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
-    from types import FrameType
 
     from pydantic import BaseModel
+
+    from napari_hae.instruments.bridge.server import Server
 
 LOOPBACK = "127.0.0.1"
 WATCHDOG_S = 5.0
@@ -44,11 +45,29 @@ def serve(options: argparse.Namespace) -> int:
     )
     if not is_loopback(options.host):
         _warn_of_network(server.address)
-    logger.info("connecting %s once, to see that it works", options.instrument)
+    with Stopping() as stopping:
+        return stopping.run(lambda: _serve(server, options.instrument, stopping))
+
+
+def _serve(server: Server, name: str, stopping: Stopping) -> int:
+    """Serve until somebody ends the program, also by closing its terminal."""
+    is_over = threading.Event()
+
+    def end(signal_name: str) -> None:
+        logger.info("ending: %s", signal_name)
+        is_over.set()
+
+    def end_before_it_serves(signal_name: str) -> None:
+        end(signal_name)
+        server.abort()
+
+    stopping.reach(end_before_it_serves, server.abort)
+    logger.info("connecting %s once, to see that it works", name)
     server.start()
-    logger.info("%s is served at %s", options.instrument, server.address)
+    stopping.reach(end, server.abort)
+    logger.info("%s is served at %s", name, server.address)
     try:
-        _wait_for_signal()
+        is_over.wait()
     finally:
         server.stop()
         logger.info("the server has ended: blanked and disconnected")
@@ -102,19 +121,3 @@ def _log_with_times() -> None:
         force=True,
     )
     logging.getLogger("napari_hae").setLevel(logging.INFO)
-
-
-def _wait_for_signal() -> None:
-    """Wait until somebody ends the program, also by closing its terminal."""
-    is_over = threading.Event()
-
-    def end(number: int, _: FrameType | None) -> None:
-        logger.info("ending: %s", signal.Signals(number).name)
-        is_over.set()
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), end)
-    # In turns: Windows delivers no signal to a thread that waits without end.
-    while not is_over.wait(0.5):
-        pass

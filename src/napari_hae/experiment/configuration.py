@@ -13,7 +13,7 @@ from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.instruments.catalogue import settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pydantic import BaseModel
@@ -84,6 +84,20 @@ def experiment_settings(given: Mapping[str, Any]) -> ExperimentSettings:
         return ExperimentSettings.model_validate(given)
     except ValidationError as error:
         raise BadConfiguration(_in_words(error, (), given, "")) from error
+
+
+def changed(
+    settings: ExperimentSettings, assignments: Sequence[str]
+) -> ExperimentSettings:
+    """Replace some settings, by `section.name=value` texts; errors as of `configure`.
+
+    A text of another form is a `BadConfiguration`, too.
+    """
+    if not assignments:
+        return settings
+    values = settings.model_dump(mode="json")
+    assign(values, assignments)
+    return experiment_settings(values)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

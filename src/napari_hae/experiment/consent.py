@@ -26,7 +26,7 @@ class Consent:
     ----------
     agree
         Given a proposal, blocks until a human says yes or no; None means that something
-        else was ordered in the meantime.
+        else was ordered in the meantime, or that the time budget is used up.
     look_again
         Looks for the sample, if that is due; False if it is lost and a pause is wanted.
     """
@@ -39,8 +39,10 @@ class Consent:
         clock: StepClock,
         agree: Callable[[Proposal], Verdict | None],
         look_again: Callable[[], bool],
+        is_time_over: Callable[[], bool],
     ) -> None:
         self._field, self._queue, self._clock = field, queue, clock
+        self._is_time_over = is_time_over
         self._agree, self._look_again = agree, look_again
 
     def refusal(self, proposal: Proposal, *, asks: bool) -> Refusal | None:
@@ -50,6 +52,8 @@ class Consent:
             return closed
         with self._clock.asking():
             verdict = self._agree(proposal)
+        if verdict is None and self._is_time_over():
+            return Refusal("the time budget is used up")
         if verdict is None:
             other = "another place was taken" if self._queue.pixels else ""
             return Refusal(other or "something was changed while it waited")

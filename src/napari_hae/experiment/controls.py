@@ -43,6 +43,7 @@ class Controls:
         self._paused = paused
         self._steps_allowed = 0
         self._stopping = False
+        self._stopped_why = ""
         self._verdict: Verdict | None = None
         self._changes: dict[str, tuple[Any, str]] = {}
         self._orders: list[HumanOrder] = []
@@ -67,11 +68,24 @@ class Controls:
             self._steps_allowed += 1
             self._changed.notify_all()
 
-    def stop(self) -> None:
+    def stop(self, why: str = "") -> None:
         """End the run at the next boundary; cannot be taken back."""
         with self._changed:
-            self._stopping = True
+            if not self._stopping:
+                self._stopping, self._stopped_why = True, why
             self._changed.notify_all()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the run is to end."""
+        with self._changed:
+            return self._stopping
+
+    @property
+    def stopped_why(self) -> str:
+        """Why it is to end, as far as that was said."""
+        with self._changed:
+            return self._stopped_why
 
     def answer(self, verdict: Verdict) -> None:
         """Answer the proposal that waits for approval."""
@@ -157,11 +171,14 @@ class Controls:
         with self._changed:
             self._verdict = None
 
-    def wait_for_verdict(self) -> Verdict | None:
-        """Block until the proposal is answered; None if something else comes first."""
+    def wait_for_verdict(self, timeout_s: float | None = None) -> Verdict | None:
+        """Block until the proposal is answered.
+
+        None if something else comes first, or the time runs out.
+        """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._verdict or self._stopping or self.has_orders()
+                lambda: self._verdict or self._stopping or self.has_orders(), timeout_s
             )
             verdict, self._verdict = self._verdict, None
             return verdict

@@ -36,6 +36,8 @@ class FinishReason(StrEnum):
     """A limit of the budget was reached."""
     STOPPED = "stopped"
     """Somebody stopped or aborted it."""
+    INTERRUPTED = "interrupted"
+    """The system ended the program by a signal, or a person by Ctrl+C."""
     EXHAUSTED = "exhausted"
     """Every allowed position was measured."""
     FAILED = "failed"

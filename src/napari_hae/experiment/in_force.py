@@ -156,8 +156,15 @@ class InForce:
 
     def is_time_over(self) -> bool:
         """Whether the time budget is used up."""
+        return self.time_left_s is not None and not self.time_left_s
+
+    @property
+    def time_left_s(self) -> float | None:
+        """What is left of the time budget, from 0 up; None without one."""
         time_s = self.settings.budget.time_s
-        return time_s is not None and time.monotonic() - self._started_s >= time_s
+        if time_s is None:
+            return None
+        return max(self._started_s + time_s - time.monotonic(), 0.0)
 
     def _ask_for_votes(self) -> None:
         """Ask for a good spectrum where one is missing; once, until that changes."""

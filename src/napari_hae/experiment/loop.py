@@ -121,6 +121,7 @@ class Loop:
             clock=self._clock,
             agree=agree,
             look_again=self._look_again,
+            is_time_over=lambda: self.in_force.is_time_over(),
         )
         self.following = Following(
             instrument=instrument,
@@ -155,9 +156,17 @@ class Loop:
             survey_again=self._survey_as_asked,
         )
 
-    def take_up(self, past: StoredRun, new: ExperimentSettings) -> None:
-        """Go on as the stored run would have, and put new settings in force."""
-        is_asked = replay(past, self._advisor)
+    def take_up(
+        self,
+        past: StoredRun,
+        new: ExperimentSettings,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Go on as the stored run would have, and put new settings in force.
+
+        What `check` raises ends it.
+        """
+        is_asked = replay(past, self._advisor, check)
         # As far as it would have looked ahead with the steps that it is to take.
         self._advisor.reschedule(past.settings.replaced(budget=new.budget))
         self._advisor.maps = self._advisor.chosen_on = past.latest_maps()

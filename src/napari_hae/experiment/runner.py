@@ -39,6 +39,7 @@ NOWHERE = "nowhere to measure"
 """What a warning is about that waits for a person to widen the regions."""
 _REGIONS = "regions"
 _SETTINGS = "settings"
+_BY_ITSELF = frozenset({FinishReason.COMPLETED, FinishReason.EXHAUSTED})
 
 
 class _Stopped(Exception):
@@ -206,7 +207,7 @@ class Runner(Steered):
             self._loop = self._prepare()
             reason, text = self._take_steps(self._loop)
         except _Stopped:
-            reason = FinishReason.STOPPED
+            reason, text = FinishReason.STOPPED, self._controls.stopped_why
         except Aborted as error:
             reason, text = FinishReason.STOPPED, str(error)
         except Exhausted as error:
@@ -223,10 +224,17 @@ class Runner(Steered):
             text = f"{type(error).__name__}: {error}"
             logger.exception("the run failed")
         finally:
+            if self._interrupted_by and reason not in _BY_ITSELF:
+                # An abort ends in words of its own, which are no news.
+                more = text if reason is FinishReason.FAILED else ""
+                text = "; ".join(filter(None, (self._interrupted_by, more)))
+                reason = FinishReason.INTERRUPTED
             self._finish(reason, text)
 
     def _prepare(self) -> Loop:
         self._set_state(RunState.INITIALISING)
+        # An abort that came before the start was lifted by it.
+        self._check_not_stopping()
         able = self._able = self._instrument.capabilities()
         # Before the first electron.
         check_feasible(self._first_settings, able, None)
@@ -246,12 +254,16 @@ class Runner(Steered):
         loop = self._make_loop(survey, is_fresh=is_fresh)
         emit(self.events.survey_acquired, survey)
         if self._past is not None:
-            loop.take_up(self._past, self._first_settings)
+            loop.take_up(self._past, self._first_settings, self._check_not_stopping)
         elif self._field.regions.restricts or self._field.regions.soft:
             loop.change_regions(self._field.regions)
         if self._targets.is_undecided and detector.suggested_band_ev is not None:
             loop.in_force.take_band(*detector.suggested_band_ev, who="instrument")
         return loop
+
+    def _check_not_stopping(self) -> None:
+        if self._controls.is_stopping:
+            raise _Stopped
 
     def _acquire_survey(self) -> ScanImage:
         """The first survey image, for which the regions hold already."""
@@ -338,7 +350,7 @@ class Runner(Steered):
         self._controls.forget_verdict()
         self._set_state(RunState.WAITING)
         with self._loop.following.waiting():
-            return self._controls.wait_for_verdict()
+            return self._controls.wait_for_verdict(self._loop.in_force.time_left_s)
 
     def _set_state(self, state: RunState) -> None:
         if state is not self._state:

@@ -39,6 +39,7 @@ class Steered:
     ) -> None:
         self._instrument, self._targets = instrument, targets
         self._controls = Controls()
+        self._interrupted_by = ""
         self._state = RunState.IDLE
         self._shape: tuple[int, int] | None = None
         """Rows and columns of the survey image, once there is one."""
@@ -64,14 +65,19 @@ class Steered:
         """Take one step, and pause."""
         self._controls.step()
 
-    def stop(self) -> None:
+    def stop(self, *, why: str = "") -> None:
         """End the run when the exposure that is running is done."""
-        self._controls.stop()
+        self._controls.stop(why)
 
     def abort(self) -> None:
         """Blank at once, discard what is being measured, and end the run."""
         self._controls.stop()
         self._instrument.abort()
+
+    def interrupt(self, by: str) -> None:
+        """Abort because the system ends the program, by a signal of that name."""
+        self._interrupted_by = self._interrupted_by or by
+        self.abort()
 
     def approve(self) -> None:
         """Say yes to the proposal that waits."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtWidgets import QApplication
+
 from napari_hae.experiment.configuration import configure
 from napari_hae.gui.cockpit import Cockpit
 from napari_hae.gui.sessions import session_of
@@ -13,19 +16,51 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
+    from napari_hae.cli.stopping import Stopping
     from napari_hae.experiment.configuration import Configuration
 
 REALTIME = {"instrument": {"realtime": True}}
 """In the window, exposures take their time: there is something to watch."""
 
 
-def show_demo(sections: dict[str, Any], out: Path | None) -> None:
+class _Closer(QObject):
+    """Closes a window from any thread."""
+
+    wanted = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.wanted.connect(self._close, Qt.ConnectionType.QueuedConnection)
+
+    def _close(self) -> None:
+        self._viewer.close()
+        application = QApplication.instance()
+        assert application is not None
+        application.quit()
+
+
+def show_demo(sections: dict[str, Any], out: Path | None, stopping: Stopping) -> None:
     """Open napari with the demo; returns when its window is closed."""
     import napari
 
     configuration = configure("simulated", {**REALTIME, **sections})
+    stopping.check()
     viewer = napari.Viewer()
-    start_demo(viewer, configuration, out)
+    closer = _Closer(viewer)
+    cockpit = start_demo(viewer, configuration, out)
+    session = cockpit.experiment.session
+
+    def end(signal_name: str) -> None:
+        try:
+            session.interrupt(signal_name)
+        finally:
+            closer.wanted.emit()
+
+    stopping.reach(end, session.blank)
+    # napari takes the signals over while its window is open, and waits in vain for all
+    # but Ctrl+C.
+    QTimer.singleShot(0, stopping.listen)
     napari.run()
 
 

@@ -261,6 +261,21 @@ class Session(SteeredRun):
         self._is_idle_abort = self.runner is None
         self.aborting.press(what.abort)
 
+    def interrupt(self, by: str) -> None:
+        """Abort because the system ends the program, by a signal of that name.
+
+        May be called on any thread, and waits for the instrument.
+        """
+        if (runner := self.runner) is not None:
+            runner.interrupt(by)
+        else:
+            self.blank()
+
+    def blank(self) -> None:
+        """Have the instrument abort, if there is one; as `interrupt`."""
+        if (instrument := self.connection.reachable) is not None:
+            instrument.abort()
+
     def close(self) -> None:
         """End the run, blank the beam, release the instrument; no thread is left."""
         if self._is_closed:

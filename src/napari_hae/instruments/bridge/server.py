@@ -56,6 +56,7 @@ class Server:
         msgpack()
         self._make = make
         self._watchdog_s = watchdog_s
+        self._newest: ServedInstrument | None = None
         self._clients = Clients()
         self._ownership = Ownership(self._guarded)
         self._service = Service(self._ownership, self._clients, title, watchdog_s)
@@ -104,8 +105,18 @@ class Server:
         client = self._clients.admit(connection, caller, address)
         return partial(connection.start, client)
 
+    def abort(self) -> None:
+        """Blank at once, whoever has the microscope, and end what is running.
+
+        Raises what the instrument raises, and `BlankingFailed`.
+        """
+        if self._newest is not None:
+            self._newest.abort()
+
     def _guarded(self) -> ServedInstrument:
-        return ServedInstrument(self._make())
+        # One at a time is connected, by one owner or when the server starts.
+        self._newest = ServedInstrument(self._make())
+        return self._newest
 
     def _on_silent(self, client: Client) -> None:
         self._service.end(client, f"nothing was heard for {self._watchdog_s:g} s")

@@ -1,0 +1,78 @@
+"""`napari-hae` in a process of its own, with the instruments of the tests installed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from bridge_processes import HERE, Process
+from in_thread import PATIENCE_S
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DOUBLES = """[napari_hae.instruments]
+beam_log = beam_log:BeamLog
+"""
+SCRIPT = "run_command.py"
+
+
+class Command(Process):
+    """One command under way; its lines can be waited for."""
+
+    def __init__(self, folder: Path, *arguments, before=()) -> None:
+        path = with_doubles(folder)
+        super().__init__(SCRIPT, *arguments, before=before, PYTHONPATH=path)
+
+    @property
+    def beam(self) -> list[str]:
+        """What was done to the beam so far."""
+        return [line.removeprefix("BEAM ") for line in self.lines if line[:4] == "BEAM"]
+
+    def close(self) -> None:
+        self._child.kill()
+        super().close()
+
+
+class InTerminal:
+    """A command with a terminal of its own, which can be closed."""
+
+    def __init__(self, folder: Path, *arguments) -> None:
+        self._ours, its = pty.openpty()
+        self._child = subprocess.Popen(
+            ["setsid", "--ctty", sys.executable, HERE / SCRIPT, *map(str, arguments)],
+            stdin=its,
+            stdout=its,
+            stderr=its,
+            env={**os.environ, "PYTHONPATH": with_doubles(folder)},
+        )
+        os.close(its)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._child.kill()
+        self._child.wait()
+
+    def wait_for(self, words: str) -> None:
+        said = b""
+        while words.encode() not in said:
+            said += os.read(self._ours, 1024)
+
+    def close_terminal(self) -> int:
+        """Close it; returns the exit code of the command."""
+        os.close(self._ours)
+        return self._child.wait(PATIENCE_S)
+
+
+def with_doubles(folder: Path) -> str:
+    """A search path on which the doubles are installed as a package's plugins."""
+    about = folder / "site" / "doubles-1.dist-info"
+    about.mkdir(parents=True, exist_ok=True)
+    (about / "METADATA").write_text("Name: doubles\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(DOUBLES)
+    return os.pathsep.join([str(about.parent), str(HERE), *sys.path])
