@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -54,10 +55,13 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests, those of the window in a real napari window."""
+    """Run the tests, those of the window in a real napari window.
+
+    `nox -s tests -- --nightly` also runs those that take long. What is given after `--`
+    goes to pytest.
+    """
     _set_up(session, "all,eels,nion,remote,tango,tests")
-    run = (*_display(), "python", "-m", "pytest", *session.posargs)
-    session.run(*run, external=run[0] == XVFB[0])
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
 
 
 @nox.session
@@ -98,12 +102,26 @@ def screenshots(session: nox.Session) -> None:
 
 
 def _set_up(session: nox.Session, extras: str) -> None:
+    """Install what a session needs, unless its environment has it already."""
     if sys.platform == "linux":
         _install_system_libraries(session)
+    stamp, state = Path(session.virtualenv.location) / "installed", _state(extras)
+    if stamp.exists() and stamp.read_text() == state:
+        session.log("The environment is current.")
+        return
+    stamp.unlink(missing_ok=True)
     torch = next(x for x in PINNED.read_text().splitlines() if x.startswith("torch=="))
     # First and alone: left to the solver it may come with gigabytes of CUDA.
     session.install(torch)
     session.install("-c", str(PINNED), "-e", f"{HERE}[{extras}]")
+    stamp.write_text(state)
+
+
+def _state(extras: str) -> str:
+    """What an environment depends on; the package itself is not copied into it."""
+    parts = [extras.encode(), str(HERE).encode(), sys.version.encode()]
+    parts += [(HERE / "pyproject.toml").read_bytes(), PINNED.read_bytes()]
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()
 
 
 def _display() -> tuple[str, ...]:

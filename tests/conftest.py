@@ -1,18 +1,96 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import settings
 
-# Threads that wait for each other make small matrices slow on a busy machine. Read when
-# the libraries are loaded, which no test did yet.
-for _library in ("OMP", "OPENBLAS", "MKL"):
-    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+from virtual_display import missing, virtual_display
+
+# Threads that wait for each other make small matrices slow on a busy machine, and so do
+# those that draw without a graphics card. Read when the libraries are loaded, which no
+# test did yet.
+for _variable in (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "LP_NUM_THREADS",
+):
+    os.environ.setdefault(_variable, "1")
 
 # How long an example takes says nothing about whether it is right.
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
+settings.register_profile("ci", deadline=None)
+settings.register_profile("nightly", deadline=None, max_examples=1000)
+
+SCREEN = "1600x1000"
+_display = pytest.StashKey[ExitStack]()
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("napari-hae")
+    group.addoption(
+        "--nightly",
+        action="store_true",
+        help="also run what takes long: the tests marked `nightly`, longer searches",
+    )
+    group.addoption(
+        "--on-screen",
+        action="store_true",
+        help="open the windows on the display that is there, to see them",
+    )
+
+
+def pytest_configure(config):
+    settings.load_profile("nightly" if config.getoption("--nightly") else "ci")
+    is_controller = bool(getattr(config.option, "tx", None)) and not hasattr(
+        config, "workerinput"
+    )
+    if is_controller or sys.platform != "linux" or config.getoption("--on-screen"):
+        return
+    if lacking := missing():
+        if "DISPLAY" in os.environ:
+            return
+        raise pytest.UsageError(
+            f"The tests open windows and need {' and '.join(lacking)}: install them, "
+            "or give a display with --on-screen."
+        )
+    display = config.stash[_display] = ExitStack()
+    os.environ["DISPLAY"] = display.enter_context(virtual_display(SCREEN))
+
+
+def pytest_unconfigure(config):
+    if (display := config.stash.get(_display, None)) is not None:
+        display.close()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is for the night, and order what the workers share out."""
+    if not config.getoption("--nightly"):
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
+        items[:] = [item for item in items if item not in set(nightly)]
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            # Files have fixtures of their own that are dear to make.
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    weights = Counter()
+    for item in items:
+        weights[_group(item)] += 5 if "make_napari_viewer" in item.fixturenames else 1
+    # Long groups go first, so that no worker is left with one at the end.
+    items.sort(
+        key=lambda item: (
+            "real_hand" not in item.path.parts,
+            -weights[_group(item)],
+            _group(item),
+        )
+    )
+
+
+def _group(item):
+    return item.get_closest_marker("xdist_group").args[0]
 
 
 @pytest.fixture

@@ -44,20 +44,22 @@ def stop(cockpit, qtbot) -> None:
 
 
 def step(cockpit, qtbot, count=1):
+    """Order steps at once, as by quick clicks on *Step*, and wait for all of them."""
     session = cockpit.session
-    for _ in range(count):
-        done = len(session.live.measurements)
-        button = cockpit.experiment.controls.step
-        # The window hears of the pause a moment after the run is paused.
-        until(qtbot, button.isEnabled)
-        qtbot.mouseClick(button, LEFT)
-        until(
-            qtbot,
-            lambda done=done: (
-                len(session.live.measurements) == done + 1
-                and session.state is RunState.PAUSED
-            ),
-        )
+    wanted = len(session.live.measurements) + count
+    button = cockpit.experiment.controls.step
+    # The window hears of the pause a moment after the run is paused.
+    until(qtbot, button.isEnabled)
+    qtbot.mouseClick(button, LEFT)
+    for _ in range(count - 1):
+        session.step()
+    until(
+        qtbot,
+        lambda: (
+            len(session.live.measurements) == wanted
+            and session.state is RunState.PAUSED
+        ),
+    )
 
 
 def entries(cockpit, event) -> list[dict]:

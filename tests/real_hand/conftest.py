@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from acts import settle
 from desk import Desk
-from screen import missing, screen
+from screen import screen
+
+from virtual_display import missing
 
 SIZES = ("1366x768", pytest.param("1280x1024", marks=pytest.mark.nightly))
 _FAILED = pytest.StashKey[bool]()
@@ -28,7 +30,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 @pytest.fixture(scope="session", params=SIZES)
 def desk(request: pytest.FixtureRequest, tmp_path_factory):
     """A screen under a window manager, and the program on it."""
-    if lacking := missing():
+    if lacking := missing("xdotool"):
         pytest.skip(f"the real hand needs {', '.join(lacking)}")
     with screen(request.param) as environment:
         desk = Desk(environment, tmp_path_factory.mktemp("desk"))
