@@ -98,7 +98,7 @@ class Operator:
         if "found nothing better" in text and self._begins(EXPLORES):
             settings = self._runner.settings
             wider = settings.acquisition.model_copy(update={"xi": _XI})
-            self._runner.configure(settings.replaced(acquisition=wider), why="stuck")
+            self._runner.configure(acquisition=wider, why="stuck")
 
     def _measure_other_objects(self, seen: tuple[Measurement, ...]) -> None:
         """Click on objects that look least like those measured, up to three."""
@@ -183,9 +183,8 @@ class Operator:
         bad = [m for m in dull if self._brightness(m) > usual]
         if not bad or not self._begins(VOTES):
             return
-        settings = self._runner.settings
         voted = SimilarityToVotes(weight=0.5)
-        self._runner.configure(settings.replaced(scalarizer=voted), why="votes")
+        self._runner.configure(scalarizer=voted, why="votes")
         for measurement in sorted(clear, key=self._line)[-_ENOUGH:]:
             self._runner.vote(measurement.step, Vote.GOOD, why="a clear line")
         for measurement in bad:

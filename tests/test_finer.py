@@ -173,7 +173,7 @@ def test_judgements_places_and_the_plan_go_along_as_far_as_they_lie_inside(lab):
     other.vote(inside[0], Vote.GOOD)
     other.vote(outside[0], Vote.BAD)
     other.discard(inside[1])
-    other.configure(other.settings.replaced(plan=ObjectsPlan(pixels=objects)))
+    other.configure(plan=ObjectsPlan(pixels=objects))
     other.measure_next([(7, 0), (3, 7)])
     other.stop()
     assert other.wait(60)

@@ -90,7 +90,7 @@ def intervene(runner):
     """Do something to a run of each kind, each at its step."""
 
     def configure_(**sections):
-        runner.configure(runner.settings.model_copy(update=sections))
+        runner.configure(**sections)
 
     def act(measurement):
         match measurement.step:
@@ -587,11 +587,7 @@ def test_the_choice_without_a_change_is_what_the_old_settings_choose(folder):
 
     def act(measurement):
         if measurement.step == CHANGE_AT:
-            runner.configure(
-                runner.settings.model_copy(
-                    update={"acquisition": UpperConfidenceBound(beta=50.0)}
-                )
-            )
+            runner.configure(acquisition=UpperConfidenceBound(beta=50.0))
 
     runner.events.measured.connect(act)
     found = analyse(finish(runner, gate))

@@ -83,7 +83,7 @@ def test_other_targets_later_change_no_outcome(lab):
         before[measurement.step] = measurement.outcome
         if measurement.step == 8:
             scalarizer = BandMaximum(low_ev=0.3, high_ev=0.6)
-            runner.configure(runner.settings.replaced(scalarizer=scalarizer))
+            runner.configure(scalarizer=scalarizer)
 
     runner.events.measured.connect(look)
     run(runner)
@@ -184,7 +184,7 @@ def test_predictions_of_another_target_are_left_out_of_the_curves(lab):
     def change(measurement):
         if measurement.step == 8:
             scalarizer = BandMaximum(low_ev=0.3, high_ev=0.6)
-            runner.configure(runner.settings.replaced(scalarizer=scalarizer))
+            runner.configure(scalarizer=scalarizer)
 
     runner.events.measured.connect(change)
     run(runner)

@@ -174,7 +174,7 @@ def test_a_function_that_was_edited_counts_from_the_next_run_on(lab, tmp_path):
     at_a_pause(runner, 6)
     file.write_text("def value(signal):\n    return 22.0\n")
     # Not in its middle, whatever else is changed.
-    runner.configure(settings.replaced(budget=Budget(steps=10)))
+    runner.configure(budget=Budget(steps=10))
     runner.resume()
     assert runner.wait(TIMEOUT_S)
     assert {m.target for m in runner.measurements} == {1.0}
@@ -211,7 +211,7 @@ def test_a_function_that_fails_on_what_was_measured_leaves_the_old_one_in_force(
     runner = lab.runner(settings)
     at_a_pause(runner, 6)
     mine = UserFunction(path=f"{file}:value")
-    runner.configure(settings.replaced(scalarizer=mine))
+    runner.configure(scalarizer=mine)
     runner.resume()
     assert runner.wait(TIMEOUT_S)
     assert runner.finish_reason is FinishReason.FAILED
@@ -283,7 +283,7 @@ def test_what_the_instrument_cannot_do_is_refused_and_the_run_goes_on(
     runner = lab.runner(settings)
     at_a_pause(runner, 6)
     with pytest.raises(ValueError, match=words):
-        runner.configure(settings.replaced(**sections))
+        runner.configure(**sections)
     runner.resume()
     assert runner.wait(TIMEOUT_S)
     assert runner.finish_reason is FinishReason.COMPLETED
@@ -357,7 +357,7 @@ def test_the_agent_has_one_thread_also_when_it_is_put_in_charge_later(lab):
     settings = experiment(scalarizer=BandIntegral())
     runner = lab.runner(settings)
     at_a_pause(runner, 6)
-    runner.configure(settings.replaced(acquisition=LogExpectedImprovement()))
+    runner.configure(acquisition=LogExpectedImprovement())
     threads = []
     runner.events.proposed.connect(
         lambda _: threads.append(

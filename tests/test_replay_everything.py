@@ -112,13 +112,13 @@ class Clock:
 
 def changed(**sections):
     """Something that a person changes in the settings."""
-    return lambda runner: runner.configure(runner.settings.replaced(**sections))
+    return lambda runner: runner.configure(**sections)
 
 
 def approving(approve):
     def change(runner):
         loop = runner.settings.loop.model_copy(update={"approve": approve})
-        runner.configure(runner.settings.replaced(loop=loop))
+        runner.configure(loop=loop)
 
     return change
 

@@ -136,7 +136,7 @@ def test_the_budget_holds_over_a_change_of_settings(tmp_path, says_current):
         column = int(position.x * 8)
         runner.set_regions(Regions(forbidden=(column_region("now", column),)))
         longer = budget.model_copy(update={"steps": 13})
-        runner.configure(runner.settings.replaced(budget=longer))
+        runner.configure(budget=longer)
 
     lab.bare.during_exposure = close_and_change
     run(runner)
@@ -163,9 +163,9 @@ def test_a_limit_without_a_current_is_refused_in_mid_run_and_the_run_goes_on(tmp
 
     def limit(_: object) -> None:
         if not told:
-            new = runner.settings.replaced(budget=Budget(steps=12, dose_e=1e9))
+            new = Budget(steps=12, dose_e=1e9)
             with pytest.raises(ValueError, match="needs the beam current") as caught:
-                runner.configure(new)
+                runner.configure(budget=new)
             told.append(str(caught.value))
 
     runner.events.measured.connect(limit)

@@ -402,7 +402,7 @@ def test_a_changed_scalarizer_recomputes_all_targets_and_is_journalled(lab):
     def change(measurement: Measurement) -> None:
         if measurement.step == 5:
             new = BandMaximum(low_ev=0.3, high_ev=0.6)
-            runner.configure(runner.settings.model_copy(update={"scalarizer": new}))
+            runner.configure(scalarizer=new)
 
     runner.events.measured.connect(change)
     run(runner)
@@ -430,7 +430,7 @@ def test_how_a_run_begins_is_not_changed_in_its_middle(lab):
         if measurement.step == 2:
             begin = {"initial": InitialDesign(points=8), "seed": 7}
             budget = Budget(steps=10)
-            runner.configure(runner.settings.replaced(**begin, budget=budget))
+            runner.configure(**begin, budget=budget)
 
     runner.events.measured.connect(change)
     run(runner)
@@ -448,14 +448,14 @@ def test_a_band_off_the_energy_axis_is_refused_in_words(lab):
     assert "holds no channel" in runner.finish_text
     with pytest.raises(ValueError, match="holds no channel"):
         new = BandMaximum(low_ev=70, high_ev=71)
-        runner.configure(runner.settings.model_copy(update={"scalarizer": new}))
+        runner.configure(scalarizer=new)
 
 
 def test_a_file_that_nothing_can_be_learned_from_is_refused_in_words(lab, tmp_path):
     runner = run(lab.runner(experiment()))
     model = ModelSettings(earlier=tmp_path / "missing.npz")
     with pytest.raises(ValueError, match="holds no experience"):
-        runner.configure(experiment().replaced(model=model))
+        runner.configure(model=model)
 
 
 def test_a_spectrum_without_a_target_is_kept_marked_and_warned_of(lab, monkeypatch):

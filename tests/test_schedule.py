@@ -120,9 +120,7 @@ def test_a_schedule_set_in_mid_run_is_journalled_resumed_and_retraced(
     def change(measurement):
         if measurement.step == 5:
             new = falling(until=0.5, over=6)
-            runner.configure(
-                runner.settings.replaced(acquisition=new), why="too greedy"
-            )
+            runner.configure(acquisition=new, why="too greedy")
 
     runner.events.measured.connect(change)
     run(runner)

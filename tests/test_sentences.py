@@ -44,10 +44,8 @@ def test_a_moved_band_is_told_with_what_it_did(lab):
     def change(measurement):
         if measurement.step == 5:
             runner.configure(
-                runner.settings.replaced(
-                    scalarizer=BAND.with_band(0.65, 0.95),
-                    acquisition=UpperConfidenceBound(beta=3),
-                )
+                scalarizer=BAND.with_band(0.65, 0.95),
+                acquisition=UpperConfidenceBound(beta=3),
             )
 
     runner.events.measured.connect(change)
@@ -117,7 +115,7 @@ def test_what_votes_change_is_told_without_the_spectrum_that_they_make(lab):
         if measurement.step == 4:
             runner.vote(0, Vote.GOOD)
             votes = SimilarityToVotes(weight=0.5)
-            runner.configure(runner.settings.replaced(scalarizer=votes))
+            runner.configure(scalarizer=votes)
         if measurement.step == 6:
             runner.vote(1, Vote.GOOD)
 

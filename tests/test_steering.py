@@ -309,13 +309,13 @@ def test_the_plan_can_change_from_agent_to_objects_to_raster_and_back(lab):
     paused_at(runner, 6)
     first = path_of(runner.measurements)
     objects = ((4, 4), first[0], (1, 6), (6, 1))
-    runner.configure(runner.settings.replaced(plan=ObjectsPlan(pixels=objects)))
+    runner.configure(plan=ObjectsPlan(pixels=objects))
     runner.step()
     wait_for(runner, 7)
-    runner.configure(runner.settings.replaced(plan=RasterPlan(stride_px=3)))
+    runner.configure(plan=RasterPlan(stride_px=3))
     runner.step()
     wait_for(runner, 8)
-    runner.configure(runner.settings.replaced(plan=AgentPlan()))
+    runner.configure(plan=AgentPlan())
     finish(runner)
     chosen = [str(m.proposal.chosen_by) for m in runner.measurements]
     assert chosen[6:8] == ["plan", "plan"]
@@ -396,7 +396,7 @@ def test_votes_become_the_goal_and_may_change(tmp_path):
     lab = Lab(tmp_path, TwoLines())
     runner = model_run(lab)
     paused_at(runner, 6)
-    runner.configure(runner.settings.replaced(scalarizer=SimilarityToVotes()))
+    runner.configure(scalarizer=SimilarityToVotes())
     runner.vote(1, Vote.GOOD)
     runner.vote(2, Vote.BAD)
     runner.step()
@@ -424,7 +424,7 @@ def test_votes_can_join_what_the_goal_was_before(lab):
     old = runner.settings.scalarizer
     runner.vote(0, Vote.GOOD)
     joined = SimilarityToVotes(weight=0.25)
-    runner.configure(runner.settings.replaced(scalarizer=joined))
+    runner.configure(scalarizer=joined)
     runner.step()
     wait_for(runner, 7)
     scalarizer = runner.settings.scalarizer
@@ -449,7 +449,7 @@ def following_votes(lab, weight, lookahead=1):
     paused_at(runner, 6)
     runner.vote(0, Vote.GOOD)
     votes = SimilarityToVotes(weight=weight)
-    runner.configure(runner.settings.replaced(scalarizer=votes))
+    runner.configure(scalarizer=votes)
     runner.step()
     wait_for(runner, 7)
     return runner
@@ -503,7 +503,7 @@ def test_without_a_good_vote_what_the_votes_joined_counts_alone(lab):
 def test_votes_as_the_goal_before_any_is_good_leave_what_the_goal_was(lab):
     runner = model_run(lab)
     paused_at(runner, 6)
-    runner.configure(runner.settings.replaced(scalarizer=SimilarityToVotes()))
+    runner.configure(scalarizer=SimilarityToVotes())
     finish(runner)
     assert {m.proposal.chosen_by for m in runner.measurements[6:]} == {ChosenBy.AGENT}
     assert len(asked_for_votes(runner)) == 1
@@ -561,7 +561,7 @@ def test_interventions_are_replayed_bit_for_bit(lab):
     runner = model_run(lab)
     paused_at(runner, 5)
     runner.vote(0, Vote.GOOD)
-    runner.configure(runner.settings.replaced(scalarizer=SimilarityToVotes()))
+    runner.configure(scalarizer=SimilarityToVotes())
     runner.discard(3)
     runner.measure_next([(5, 5)])
     finish(runner)

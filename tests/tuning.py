@@ -39,7 +39,7 @@ def seeded_path(folder, steps, microscope=None, **sections):
     runner = Runner(instrument, record, settings)
     runner.start(paused=True)
     _take(runner, TUNED_AT)
-    runner.configure(runner.settings.replaced(**sections))
+    runner.configure(**sections)
     _take(runner, steps - TUNED_AT)
     runner.stop()
     assert runner.wait(TIMEOUT_S)

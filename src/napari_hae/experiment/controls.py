@@ -101,11 +101,6 @@ class Controls:
             self._changes[name] = value, whys
             self._changed.notify_all()
 
-    def waits(self, name: str) -> bool:
-        """Whether something is to be replaced at the next boundary."""
-        with self._changed:
-            return name in self._changes
-
     def do(self, order: HumanOrder) -> None:
         """Order something for the next boundary; orders are obeyed one by one."""
         with self._changed:

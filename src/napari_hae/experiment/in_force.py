@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.events import emit
+from napari_hae.experiment.ordered_settings import AT_THE_START
+from napari_hae.experiment.settings_change import SettingsChange
 from napari_hae.experiment.votes import plea
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.advisor import Advisor
     from napari_hae.experiment.choice import Choice
     from napari_hae.experiment.events import RunEvents
+    from napari_hae.experiment.ordered_settings import OrderedSettings
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.targets import Targets
@@ -47,31 +50,37 @@ class InForce:
         advisor: Advisor,
         choice: Choice,
         warnings: Warnings,
-        settings: ExperimentSettings,
+        settings: OrderedSettings,
         completed: Callable[[Scalarizer, Scalarizer], Scalarizer],
     ) -> None:
-        self.settings = settings
+        self._settings = settings
         self._instrument, self._record, self._events = instrument, record, events
         self._warnings = warnings
         self._targets, self._advisor, self._choice = targets, advisor, choice
         self._completed = completed
         self._started_s = time.monotonic()
 
-    def change(self, new: ExperimentSettings, *, who: str, why: str = "") -> None:
-        """Put new settings in force: targets recomputed, the agent told.
+    @property
+    def settings(self) -> ExperimentSettings:
+        """The settings in force."""
+        return self._settings.in_force
+
+    def change(self, change: SettingsChange, *, who: str, why: str = "") -> None:
+        """Put changed fields in force: targets recomputed, the agent told.
 
         Seed and initial design stay: what they are for was decided at the start.
+
+        Raises
+        ------
+        ValueError
+            If the fields do not go together with those in force.
         """
         old = self.settings
+        new = change.without(*AT_THE_START).applied_to(old)
         scalarizer = self._completed(new.scalarizer, old.scalarizer)
         scalarizer = scalarizer.following(old.scalarizer)
         acquisition = new.acquisition.begun(old.acquisition, len(self._targets))
-        new = new.replaced(
-            scalarizer=scalarizer,
-            acquisition=acquisition,
-            initial=old.initial,
-            seed=old.seed,
-        )
+        new = new.replaced(scalarizer=scalarizer, acquisition=acquisition)
         before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
         changes = {
             section: (before[section], after[section])
@@ -79,13 +88,13 @@ class InForce:
             if before[section] != after[section]
         }
         if not changes:
-            self.settings = new
+            self._settings.settle(new)
             return
         # Where that fails the record keeps the old one, which its targets are of.
         scored = (
             self._targets.rescored(new.scalarizer) if "scalarizer" in changes else ()
         )
-        self.settings = new
+        self._settings.settle(new)
         of_agent = {"model", "acquisition", "goal", "scalarizer", "moves"}
         concerns_agent = of_agent & changes.keys()
         if concerns_agent | ({"loop"} & changes.keys()):
@@ -115,10 +124,9 @@ class InForce:
 
     def take_band(self, low_ev: float, high_ev: float, *, who: str) -> None:
         """Put a band in force, if the scalarizer has one."""
-        scalarizer = self._targets.scalarizer
-        if isinstance(scalarizer, BandScalarizer):
-            banded = scalarizer.with_band(low_ev, high_ev)
-            self.change(self.settings.replaced(scalarizer=banded), who=who)
+        if isinstance(self._targets.scalarizer, BandScalarizer):
+            band = {"low_ev": low_ev, "high_ev": high_ev}
+            self.change(SettingsChange({"scalarizer": band}), who=who)
 
     def retarget_at_once(self) -> None:
         """Let the agent choose anew, as targets were discarded or taken in again."""

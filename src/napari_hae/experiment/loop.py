@@ -17,6 +17,7 @@ from napari_hae.experiment.in_force import InForce
 from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.record import FORMAT
 from napari_hae.experiment.resume import replay
+from napari_hae.experiment.settings_change import SettingsChange
 from napari_hae.experiment.steering import Steering
 from napari_hae.experiment.times import StepClock
 from napari_hae.experiment.warnings import Warnings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.controls import Verdict
     from napari_hae.experiment.events import RunEvents
     from napari_hae.experiment.field import Field
+    from napari_hae.experiment.ordered_settings import OrderedSettings
     from napari_hae.experiment.orders import HumanOrder
     from napari_hae.experiment.place_queue import PlaceQueue
     from napari_hae.experiment.record import Record
@@ -84,6 +86,8 @@ class Loop:
         Whether the next step may begin at once, since nothing is ordered.
     pause
         Orders a pause.
+    settings
+        What the run starts with; those of `past` take their place.
     is_fresh
         Whether the survey image was taken just now.
     """
@@ -95,7 +99,7 @@ class Loop:
         record: Record,
         events: RunEvents,
         targets: Targets,
-        settings: ExperimentSettings,
+        settings: OrderedSettings,
         survey: ScanImage,
         field: Field,
         agree: Callable[[Proposal], Verdict | None],
@@ -133,7 +137,10 @@ class Loop:
             is_fresh=is_fresh,
             past=past,
         )
-        self._advisor = Advisor(survey, past.first_settings if past else settings)
+        if past is not None:
+            settings.settle(past.settings)
+        first = past.first_settings if past else settings.in_force
+        self._advisor = Advisor(survey, first)
         self._choice = Choice(self._advisor, record, queue, self._open, past)
         self.in_force = InForce(
             instrument=instrument,
@@ -150,7 +157,7 @@ class Loop:
             record=record,
             targets=targets,
             queue=queue,
-            change_settings=lambda new, who: self.in_force.change(new, who=who),
+            change_settings=lambda change, who: self.in_force.change(change, who=who),
             keep_out=self._choice.keep_out,
             retarget=self.in_force.retarget_at_once,
             survey_again=self._survey_as_asked,
@@ -181,7 +188,8 @@ class Loop:
         self._choice.take_up(past, allowed, is_asked=is_asked or is_older)
         if is_older:
             self.in_force.retarget()
-        self.in_force.change(new, who="resume")
+        change = SettingsChange.between(self.settings, new)
+        self.in_force.change(change, who="resume")
         # A scalarizer that failed may have been mended.
         if self._targets.score_last_again():
             self.in_force.tell_targets()

@@ -14,6 +14,8 @@ from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
 from napari_hae.experiment.feasible import check_computable, check_feasible
 from napari_hae.experiment.field import Field
 from napari_hae.experiment.loop import Loop
+from napari_hae.experiment.ordered_settings import OrderedSettings
+from napari_hae.experiment.settings_change import SettingsChange
 from napari_hae.experiment.steered import Steered
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.taken import taken_before
@@ -90,6 +92,7 @@ class Runner(Steered):
         self._past = past
         self._attended = attended
         self._first_settings = settings
+        self._settings = OrderedSettings(settings)
         self._survey = past.survey if past else survey
         self._field = Field(
             instrument, (past.regions if past else regions) or Regions()
@@ -106,7 +109,12 @@ class Runner(Steered):
     @property
     def settings(self) -> ExperimentSettings:
         """The settings in force."""
-        return self._loop.settings if self._loop else self._first_settings
+        return self._settings.in_force
+
+    @property
+    def wanted_settings(self) -> ExperimentSettings:
+        """The settings in force with what is ordered and not in force yet."""
+        return self._settings.wanted
 
     @property
     def survey(self) -> ScanImage | None:
@@ -162,11 +170,18 @@ class Runner(Steered):
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def configure(self, settings: ExperimentSettings, *, why: str = "") -> None:
-        """Replace the settings at the next boundary.
+    def configure(self, *, why: str = "", **sections: Any) -> None:
+        """Change settings at the next boundary.
 
-        Seed, survey image and initial design do not change in mid-run: the run goes on
+        Only what is given changes, also beside what was ordered before and is not in
+        force yet. Seed and initial design do not change in mid-run: the run goes on
         with its own.
+
+        Parameters
+        ----------
+        sections
+            By section the new values of its fields, as in `budget={"steps": 50}`, or
+            a model that takes its place.
 
         Raises
         ------
@@ -176,6 +191,13 @@ class Runner(Steered):
             from the earlier run that it names, or the dose is to be limited and the
             beam current is unknown.
         """
+        change = SettingsChange(sections)
+        self._check(change.applied_to(self.wanted_settings))
+        self._settings.order(change, why)
+        self._controls.change(_SETTINGS, None)
+
+    def _check(self, settings: ExperimentSettings) -> None:
+        """Raise `ValueError` if the run cannot go on by settings."""
         if settings.scalarizer != self.settings.scalarizer:
             self._targets.check(settings.scalarizer)
         if self._able is not None:
@@ -187,11 +209,6 @@ class Runner(Steered):
             check_computable(settings.model)
             if self._survey is not None:
                 experience_for(settings.model, len(self._survey.data))
-        self._controls.change(_SETTINGS, settings, why)
-
-    def is_outdated(self, settings: ExperimentSettings) -> bool:
-        """Whether others were ordered, or came in force, since these were in force."""
-        return self._controls.waits(_SETTINGS) or settings != self.settings
 
     def set_regions(self, regions: Regions, *, why: str = "") -> None:
         """Swap in new regions: at the gate at once, in the agent's mask next."""
@@ -278,7 +295,7 @@ class Runner(Steered):
             record=self.record,
             events=self.events,
             targets=self._targets,
-            settings=past.settings if past else self._first_settings,
+            settings=self._settings,
             survey=survey,
             field=self._field,
             agree=self._agree,
@@ -340,8 +357,26 @@ class Runner(Steered):
             regions, why = changes[_REGIONS]
             self._loop.change_regions(regions, why=why)
         if _SETTINGS in changes:
-            settings, why = changes[_SETTINGS]
-            self._loop.in_force.change(settings, who="human", why=why)
+            self._change_settings(self._loop)
+
+    def _change_settings(self, loop: Loop) -> None:
+        """Put in force what was ordered, but for what cannot be used."""
+        change, whys, refused = SettingsChange(), [], []
+        for ordered in self._settings.take():
+            more = change.then(ordered.change)
+            try:
+                # While the run was prepared it could not be checked yet.
+                self._check(more.applied_to(self.settings))
+            except ValueError as error:
+                refused.append(str(error))
+                continue
+            change = more
+            whys += [ordered.why] if ordered.why else []
+        loop.in_force.change(change, who="human", why="; ".join(whys))
+        for text in refused:
+            loop.warnings.say(f"A change of the settings cannot be used: {text}.")
+        if refused:
+            emit(self.events.settings_changed, loop.step, self.settings)
 
     def _agree(self, proposal: Proposal) -> Verdict | None:
         if self._controls.takes_alone():

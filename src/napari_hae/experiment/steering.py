@@ -16,6 +16,7 @@ from napari_hae.experiment.orders import (
     Voted,
     WentAlone,
 )
+from napari_hae.experiment.settings_change import SettingsChange
 from napari_hae.experiment.votes import target_spectrum
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Steering:
     Parameters
     ----------
     change_settings
-        Puts settings in force; given them and who did it.
+        Puts a change of settings in force; given it and who made it.
     keep_out
         Lets a pixel never be proposed again.
     retarget
@@ -49,7 +50,7 @@ class Steering:
         record: Record,
         targets: Targets,
         queue: PlaceQueue,
-        change_settings: Callable[[ExperimentSettings, str], None],
+        change_settings: Callable[[SettingsChange, str], None],
         keep_out: Callable[[Pixel], None],
         retarget: Callable[[], None],
         survey_again: Callable[[str], None],
@@ -114,4 +115,5 @@ class Steering:
         scalarizer = settings.scalarizer
         completed = self.completed(scalarizer, scalarizer)
         if completed != scalarizer:
-            self._change_settings(settings.replaced(scalarizer=completed), "your votes")
+            voted = settings.replaced(scalarizer=completed)
+            self._change_settings(SettingsChange.between(settings, voted), "your votes")

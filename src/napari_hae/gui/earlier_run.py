@@ -14,7 +14,6 @@ from napari_hae.experiment.stored import open_run
 
 if TYPE_CHECKING:
     from napari_hae.agent.experience import Experience
-    from napari_hae.agent.model_settings import ModelSettings
     from napari_hae.gui.session import Session
 
 
@@ -40,7 +39,7 @@ class LearnButton(QPushButton):
         session, name = self._session, f"Learning from {record.name}"
         model, survey = session.settings.model, session.survey
 
-        def work() -> tuple[ModelSettings, Experience]:
+        def work() -> tuple[dict[str, object], Experience]:
             experience = learn([open_run(record)])
             file = _free_path(session.record_folder, record.stem)
             experience.save(file)
@@ -48,10 +47,12 @@ class LearnButton(QPushButton):
             learned = model.model_copy(update=update)
             if survey is not None:
                 experience_for(learned, len(survey.data))
-            return learned, experience
+            return update, experience
 
-        def done(result: tuple[ModelSettings, Experience]) -> None:
-            learned, experience = result
+        def done(result: tuple[dict[str, object], Experience]) -> None:
+            update, experience = result
+            # Others of its fields may have been changed meanwhile.
+            learned = session.settings.model.model_copy(update=update)
             session.configure(model=learned)
             if session.settings.model == learned:
                 session.said.emit(f"Learned from {record.name}: {experience}.")

@@ -106,6 +106,7 @@ class ExperimentDock(Dock):
         session.settings_changed.connect(self._show)
         session.settings_in_force.connect(self._on_in_force)
         session.started.connect(self._let_begin)
+        session.state_changed.connect(self._let_begin)
         session.finished.connect(self._on_finished)
         self.seed.changed.connect(self._on_seed)
         self.folder.changed.connect(self._on_folder)
@@ -142,10 +143,12 @@ class ExperimentDock(Dock):
         self.pending.say("")
         self._let_begin()
 
-    def _let_begin(self) -> None:
+    def _let_begin(self, _: object = None) -> None:
         """Enable what says how a run begins, while none goes on."""
         for widget in (self.forms["initial"], self.seed.native):
-            widget.setEnabled(not self.session.is_running)
+            widget.setEnabled(
+                not (self.session.is_running or self.session.is_beginning)
+            )
 
     def _on_seed(self, seed: int) -> None:
         self.session.configure(seed=seed)

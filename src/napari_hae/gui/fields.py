@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, SpinBox
 from pydantic import SecretStr
+from qtpy.QtWidgets import QAbstractSpinBox
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -66,12 +67,22 @@ class FieldControl:
             self.edit.setModified(False)
 
     def show(self, value: Any) -> None:
-        """Show a value; nothing is emitted."""
+        """Show a value, but in place of what is being typed; nothing is emitted."""
+        if self.is_being_typed or self._is_number_unfinished:
+            return
         with self.widget.changed.blocked():
             if isinstance(self.widget, LineEdit):
                 self.widget.value = _as_text(value)
             else:
                 self.widget.value = value
+
+    @property
+    def _is_number_unfinished(self) -> bool:
+        """Whether a spin box shows other digits than those of its value."""
+        box = self.widget.native
+        return isinstance(box, QAbstractSpinBox) and (
+            box.text() != box.textFromValue(box.value())
+        )
 
     def _make(self, field: FieldInfo) -> ValueWidget[Any]:
         choices = [kind for kind in self._kinds if get_origin(kind) is Literal]

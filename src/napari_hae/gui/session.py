@@ -15,6 +15,7 @@ from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.experiment.settings_change import SettingsChange
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.abort import Aborting
 from napari_hae.gui.background import Background
@@ -104,6 +105,8 @@ class Session(SteeredRun):
         """Whether a run is being begun, or put in place of another: one at a time."""
         self._opening = 0
         """How many records are being opened."""
+        self._changed_meanwhile: list[tuple[SettingsChange, str]] = []
+        """What was changed while a run was being begun, and why."""
         self._is_closed = False
         self._is_idle_abort = False
         """Whether nothing but the beam was aborted last: the end of a run is told."""
@@ -185,15 +188,19 @@ class Session(SteeredRun):
 
         Returns why they cannot be used, empty if they can.
         """
-        settings = self.settings.model_copy(update=sections)
-        if settings == self.settings:
+        settings = self.settings.replaced(**sections)
+        change = SettingsChange.between(self.settings, settings)
+        if not change:
             return ""
         if self.runner is not None:
             try:
-                self.runner.configure(settings, why=self.reason)
+                self.runner.configure(**change.sections, why=self.reason)
             except ValueError as error:
                 self.failed.emit("This cannot be used here", str(error))
                 return str(error)
+        if self.is_beginning:
+            self._changed_meanwhile.append((change, self.reason))
+        if self.is_running or self.is_beginning:
             self.take_reason()
         self.settings = settings
         self.settings_changed.emit(settings)
@@ -210,17 +217,18 @@ class Session(SteeredRun):
         where, presses = path or self.free_path(), self.aborting.presses
         # A schedule that began in mid-run begins anew.
         self.configure(acquisition=self.settings.acquisition.begun(None, 0))
+        begins_with = self.settings
 
         def work() -> Record:
             return Record.create(
                 where,
                 instrument=self.connection.name,
                 instrument_settings=settings,
-                settings=self.settings,
+                settings=begins_with,
             )
 
         def done(record: Record) -> None:
-            self._begin(instrument, record, presses, paused=paused)
+            self._begin(instrument, record, begins_with, presses, paused=paused)
 
         self.begin("Beginning the record", work, done)
 
@@ -240,9 +248,9 @@ class Session(SteeredRun):
         if self.runner is not None:
             self._on_finished(FinishReason.STOPPED, "")
         self.show_survey(past.survey)
-        self.settings = past.settings
-        self.settings_changed.emit(past.settings)
-        return self._begin(instrument, record, presses, paused=paused, past=past)
+        return self._begin(
+            instrument, record, past.settings, presses, paused=paused, past=past
+        )
 
     def step(self) -> None:
         """Take one step; starts a run if there is none."""
@@ -309,6 +317,7 @@ class Session(SteeredRun):
         self,
         instrument: GuardedInstrument,
         record: Record,
+        settings: ExperimentSettings,
         presses: int,
         *,
         paused: bool,
@@ -323,7 +332,7 @@ class Session(SteeredRun):
         self.runner = Runner(
             instrument,
             record,
-            self.settings,
+            settings,
             survey=self.survey,
             regions=self.watcher.regions,
             past=past,
@@ -334,12 +343,29 @@ class Session(SteeredRun):
         self.live.begin(self.runner)
         if past is None:
             self.successors.forget()
+        self._change_as_meanwhile(self.runner)
         self.started.emit()
         self.runner.start(paused=paused)
         if past is not None:
             # What is painted now holds, not what was then.
             self.runner.set_regions(self.watcher.regions)
         return True
+
+    def _change_as_meanwhile(self, runner: Runner) -> None:
+        """Order what was changed since the record of the run began to be made."""
+        for change, why in self._changed_meanwhile:
+            try:
+                runner.configure(**change.sections, why=why)
+            except ValueError as error:
+                self.failed.emit("This cannot be used here", str(error))
+        self._show_wanted(runner)
+
+    def _show_wanted(self, runner: Runner) -> None:
+        """Show the settings that a run goes by, with what is ordered of it."""
+        wanted = runner.wanted_settings
+        if wanted != self.settings:
+            self.settings = wanted
+            self.settings_changed.emit(wanted)
 
     def forget_chosen_band(self) -> None:
         """A band that a run chose was for the instrument and sample of that run."""
@@ -385,6 +411,7 @@ class Session(SteeredRun):
             self.state_changed.emit(self.state)
 
         self.is_beginning = True
+        self._changed_meanwhile.clear()
         self.state_changed.emit(self.state)
         self.do(name, work, done, ended)
 
@@ -432,15 +459,13 @@ class Session(SteeredRun):
     def _on_refused(self, proposal: object, reason: str) -> None:
         self.said.emit(f"Not measured: {reason}.")
 
-    def _on_settings_in_force(self, step: int, settings: ExperimentSettings) -> None:
-        # What a person has changed since would be lost: that is told next.
-        outdated = self.runner is not None and self.runner.is_outdated(settings)
-        if settings != self.settings and not outdated:
-            # The run chose for itself, such as the band, or since when a schedule runs.
-            if settings.scalarizer != self.settings.scalarizer:
-                self._chosen_by_run = settings.scalarizer
-            self.settings = settings
-            self.settings_changed.emit(settings)
+    def _on_settings_in_force(self, step: int, _: object) -> None:
+        runner, shown = self.runner, self.settings.scalarizer
+        if runner is not None:
+            self._show_wanted(runner)
+            # The run chose for itself, such as the band.
+            if self.settings.scalarizer != shown:
+                self._chosen_by_run = self.settings.scalarizer
         self.settings_in_force.emit(step)
 
     def _on_finished(self, reason: FinishReason, text: str) -> None:
