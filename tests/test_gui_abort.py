@@ -12,6 +12,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QApplication
 
 from mouse import LEFT, canvas_widget
+from napari_hae.experiment.ending import AbortedBy
 from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
@@ -95,9 +96,13 @@ def test_the_key_ends_a_run_in_mid_exposure(lab, bare, qtbot):
     until(qtbot, lambda: bare.beam.on)
     with qtbot.waitSignal(lab.session.finished, timeout=TIMEOUT_MS) as finished:
         press_key(canvas_widget(lab.viewer))
-    assert finished.args[0] is FinishReason.STOPPED
+    assert finished.args[0] is FinishReason.ABORTED
     assert not bare.beam.on
-    assert open_run(lab.session.record_path).finish_reason is FinishReason.STOPPED
+    ending = open_run(lab.session.record_path).ending
+    assert (ending.reason, ending.step) == (FinishReason.ABORTED, 0)
+    assert (ending.aborted_by, ending.beam) == (AbortedBy.KEY, BeamState.BLANKED)
+    told = lab.experiment.controls.message.text()
+    assert told == "Aborted by you at step 1, beam blanked (read back)."
 
 
 def test_in_each_tab_at_the_side_a_button_that_tells_the_key_is_enabled(lab, qtbot):

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QApplication
 
 from measured_files import COUNTS, save_cube
 from mouse import LEFT, drag_in_plot, paint_stroke
+from napari_hae.experiment.ending import AbortedBy
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
@@ -436,7 +437,12 @@ def test_abort_ends_the_run_with_the_beam_blanked(connected, qtbot):
     until(qtbot, lambda: len(measured(connected)) >= 3)
     with qtbot.waitSignal(connected.session.finished, timeout=TIMEOUT_MS) as finished:
         qtbot.mouseClick(connected.experiment.controls.abort, LEFT)
-    assert finished.args[0] is FinishReason.STOPPED
+    assert finished.args[0] is FinishReason.ABORTED
+    step = len(measured(connected)) + 1
+    told = connected.experiment.controls.message.text()
+    assert told == f"Aborted by you at step {step}, beam blanked (read back)."
+    (end,) = entries(connected, "end")
+    assert (end["aborted_by"], end["beam"]) == ("button", "blanked")
     assert connected.session.connection.instrument.status().beam is BeamState.BLANKED
 
 
@@ -479,10 +485,11 @@ def test_closing_the_viewer_in_mid_run_loses_nothing(
     viewer.close()
     until(qtbot, lambda: not instrument.status().connected)
     assert instrument.status().beam is BeamState.BLANKED
-    assert runner.finish_reason is FinishReason.STOPPED
+    assert runner.finish_reason is FinishReason.ABORTED
     own = [t.name for t in threading.enumerate() if t.name.startswith("napari-hae")]
     assert own == []
     stored = open_run(path)
-    assert stored.finish_reason is FinishReason.STOPPED
+    assert stored.finish_reason is FinishReason.ABORTED
+    assert stored.ending.aborted_by is AbortedBy.CLOSED_WINDOW
     assert len(stored.measurements) >= 1 + turn % 13
     assert all(np.isfinite(m.spectrum.counts).all() for m in stored.measurements)

@@ -94,6 +94,7 @@ def test_what_is_changed_while_the_record_is_made_is_in_it(
 
 def test_news_of_the_run_leave_what_is_being_typed(connected, qtbot):
     session, dock = connected.session, connected.experiment
+    connected.show_experiment()
     low = dock.forms["scalarizer"].form.controls["low_ev"].native
     steps = dock.forms["budget"].controls["steps"].native
     for field, text in ((low, "0.35"), (steps, "77")):

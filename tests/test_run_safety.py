@@ -363,5 +363,5 @@ def test_an_abort_between_the_order_to_start_and_the_start_holds(lab, monkeypatc
     runner.abort()
     aborted.set()
     assert runner.wait(TIMEOUT_S)
-    assert runner.finish_reason is FinishReason.STOPPED
+    assert runner.finish_reason is FinishReason.ABORTED
     assert lab.bare.delivered == []

@@ -254,7 +254,7 @@ def test_abort_blanks_at_once_and_discards_the_exposure(lab):
     runner.abort()
     assert not lab.bare.beam.on
     assert runner.wait(TIMEOUT_S)
-    assert runner.finish_reason is FinishReason.STOPPED
+    assert runner.finish_reason is FinishReason.ABORTED
     assert open_run(runner.record.path).measurements == ()
 
 

@@ -18,7 +18,7 @@ from napari_hae.experiment import runner as running
 from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.ordered_settings import OrderedSettings
 from napari_hae.experiment.settings import Budget
-from napari_hae.experiment.settings_change import SettingsChange
+from napari_hae.experiment.settings_patch import SettingsPatch
 
 SUGGESTED = (0.3, 0.6)
 """What the fake instrument suggests."""
@@ -105,10 +105,10 @@ def test_a_change_that_does_not_go_with_what_was_ordered_is_refused(lab):
 
 def test_what_is_ordered_counts_until_it_is_in_force():
     ordered = OrderedSettings(experiment())
-    ordered.order(SettingsChange({"budget": {"steps": 9}}))
+    ordered.order(SettingsPatch({"budget": {"steps": 9}}))
     (taken,) = ordered.take()
     assert ordered.wanted.budget.steps == 9
-    ordered.order(SettingsChange({"budget": {"time_s": 60.0}}))
+    ordered.order(SettingsPatch({"budget": {"time_s": 60.0}}))
     assert ordered.wanted.budget == Budget(steps=9, time_s=60)
     ordered.settle(taken.change.applied_to(ordered.in_force))
     assert ordered.in_force.budget == Budget(steps=9)
@@ -181,22 +181,22 @@ def test_every_field_ends_with_the_last_value_that_was_ordered_for_it(
 @given(st.permutations(["goal", "band", "budget", "kind"]), st.integers(0, 4))
 def test_changes_of_one_boundary_come_to_the_same_as_of_many(order, cut):
     made = {
-        "goal": SettingsChange({"goal": {"direction": "minimise"}}),
-        "band": SettingsChange({"scalarizer": {"low_ev": 0.2, "high_ev": 0.6}}),
-        "budget": SettingsChange({"budget": {"dose_e": 5.0}}),
-        "kind": SettingsChange({"acquisition": UpperConfidenceBound(beta=3.0)}),
+        "goal": SettingsPatch({"goal": {"direction": "minimise"}}),
+        "band": SettingsPatch({"scalarizer": {"low_ev": 0.2, "high_ev": 0.6}}),
+        "budget": SettingsPatch({"budget": {"dose_e": 5.0}}),
+        "kind": SettingsPatch({"acquisition": UpperConfidenceBound(beta=3.0)}),
     }
     parts = [made[name] for name in order]
     one_by_one = experiment()
     for each in parts:
         one_by_one = each.applied_to(one_by_one)
-    early, late = SettingsChange(), SettingsChange()
+    early, late = SettingsPatch(), SettingsPatch()
     for each in parts[:cut]:
         early = early.then(each)
     for each in parts[cut:]:
         late = late.then(each)
     at_two = late.applied_to(early.applied_to(experiment()))
     assert at_two == early.then(late).applied_to(experiment()) == one_by_one
-    whole = SettingsChange.between(experiment(), one_by_one)
+    whole = SettingsPatch.between(experiment(), one_by_one)
     assert whole.applied_to(experiment()) == one_by_one
     assert whole.sections["goal"] == {"direction": "minimise"}

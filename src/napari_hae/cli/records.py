@@ -47,6 +47,7 @@ def _as_json(run: StoredRun) -> dict[str, Any]:
     return {
         "instrument": run.instrument,
         "finish_reason": str(run.finish_reason) if run.finish_reason else None,
+        "ending": run.ending.as_json() if run.ending else None,
         "steps": len(run.measurements),
         "measurements": [
             {
@@ -68,8 +69,7 @@ def _as_text(run: StoredRun) -> str:
     lines = [
         f"record       {run.path}",
         f"instrument   {run.instrument}",
-        f"ended        {run.finish_reason or 'not'}"
-        + (f": {run.finish_text}" if run.finish_text else ""),
+        f"ended        {run.ending or 'not'}",
         f"steps        {len(run.measurements)} of {run.settings.budget.steps}",
     ]
     if run.survey is not None:

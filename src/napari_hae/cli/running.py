@@ -208,10 +208,7 @@ def _watch(runner: Runner, stopping: Stopping, blank: Callable[[], None]) -> int
 
 def _sum_up(runner: Runner) -> None:
     measured, goal = runner.measurements, runner.settings.goal
-    reason = f"{runner.finish_reason}"
-    if runner.finish_text:
-        reason += f": {runner.finish_text}"
-    print(f"{reason} ({len(measured)} spectra)")
+    print(f"{runner.ending} ({len(measured)} spectra)")
     usable = [m for m in measured if m.usable]
     if usable:
         best_target = goal.best([m.target for m in usable])

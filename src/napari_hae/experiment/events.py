@@ -35,7 +35,10 @@ class FinishReason(StrEnum):
     COMPLETED = "completed"
     """A limit of the budget was reached."""
     STOPPED = "stopped"
-    """Somebody stopped or aborted it."""
+    """Somebody stopped it at the end of a step; in records of earlier versions also
+    by an abort."""
+    ABORTED = "aborted"
+    """Somebody had the beam blanked at once."""
     INTERRUPTED = "interrupted"
     """The system ended the program by a signal, or a person by Ctrl+C."""
     EXHAUSTED = "exhausted"

@@ -9,7 +9,7 @@ from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.ordered_settings import AT_THE_START
-from napari_hae.experiment.settings_change import SettingsChange
+from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.votes import plea
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class InForce:
         """The settings in force."""
         return self._settings.in_force
 
-    def change(self, change: SettingsChange, *, who: str, why: str = "") -> None:
+    def change(self, change: SettingsPatch, *, who: str, why: str = "") -> None:
         """Put changed fields in force: targets recomputed, the agent told.
 
         Seed and initial design stay: what they are for was decided at the start.
@@ -126,7 +126,7 @@ class InForce:
         """Put a band in force, if the scalarizer has one."""
         if isinstance(self._targets.scalarizer, BandScalarizer):
             band = {"low_ev": low_ev, "high_ev": high_ev}
-            self.change(SettingsChange({"scalarizer": band}), who=who)
+            self.change(SettingsPatch({"scalarizer": band}), who=who)
 
     def retarget_at_once(self) -> None:
         """Let the agent choose anew, as targets were discarded or taken in again."""

@@ -17,7 +17,7 @@ from napari_hae.experiment.in_force import InForce
 from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.record import FORMAT
 from napari_hae.experiment.resume import replay
-from napari_hae.experiment.settings_change import SettingsChange
+from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.steering import Steering
 from napari_hae.experiment.times import StepClock
 from napari_hae.experiment.warnings import Warnings
@@ -188,7 +188,7 @@ class Loop:
         self._choice.take_up(past, allowed, is_asked=is_asked or is_older)
         if is_older:
             self.in_force.retarget()
-        change = SettingsChange.between(self.settings, new)
+        change = SettingsPatch.between(self.settings, new)
         self.in_force.change(change, who="resume")
         # A scalarizer that failed may have been mended.
         if self._targets.score_last_again():

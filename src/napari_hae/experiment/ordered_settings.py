@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_hae.experiment.settings import ExperimentSettings
-    from napari_hae.experiment.settings_change import SettingsChange
+    from napari_hae.experiment.settings_patch import SettingsPatch
 
 AT_THE_START = "seed", "initial"
 """Sections that decide how a run begins; they do not change while it goes."""
@@ -21,7 +21,7 @@ AT_THE_START = "seed", "initial"
 class OrderedChange:
     """A change that waits for the next boundary, and the reason given for it."""
 
-    change: SettingsChange
+    change: SettingsPatch
     why: str = ""
 
 
@@ -48,7 +48,7 @@ class OrderedSettings:
         with self._lock:
             return self._wanted
 
-    def order(self, change: SettingsChange, why: str = "") -> None:
+    def order(self, change: SettingsPatch, why: str = "") -> None:
         """Change some fields at the next boundary, but for those of the start.
 
         Raises

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from napari_hae.experiment.drift import ImageAgain
-    from napari_hae.experiment.events import FinishReason
+    from napari_hae.experiment.ending import Ending
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.dose import Exposure
@@ -329,9 +329,9 @@ class Record:
         """Note that a warning does not hold since a step."""
         self._write("warning_over", step=step, text=text, since=since, about=about)
 
-    def end(self, reason: FinishReason, text: str) -> None:
-        """Note why the run ended."""
-        self._write("end", reason=str(reason), text=text)
+    def end(self, ending: Ending) -> None:
+        """Note how the run ended."""
+        self._write("end", **ending.as_json())
 
     def close(self) -> None:
         """Close the files; a second call does nothing."""

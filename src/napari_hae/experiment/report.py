@@ -25,7 +25,7 @@ def write_report(run: StoredRun, path: Path) -> None:
     top, bottom = subfigures
     _draw_field(run, top.subplots(1, 3))
     _draw_curves(run, bottom.subplots(1, 2))
-    end = run.finish_reason or "not ended"
+    end = run.ending or "not ended"
     figure.suptitle(
         f"{run.path.name}: {len(run.measurements)} spectra on {run.instrument}, {end}"
     )

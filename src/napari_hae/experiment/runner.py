@@ -10,12 +10,13 @@ from napari_hae.agent.experience import experience_for
 from napari_hae.agent.policy import Exhausted
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.controls import Order, Verdict
+from napari_hae.experiment.ending import AbortedBy, Ending
 from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
 from napari_hae.experiment.feasible import check_computable, check_feasible
 from napari_hae.experiment.field import Field
 from napari_hae.experiment.loop import Loop
 from napari_hae.experiment.ordered_settings import OrderedSettings
-from napari_hae.experiment.settings_change import SettingsChange
+from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.steered import Steered
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.taken import taken_before
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.instruments.base import Capabilities
     from napari_hae.instruments.gate import GuardedInstrument
-    from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
+    from napari_hae.types import (
+        BeamState,
+        Measurement,
+        PredictionMaps,
+        Proposal,
+        ScanImage,
+    )
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +108,7 @@ class Runner(Steered):
         self._loop: Loop | None = None
         self._able: Capabilities | None = None
         self._thread: threading.Thread | None = None
+        self._beam_at_end: BeamState | None = None
         self.finish_reason: FinishReason | None = None
         """Why the run ended; None before."""
         self.finish_text = ""
@@ -191,7 +199,7 @@ class Runner(Steered):
             from the earlier run that it names, or the dose is to be limited and the
             beam current is unknown.
         """
-        change = SettingsChange(sections)
+        change = SettingsPatch(sections)
         self._check(change.applied_to(self.wanted_settings))
         self._settings.order(change, why)
         self._controls.change(_SETTINGS, None)
@@ -225,8 +233,12 @@ class Runner(Steered):
             reason, text = self._take_steps(self._loop)
         except _Stopped:
             reason, text = FinishReason.STOPPED, self._controls.stopped_why
+            if self._aborted_by is not None:
+                reason = FinishReason.ABORTED
         except Aborted as error:
-            reason, text = FinishReason.STOPPED, str(error)
+            reason = FinishReason.ABORTED
+            if self._aborted_by is None:
+                self._aborted_by, text = AbortedBy.MICROSCOPE, str(error)
         except Exhausted as error:
             reason, text = FinishReason.EXHAUSTED, str(error)
         except DoseExceeded as error:
@@ -361,7 +373,7 @@ class Runner(Steered):
 
     def _change_settings(self, loop: Loop) -> None:
         """Put in force what was ordered, but for what cannot be used."""
-        change, whys, refused = SettingsChange(), [], []
+        change, whys, refused = SettingsPatch(), [], []
         for ordered in self._settings.take():
             more = change.then(ordered.change)
             try:
@@ -397,6 +409,7 @@ class Runner(Steered):
         self._set_state(RunState.FINISHING)
         for let_go in (
             self._instrument.blank,
+            self._read_beam,
             # The limits hold until the last exposure has ended.
             self._close_loop,
             self._lift_dose_limit,
@@ -413,8 +426,29 @@ class Runner(Steered):
         self._set_state(RunState.IDLE)
         emit(self.events.finished, self.finish_reason, self.finish_text)
 
+    @property
+    def ending(self) -> Ending | None:
+        """How the run ended; None before."""
+        return None if self.finish_reason is None else self._ending()
+
+    def _ending(self) -> Ending:
+        assert self.finish_reason is not None
+        reasons = FinishReason.ABORTED, FinishReason.INTERRUPTED
+        is_aborted = self.finish_reason in reasons
+        return Ending(
+            self.finish_reason,
+            self.finish_text,
+            self._aborted_by if is_aborted else None,
+            len(self.measurements),
+            self._beam_at_end,
+        )
+
     def _lift_dose_limit(self) -> None:
         self._instrument.limit_dose(DoseLimits())
+
+    def _read_beam(self) -> None:
+        """Read back what the beam does after it was blanked."""
+        self._beam_at_end = self._instrument.status().beam
 
     def _close_loop(self) -> None:
         if self._loop is not None:
@@ -422,5 +456,5 @@ class Runner(Steered):
 
     def _close_record(self) -> None:
         assert self.finish_reason is not None
-        self.record.end(self.finish_reason, self.finish_text)
+        self.record.end(self._ending())
         self.record.close()

@@ -16,6 +16,8 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from napari_hae.experiment.changes import changes, counted, in_words
+from napari_hae.experiment.ending import Ending
+from napari_hae.experiment.events import FinishReason
 from napari_hae.instruments.dose import Exposure
 from napari_hae.types import WHOLE_FIELD, Area
 
@@ -267,8 +269,9 @@ def _warning_over(entry: Entry) -> str:
 
 @tells("end")
 def _end(entry: Entry) -> str:
-    more = f": {entry['text']}" if entry["text"] else ""
-    return f"the run was {entry['reason']}{more}"
+    ending = Ending.from_json(entry)
+    was = "" if ending.reason is FinishReason.FAILED else "was "
+    return f"the run {was}{ending}"
 
 
 def _anything(entry: Entry) -> str:

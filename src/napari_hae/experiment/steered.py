@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from napari_hae.experiment.controls import Controls, Verdict
+from napari_hae.experiment.ending import AbortedBy
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.orders import (
     Discarded,
@@ -40,6 +41,7 @@ class Steered:
         self._instrument, self._targets = instrument, targets
         self._controls = Controls()
         self._interrupted_by = ""
+        self._aborted_by: AbortedBy | None = None
         self._state = RunState.IDLE
         self._shape: tuple[int, int] | None = None
         """Rows and columns of the survey image, once there is one."""
@@ -69,15 +71,22 @@ class Steered:
         """End the run when the exposure that is running is done."""
         self._controls.stop(why)
 
-    def abort(self) -> None:
-        """Blank at once, discard what is being measured, and end the run."""
+    def abort(self, by: AbortedBy = AbortedBy.PROGRAM) -> None:
+        """Blank at once, discard what is being measured, and end the run.
+
+        Parameters
+        ----------
+        by
+            What it came from, for the record; the first abort of a run counts.
+        """
+        self._aborted_by = self._aborted_by or by
         self._controls.stop()
         self._instrument.abort()
 
     def interrupt(self, by: str) -> None:
         """Abort because the system ends the program, by a signal of that name."""
         self._interrupted_by = self._interrupted_by or by
-        self.abort()
+        self.abort(AbortedBy.SIGNAL)
 
     def approve(self) -> None:
         """Say yes to the proposal that waits."""

@@ -16,7 +16,7 @@ from napari_hae.experiment.orders import (
     Voted,
     WentAlone,
 )
-from napari_hae.experiment.settings_change import SettingsChange
+from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.votes import target_spectrum
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Steering:
         record: Record,
         targets: Targets,
         queue: PlaceQueue,
-        change_settings: Callable[[SettingsChange, str], None],
+        change_settings: Callable[[SettingsPatch, str], None],
         keep_out: Callable[[Pixel], None],
         retarget: Callable[[], None],
         survey_again: Callable[[str], None],
@@ -116,4 +116,4 @@ class Steering:
         completed = self.completed(scalarizer, scalarizer)
         if completed != scalarizer:
             voted = settings.replaced(scalarizer=completed)
-            self._change_settings(SettingsChange.between(settings, voted), "your votes")
+            self._change_settings(SettingsPatch.between(settings, voted), "your votes")

@@ -11,7 +11,7 @@ from napari_hae.diagnostics import Insight, StepTimes
 from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.attempts import Attempts
 from napari_hae.experiment.drift import ImageAgain
-from napari_hae.experiment.events import FinishReason
+from napari_hae.experiment.ending import Ending
 from napari_hae.experiment.history import (
     HistoryEvent,
     LastBegun,
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from napari_hae.experiment.events import FinishReason
 
 
 class NotARecord(ValueError):
@@ -88,7 +90,7 @@ class StoredRun:
         proposals that came to nothing when the run ended are left out.
     journal
         The entries of the journal, as they are.
-    finish_reason
+    ending
         None if the run did not end by itself: it runs, or the program was killed.
     """
 
@@ -115,9 +117,18 @@ class StoredRun:
     history: tuple[HistoryEvent, ...]
     journal: tuple[Entry, ...]
     warnings: tuple[str, ...]
-    finish_reason: FinishReason | None
-    finish_text: str
+    ending: Ending | None
     maps_known: dict[int, int]
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the run ended; None as for `ending`."""
+        return None if self.ending is None else self.ending.reason
+
+    @property
+    def finish_text(self) -> str:
+        """More about why it ended, in words; empty if there is nothing."""
+        return "" if self.ending is None else self.ending.text
 
     @property
     def frame(self) -> FieldFrame:
@@ -227,8 +238,7 @@ class _Reader:
             history=tuple(self._history),
             journal=tuple(self._entries),
             warnings=tuple(self._warnings),
-            finish_reason=FinishReason(end["reason"]) if end else None,
-            finish_text=end["text"] if end else "",
+            ending=Ending.from_json(end) if end else None,
             maps_known=self._maps,
         )
 

@@ -10,6 +10,8 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QPushButton, QWidget
 
+from napari_hae.experiment.ending import AbortedBy
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,7 +35,11 @@ class AbortButton(QPushButton):
         # It stands beside four others.
         self.setMinimumWidth(48)
         self.setStyleSheet(f"font-weight: bold; color: {COLOR};")
-        self.clicked.connect(session.abort)
+        self._session = session
+        self.clicked.connect(self._on_clicked)
+
+    def _on_clicked(self) -> None:
+        self._session.abort(AbortedBy.BUTTON)
 
 
 def abort_key(window: QWidget, abort: Callable[[], None]) -> QShortcut:

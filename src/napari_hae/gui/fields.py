@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, SpinBox
 from pydantic import SecretStr
-from qtpy.QtWidgets import QAbstractSpinBox
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -79,10 +78,9 @@ class FieldControl:
     @property
     def _is_number_unfinished(self) -> bool:
         """Whether a spin box shows other digits than those of its value."""
-        box = self.widget.native
-        return isinstance(box, QAbstractSpinBox) and (
-            box.text() != box.textFromValue(box.value())
-        )
+        if not isinstance(self.widget, SpinBox):
+            return False
+        return bool(self.widget.native.text() != str(self.widget.value))
 
     def _make(self, field: FieldInfo) -> ValueWidget[Any]:
         choices = [kind for kind in self._kinds if get_origin(kind) is Literal]

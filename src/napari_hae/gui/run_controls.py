@@ -199,8 +199,13 @@ class RunControls(QWidget):
         self.refresh()
 
     def _on_finished(self, reason: FinishReason, text: str) -> None:
-        said = f"The run is {reason}" if reason is not FinishReason.FAILED else ""
-        sentence = f"{said or 'The run failed'}{': ' if text else ''}{text}."
+        if reason is FinishReason.FAILED:
+            sentence = f"The run failed{': ' if text else ''}{text}."
+        elif reason is FinishReason.ABORTED and self._session.ending is not None:
+            sentence = f"{self._session.ending}."
+            sentence = sentence[:1].upper() + sentence[1:]
+        else:
+            sentence = f"The run is {reason}{': ' if text else ''}{text}."
         path = self._session.record_path
         self.message.say(sentence)
         self.record.setText(f"Record: {path}")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 
 from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.experiment.ending import AbortedBy, Ending
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import ExperimentSettings
-from napari_hae.experiment.settings_change import SettingsChange
+from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.abort import Aborting
 from napari_hae.gui.background import Background
@@ -105,8 +107,12 @@ class Session(SteeredRun):
         """Whether a run is being begun, or put in place of another: one at a time."""
         self._opening = 0
         """How many records are being opened."""
-        self._changed_meanwhile: list[tuple[SettingsChange, str]] = []
+        self._changed_meanwhile: list[tuple[SettingsPatch, str]] = []
         """What was changed while a run was being begun, and why."""
+        self.ending: Ending | None = None
+        """How the newest run ended."""
+        self._aborted_by = AbortedBy.PROGRAM
+        """What the newest abort came from."""
         self._is_closed = False
         self._is_idle_abort = False
         """Whether nothing but the beam was aborted last: the end of a run is told."""
@@ -189,7 +195,7 @@ class Session(SteeredRun):
         Returns why they cannot be used, empty if they can.
         """
         settings = self.settings.replaced(**sections)
-        change = SettingsChange.between(self.settings, settings)
+        change = SettingsPatch.between(self.settings, settings)
         if not change:
             return ""
         if self.runner is not None:
@@ -259,15 +265,23 @@ class Session(SteeredRun):
         else:
             self.start(paused=True)
 
-    def abort(self) -> None:
+    def abort(self, by: AbortedBy = AbortedBy.PROGRAM) -> None:
         """Blank the beam at once, end what is running, and end the run."""
-        what = self.runner or self.connection.reachable
-        if what is None:
+        abort = self._abort_by(by)
+        if abort is None:
             self.said.emit("There is nothing to abort: no microscope is connected.")
             return
         self.said.emit("Aborting …")
         self._is_idle_abort = self.runner is None
-        self.aborting.press(what.abort)
+        self.aborting.press(abort)
+
+    def _abort_by(self, by: AbortedBy) -> Callable[[], None] | None:
+        """What aborts the run, or the instrument without one; None without both."""
+        self._aborted_by = by
+        if self.runner is not None:
+            return partial(self.runner.abort, by)
+        instrument = self.connection.reachable
+        return None if instrument is None else instrument.abort
 
     def interrupt(self, by: str) -> None:
         """Abort because the system ends the program, by a signal of that name.
@@ -303,9 +317,9 @@ class Session(SteeredRun):
 
     def _let_go(self) -> None:
         """End everything, whatever of it fails."""
-        what = self.runner or self.connection.reachable
-        if what is not None:
-            self.aborting.press(what.abort)
+        abort = self._abort_by(AbortedBy.CLOSED_WINDOW)
+        if abort is not None:
+            self.aborting.press(abort)
             self.aborting.close()
         if self.runner is not None:
             self.runner.wait()
@@ -325,7 +339,9 @@ class Session(SteeredRun):
     ) -> bool:
         """Begin a run, unless it was aborted since so many presses; False then."""
         if self.aborting.presses != presses:
-            record.end(FinishReason.STOPPED, "aborted before it began")
+            text = "before it began"
+            ending = Ending(FinishReason.ABORTED, text, self._aborted_by)
+            record.end(ending)
             record.close()
             self.said.emit("Aborted before the run began.")
             return False
@@ -473,6 +489,7 @@ class Session(SteeredRun):
             return
         self.live.end()
         runner, self.runner = self.runner, None
+        self.ending = None if runner is None else runner.ending
         self._bridge.detach()
         if runner is not None:
             runner.wait()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
+from napari_hae.experiment.ending import AbortedBy
 from napari_hae.gui.abort import abort_key
 from napari_hae.gui.keys import add_keys
 from napari_hae.gui.layer_list import stored_layers_of
@@ -44,7 +45,7 @@ def session_if_any(viewer: ViewerModel) -> Session | None:
 def abort_everywhere() -> None:
     """Abort in every window of the program: whose beam was meant cannot be asked."""
     for session in list(_sessions.values()):
-        session.abort()
+        session.abort(AbortedBy.KEY)
 
 
 class Dock(QWidget):

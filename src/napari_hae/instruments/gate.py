@@ -214,12 +214,14 @@ class GuardedInstrument:
         # window's thread: it is not waited for.
         self._shutter.recheck()
 
-    def abort(self) -> None:
+    def abort(self, why: str = "") -> None:
         """Blank at once and end what is running; holds until `rearm`.
+
+        What is ended raises `Aborted` that tells `why`, in words.
 
         Raises what the instrument raises, and `BlankingFailed`; it holds all the same.
         """
-        self._shutter.abort()
+        self._shutter.abort(why)
 
     def rearm(self) -> None:
         """Lift an abort."""

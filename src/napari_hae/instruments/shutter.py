@@ -102,8 +102,10 @@ class Shutter:
                 self._bare.disconnect()
             self.rearm()
 
-    def abort(self) -> None:
+    def abort(self, why: str = "") -> None:
         """Blank at once and end what is running; holds until `rearm`.
+
+        What is ended tells `why`, in words, to whoever waits for it.
 
         Raises
         ------
@@ -115,7 +117,7 @@ class Shutter:
         try:
             self._cut()
         finally:
-            self._end(_aborted(), at_once=False)
+            self._end(_aborted(why), at_once=False)
 
     def rearm(self) -> None:
         """Lift an abort."""
@@ -304,8 +306,9 @@ class Shutter:
         return self.can_be_read and self._bare.status().beam is BeamState.ON
 
 
-def _aborted() -> Aborted:
-    return Aborted("aborted: the beam stays blanked until the next start")
+def _aborted(why: str = "") -> Aborted:
+    said = why or "aborted"
+    return Aborted(f"{said}: the beam stays blanked until the next start")
 
 
 def _overrun(beam_on_s: float) -> AcquisitionTimeout:

@@ -172,7 +172,10 @@ class Ownership:
             self._is_ending = True
             gate = self._gate
         if gate is not None:
-            _insist("blanked", partial(_end_and_blank, gate))
+            end = partial(
+                _end_and_blank, gate, f"the server let go of the client ({why})"
+            )
+            _insist("blanked", end)
             logger.info("%s: beam blanked, acquisition ended (%s)", client.name, why)
         while not self._in_use.acquire(timeout=_REMINDER_S):
             logger.warning("the microscope still has not ended what was aborted")
@@ -218,8 +221,8 @@ def _orders(text: str) -> Mapping[str, Any]:
     return orders
 
 
-def _end_and_blank(gate: ServedInstrument) -> None:
-    gate.abort()
+def _end_and_blank(gate: ServedInstrument, why: str) -> None:
+    gate.abort(why)
     gate.blank()
 
 

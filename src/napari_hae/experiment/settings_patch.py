@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SettingsChange:
+class SettingsPatch:
     """New values of some fields of some sections.
 
     Parameters
@@ -32,9 +32,7 @@ class SettingsChange:
     sections: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def between(
-        cls, old: ExperimentSettings, new: ExperimentSettings
-    ) -> SettingsChange:
+    def between(cls, old: ExperimentSettings, new: ExperimentSettings) -> SettingsPatch:
         """Return what the new settings have that differs from the old ones."""
         pairs = {name: (getattr(old, name), getattr(new, name)) for name, _ in old}
         return cls(
@@ -44,7 +42,7 @@ class SettingsChange:
     def __bool__(self) -> bool:
         return bool(self.sections)
 
-    def then(self, later: SettingsChange) -> SettingsChange:
+    def then(self, later: SettingsPatch) -> SettingsPatch:
         """Return both as one change; the later value of a field holds.
 
         Raises
@@ -55,12 +53,12 @@ class SettingsChange:
         both = dict(self.sections)
         for name, new in later.sections.items():
             both[name] = _changed(both[name], new) if name in both else new
-        return SettingsChange(both)
+        return SettingsPatch(both)
 
-    def without(self, *names: str) -> SettingsChange:
+    def without(self, *names: str) -> SettingsPatch:
         """Return the change without some sections."""
         kept = {name: new for name, new in self.sections.items() if name not in names}
-        return SettingsChange(kept)
+        return SettingsPatch(kept)
 
     def applied_to(self, settings: ExperimentSettings) -> ExperimentSettings:
         """Return the settings with this change.

@@ -1,0 +1,99 @@
+"""How a run ended: why, by whom, and what the beam read afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from napari_hae.experiment.events import FinishReason
+from napari_hae.types import BeamState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class AbortedBy(StrEnum):
+    """What an abort came from."""
+
+    BUTTON = "button"
+    KEY = "key"
+    CLOSED_WINDOW = "closed window"
+    SIGNAL = "signal"
+    """The command line: Ctrl+C, or a signal to the process."""
+    PROGRAM = "program"
+    """A script that drives the run."""
+    MICROSCOPE = "microscope"
+    """The instrument or its server, where nobody aborted the run here."""
+
+
+_BY = {
+    AbortedBy.BUTTON: "by you",
+    AbortedBy.KEY: "by you",
+    AbortedBy.CLOSED_WINDOW: "as the window was closed",
+    AbortedBy.SIGNAL: "from the command line",
+    AbortedBy.PROGRAM: "by a program",
+    AbortedBy.MICROSCOPE: "by the microscope",
+}
+_BEAM = {
+    BeamState.BLANKED: "beam blanked (read back)",
+    BeamState.UNVERIFIED: "beam told to blank (it cannot be read back)",
+    BeamState.ON: "the beam reads as on: blank it by hand",
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of a run.
+
+    Parameters
+    ----------
+    text
+        More about the reason, in words; may be empty.
+    aborted_by
+        What an abort came from; None without one.
+    step
+        The step that was under way, from 0; None in records of earlier versions.
+    beam
+        What the beam read after it was blanked; None as for `step`.
+    """
+
+    reason: FinishReason
+    text: str = ""
+    aborted_by: AbortedBy | None = None
+    step: int | None = None
+    beam: BeamState | None = None
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Ending:
+        """Return the ending that a line of a journal tells."""
+        by, beam = entry.get("aborted_by"), entry.get("beam")
+        return cls(
+            FinishReason(entry["reason"]),
+            entry["text"],
+            AbortedBy(by) if by else None,
+            entry.get("at_step"),
+            BeamState(beam) if beam else None,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a line of a journal has of it."""
+        by, beam = self.aborted_by, self.beam
+        return {
+            "reason": str(self.reason),
+            "text": self.text,
+            "aborted_by": str(by) if by else None,
+            "at_step": self.step,
+            "beam": str(beam) if beam else None,
+        }
+
+    def __str__(self) -> str:
+        """Return it without a subject, as in 'completed: 12 of 12 steps are done'."""
+        if self.reason is not FinishReason.ABORTED:
+            return f"{self.reason}{': ' if self.text else ''}{self.text}"
+        by = _BY[self.aborted_by] if self.aborted_by else ""
+        beam = _BEAM[self.beam] if self.beam else ""
+        at = "" if self.step is None else f"at step {self.step + 1}"
+        words = " ".join(part for part in (str(self.reason), by, at) if part)
+        said = ", ".join(part for part in (words, beam) if part)
+        return f"{said}{': ' if self.text else ''}{self.text}"
