@@ -172,7 +172,8 @@ class RecordingInstrument(FakeInstrument):
         if self._aborted.is_set():
             raise InstrumentError("the scan has ended before its time")
         self.after("acquire_survey")
-        return replace(image, area=area)
+        fov_nm = FIELD_NM * area.height, FIELD_NM * area.width
+        return replace(image, area=area, fov_nm=fov_nm)
 
     def blank(self):
         self.is_left_on = True

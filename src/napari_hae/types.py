@@ -119,6 +119,17 @@ class EnergyAxis:
         """The energy of the last channel in eV."""
         return self.offset_ev + self.dispersion_ev * (self.size - 1)
 
+    def is_like(self, other: EnergyAxis) -> bool:
+        """Whether it has the same channels, none of them off by half its width."""
+        off_ev = max(
+            abs(self.offset_ev - other.offset_ev), abs(self.last_ev - other.last_ev)
+        )
+        return self.size == other.size and off_ev < abs(other.dispersion_ev) / 2
+
+    def __str__(self) -> str:
+        channels = "1 channel" if self.size == 1 else f"{self.size} channels"
+        return f"{channels} from {self.offset_ev:g} to {self.last_ev:g} eV"
+
     def channels(self, low_ev: float, high_ev: float) -> slice:
         """The channels with `low_ev <= energy <= high_ev`; may be an empty slice."""
         tolerance = 1e-9

@@ -54,6 +54,22 @@ def describe(data: Array, *, patch_px: int, components: int) -> Array:
     return np.concatenate(parts, axis=1)
 
 
+def finite_planes(data: Array) -> Array:
+    """The image itself, or one in which no pixel spoils all others.
+
+    Pixels that are no finite number are taken for the median of their detector, 0 where
+    it has none. Shape `(detectors, rows, columns)`.
+    """
+    finite = np.isfinite(data)
+    if finite.all():
+        return data
+    planes = [
+        np.where(good, plane, np.median(plane[good]) if good.any() else 0)
+        for plane, good in zip(data, finite, strict=True)
+    ]
+    return np.stack(planes).astype(np.float32)
+
+
 def patches(data: Array, size_px: int) -> Array:
     """Every pixel's patch, as a view of the padded image.
 

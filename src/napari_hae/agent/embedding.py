@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from napari_hae.agent.covariance import Part, log_scale
-from napari_hae.agent.descriptors import derivatives, describe
+from napari_hae.agent.descriptors import derivatives, describe, finite_planes
 from napari_hae.agent.structure_network import FEATURES, SCALES_PX, StructureNetwork
 from napari_hae.agent.threads import DRAWING
 
@@ -47,25 +47,13 @@ def embed(data: Array, settings: ModelSettings) -> Array:
         Survey image, shape `(detectors, rows, columns)`. Pixels that are no finite
         number are taken for the median of their detector.
     """
-    data = _finite(data)
+    data = finite_planes(data)
     if settings.uses_descriptors:
         return describe(
             data, patch_px=settings.patch_px, components=settings.components
         )
     network = load_network(settings.weights)
     return np.concatenate([structure_features(each, network) for each in data], axis=1)
-
-
-def _finite(data: Array) -> Array:
-    """The image itself, or one in which no pixel spoils the features of all others."""
-    finite = np.isfinite(data)
-    if finite.all():
-        return data
-    planes = [
-        np.where(good, plane, np.median(plane[good]) if good.any() else 0)
-        for plane, good in zip(data, finite, strict=True)
-    ]
-    return np.stack(planes).astype(np.float32)
 
 
 def parts_of(

@@ -1,6 +1,7 @@
 """The arrays of a run in a Zarr store: survey images, spectra, predicted maps.
 
-Spectra lie in `spectra`, one row and one chunk per measurement; survey images in
+Spectra lie in `spectra`, one row and one chunk per measurement, those with another
+number of channels than the first in `spectra_of_other_length/STEP`; survey images in
 `survey/N`, maps in `maps/STEP` as `(mean, std, acquisition)`.
 """
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # Chunks that are not written take no space: rows are claimed in blocks so that the
 # array's metadata is seldom rewritten.
 _ROWS = 1024
+_OTHERS = "spectra_of_other_length"
 
 
 class RunArrays:
@@ -63,19 +65,11 @@ class RunArrays:
         return self._read(f"maps/{step}")
 
     def write_spectrum(self, row: int, counts: NDArray[np.float32]) -> None:
-        """Store the spectrum of one measurement, shape `(channels,)`.
-
-        Raises
-        ------
-        ValueError
-            If the number of channels differs from the run's other spectra.
-        """
+        """Store the spectrum of one measurement, shape `(channels,)`."""
         spectra = self._spectra(len(counts))
         if len(counts) != spectra.shape[1]:
-            raise ValueError(
-                f"a spectrum of {len(counts)} channels does not belong to a run of "
-                f"{spectra.shape[1]} channels"
-            )
+            self._write(f"{_OTHERS}/{row}", counts)
+            return
         if row >= spectra.shape[0]:
             spectra.resize(((row // _ROWS + 1) * _ROWS, spectra.shape[1]))
         chunk = self._path / "spectra" / "c" / str(row)
@@ -93,9 +87,14 @@ class RunArrays:
         if not row:
             sync_directory(chunk.parent.parent)
 
-    def spectrum(self, row: int) -> NDArray[np.float32]:
-        """A stored spectrum; all NaN where none was stored."""
+    def spectrum(self, row: int, channels: int | None = None) -> NDArray[np.float32]:
+        """A stored spectrum; all NaN where none was stored.
+
+        `channels` is its length, None that of the run's first one.
+        """
         stored: Any = self._group["spectra"]
+        if channels not in (None, stored.shape[1]):
+            return self._read(f"{_OTHERS}/{row}")
         return np.asarray(stored[row], dtype=np.float32)
 
     def _spectra(self, channels: int) -> Any:

@@ -41,6 +41,8 @@ class Refusal:
         Its place is never proposed again.
     is_veto
         A person said no to it.
+    by_gate
+        The beam may not go there, though the agent took it for open.
     why
         The person's reason.
     """
@@ -49,6 +51,7 @@ class Refusal:
     keep_out: bool = False
     is_veto: bool = False
     why: str = ""
+    by_gate: bool = False
 
 
 class Dropped(StrEnum):

@@ -68,4 +68,6 @@ class Consent:
         """Why the beam may not go to where the place of a proposal is now."""
         allowed = self._field.allowed()
         reason = allowed.refusal(allowed.position(proposal.position))
-        return None if reason is None else Refusal(f"{proposal.position} {reason}")
+        if reason is None:
+            return None
+        return Refusal(f"{proposal.position} {reason}", by_gate=True)

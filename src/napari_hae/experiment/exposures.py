@@ -92,6 +92,7 @@ class Exposures:
         self._beam = ThreadPoolExecutor(1, "napari-hae-beam")
         self._under_way: Future[tuple[Spectrum, Interval]] | None = None
         self._booked: list[Exposure] = []
+        self._left_out: list[Exposure] = []
         self.interval: Interval = (0.0, 0.0)
         """When the instrument began with the place that was waited for last, and when
         it was done, on the clock `time.perf_counter`."""
@@ -133,6 +134,14 @@ class Exposures:
         booked, self._booked = self._booked, []
         return tuple(booked)
 
+    def take_left_out(self) -> tuple[Exposure, ...]:
+        """What was booked since the last call for spectra that could not be added up.
+
+        Not while a place is under way.
+        """
+        left_out, self._left_out = self._left_out, []
+        return tuple(left_out)
+
     def close(self) -> None:
         """End the thread; an exposure that nobody waits for any more is aborted."""
         try:
@@ -173,6 +182,10 @@ class Exposures:
                 taken.append(self._once(position, detector.name, wanted.exposure_s))
             except DoseExceeded:
                 # What is left of the budget does not suffice for the error.
+                break
+            if not taken[-1].energy.is_like(taken[0].energy):
+                taken.pop()
+                self._left_out, self._booked = self._booked[-1:], self._booked[:-1]
                 break
         return together(taken)
 

@@ -15,6 +15,7 @@ import numpy as np
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.drift import Drift, ImageAgain, scan_s
 from napari_hae.experiment.events import emit
+from napari_hae.experiment.oddities import IMAGE, oddities_of
 from napari_hae.experiment.registration import LEAST_SIDE, NotRegistered, register
 from napari_hae.experiment.survey import fiducial_scan, whole_scan
 from napari_hae.experiment.taken import booking, dose_of
@@ -212,6 +213,8 @@ class Following:
             return not wanted.follow
         self._left_out = None
         self._warnings.end(NO_IMAGE)
+        if text := oddities_of(image):
+            self._warnings.stand_once(IMAGE, text)
         taken = self._noted(image, step, is_anew)
         taken = replace(
             taken, is_asked=is_asked, is_fiducial=wanted.fiducial is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.scalarizers import ScalarizerError
@@ -15,6 +15,8 @@ from napari_hae.experiment.exposures import Exposures, Judge
 from napari_hae.experiment.following import Following
 from napari_hae.experiment.in_force import InForce
 from napari_hae.experiment.insight import with_outcome
+from napari_hae.experiment.oddities import ELSEWHERE, placed_elsewhere
+from napari_hae.experiment.progress import NO_PROGRESS, Progress
 from napari_hae.experiment.record import FORMAT
 from napari_hae.experiment.resume import replay
 from napari_hae.experiment.settings_patch import SettingsPatch
@@ -117,6 +119,7 @@ class Loop:
         self._may_go_on, self._pause = may_go_on, pause
         self._exposures = Exposures(instrument)
         self._agent_s = 0.0
+        self._progress = Progress()
         self._clock, self._watch = StepClock(), Watch()
         self.warnings = Warnings(record, events, lambda: self.step, past)
         self._consent = Consent(
@@ -286,7 +289,7 @@ class Loop:
             self._pause()
 
     def take_steps(self) -> None:
-        """Measure what the agent proposes and nobody refuses: one position at least.
+        """Measure what the agent proposes and nobody refuses.
 
         It goes on to the next one, without a boundary between, while that one is known
         already and nothing is ordered: its exposure goes while the last is recorded.
@@ -295,6 +298,8 @@ class Loop:
         ------
         Exhausted
             If no allowed candidate is left.
+        NoProgress
+            If steps came to nothing for a while.
         InstrumentError
             If the instrument fails, or the gate refuses for another reason than the
             position.
@@ -302,6 +307,7 @@ class Loop:
         with self._clock.going():
             self.in_force.decide_band(self.step)
             self._take_steps(self._begin(self.step))
+        self._progress.check()
 
     def _take_steps(self, begun: Begun | Refused | None) -> None:
         while isinstance(begun, Begun):
@@ -314,7 +320,8 @@ class Loop:
                 if not isinstance(error, ForbiddenPosition | LocalDoseExceeded):
                     raise
                 keep_out = isinstance(error, LocalDoseExceeded)
-                begun = Refused(proposal, Refusal(str(error), keep_out))
+                refusal = Refusal(str(error), keep_out, by_gate=not keep_out)
+                begun = Refused(proposal, refusal)
                 break
             taken = self._taken(begun, spectrum)
             following = None
@@ -340,7 +347,16 @@ class Loop:
     def _taken(self, begun: Begun, spectrum: Spectrum) -> Taken:
         """What has been exposed just now, and not been scored yet."""
         exposures = self._exposures.take_booked()
+        self._progress.exposed(self._targets.why_foreign(spectrum))
         self.following.exposed(spectrum.exposure_s)
+        for exposure in self._exposures.take_left_out():
+            why = (
+                f"an exposure of step {begun.proposal.step + 1} has another energy "
+                "axis than those before it, and was not added to them"
+            )
+            self._record.booked(exposure, why=why)
+            self.warnings.say(f"Left out: {why}. Look at the detector.")
+        spectrum = self._placed(begun, spectrum)
         y_nm, x_nm = begun.allowed.on_sample_nm(spectrum.position)
         unscored = Measurement(
             begun.proposal,
@@ -354,6 +370,17 @@ class Loop:
             drift_nm=begun.allowed.drift_nm if begun.is_followed else None,
         )
         return Taken(unscored, exposures)
+
+    def _placed(self, begun: Begun, spectrum: Spectrum) -> Spectrum:
+        """The spectrum with a position; warn if it is not where it should be."""
+        meant = begun.allowed.position(begun.proposal.position)
+        if text := placed_elsewhere(spectrum.position, meant, begun.allowed.frame):
+            self.warnings.stand_once(ELSEWHERE, text)
+        else:
+            self.warnings.end(ELSEWHERE)
+        if spectrum.position.is_inside:
+            return spectrum
+        return replace(spectrum, position=meant)
 
     def _begin(self, step: int) -> Begun | Refused:
         """Begin to measure what the agent proposes for a step."""
@@ -378,6 +405,7 @@ class Loop:
         self.following.move()
         if (
             self.settings.loop.approve
+            or self._progress.is_lacking
             or self._targets.is_undecided
             or step >= self.settings.budget.steps
             or not self._choice.is_known(step, self.settings)
@@ -416,16 +444,28 @@ class Loop:
         self._advisor.learn(measurement)
         self._keep_maps()
         emit(self._events.measured, measurement)
-        if not measurement.usable and not self._targets.is_undecided:
-            self.warnings.say(
-                f"Step {measurement.step + 1}: the scalarizer finds no value in the "
-                "spectrum. It is kept in the record and left out of training; look at "
-                "the band and the spectrum."
-            )
+        self._warn_of(measurement)
         for text in self._watch.look(self._targets.measurements, self.settings):
             self.warnings.say(text)
         for text, since in self._watch.over:
             self.warnings.over(text, since)
+
+    def _warn_of(self, measurement: Measurement) -> None:
+        """Say it where a spectrum has no target."""
+        number = measurement.step + 1
+        if why := self._targets.why_foreign(measurement.spectrum):
+            self.warnings.say(
+                f"Step {number} is set aside: {why}. It is kept in the record and "
+                "left out of training."
+            )
+            return
+        self.warnings.end(NO_PROGRESS)
+        if not measurement.usable and not self._targets.is_undecided:
+            self.warnings.say(
+                f"Step {number}: the scalarizer finds no value in the spectrum. It is "
+                "kept in the record and left out of training; look at the band and "
+                "the spectrum."
+            )
 
     def _note_lost(self, why: str = "the run ended") -> None:
         """Record the dose of exposures whose spectra nobody gets."""
@@ -447,5 +487,7 @@ class Loop:
             self._choice.look_ahead(step, self.settings)
 
     def _refuse(self, refused: Refused) -> None:
+        if refused.refusal.by_gate:
+            self._progress.refused(refused.refusal.reason)
         self._choice.withdraw(refused.proposal, refused.refusal)
         emit(self._events.refused, refused.proposal, refused.refusal.reason)

@@ -236,6 +236,7 @@ class Record:
             dose_e=spectrum.dose_e,
             energy_offset_ev=spectrum.energy.offset_ev,
             energy_dispersion_ev=spectrum.energy.dispersion_ev,
+            channels=len(spectrum.counts),
             times=measurement.times.to_json() if measurement.times else None,
             **({"source": dict(source)} if source else {}),
             **({"waited_s": waited_s} if waited_s else {}),
@@ -370,10 +371,11 @@ class Record:
 
 def _placing(measurement: Measurement) -> dict[str, Any]:
     """Where the beam was, if that is not where the survey image shows the place."""
-    if measurement.drift_nm is None:
-        return {}
-    at = measurement.spectrum.position
-    return {"drift_nm": list(measurement.drift_nm), "beam": [at.x, at.y]}
+    at, drift_nm = measurement.spectrum.position, measurement.drift_nm
+    if drift_nm is not None:
+        return {"drift_nm": list(drift_nm), "beam": [at.x, at.y]}
+    # The instrument may say that the beam was elsewhere.
+    return {"beam": [at.x, at.y]} if at != measurement.proposal.position else {}
 
 
 def named(path: Path) -> Path:

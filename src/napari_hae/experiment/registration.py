@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hae.agent.descriptors import finite_planes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -75,7 +77,8 @@ def register(
     reference
         Shape `(rows, columns)`.
     image
-        Shape `(rows, columns)`, of the same field or a part of it.
+        Shape `(rows, columns)`, of the same field or a part of it. Pixels that are no
+        finite numbers, here or in the reference, count as the median of the others.
     origin
         The pixel of the reference's grid where the image's first pixel lies.
     expected_px
@@ -88,6 +91,12 @@ def register(
     NotRegistered
         If the images have too little in common, or it is not clear where they agree.
     """
+    reference, image = (finite_planes(each[None])[0] for each in (reference, image))
+    if image.min() == image.max():
+        raise NotRegistered(
+            "it shows nothing: all its pixels are equal. Check the detector and the "
+            "beam"
+        )
     reach = max(math.ceil(farthest_px), 1) + 1
     background_px = BACKGROUND * min(image.shape)
     before, after = (_filtered(each, background_px) for each in (reference, image))

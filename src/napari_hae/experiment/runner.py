@@ -15,13 +15,16 @@ from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
 from napari_hae.experiment.feasible import check_computable, check_feasible
 from napari_hae.experiment.field import Field
 from napari_hae.experiment.loop import Loop
+from napari_hae.experiment.oddities import IMAGE, oddities_of
 from napari_hae.experiment.ordered_settings import OrderedSettings
+from napari_hae.experiment.progress import NO_PROGRESS, NoProgress
 from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.steered import Steered
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.taken import taken_before
 from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
+from napari_hae.instruments.delivered import check_image
 from napari_hae.instruments.dose import DoseLimits
 from napari_hae.regions.regions import Regions
 
@@ -272,6 +275,7 @@ class Runner(Steered):
         self._instrument.limit_dose(self._first_settings.budget.dose_limits)
         is_fresh = self._survey is None
         survey = self._survey or self._acquire_survey()
+        check_image(survey)
         if self._past is None:
             self.record.survey(survey)
         self._survey, self._shape = survey, survey.shape
@@ -282,6 +286,8 @@ class Runner(Steered):
         experience_for(self._first_settings.model, len(survey.data))
         loop = self._make_loop(survey, is_fresh=is_fresh)
         emit(self.events.survey_acquired, survey)
+        if text := oddities_of(survey):
+            loop.warnings.stand_once(IMAGE, text)
         if self._past is not None:
             loop.take_up(self._past, self._first_settings, self._check_not_stopping)
         elif self._field.regions.restricts or self._field.regions.soft:
@@ -327,6 +333,13 @@ class Runner(Steered):
                 if loop.survey_if_due():
                     loop.take_steps()
                     loop.warnings.end(NOWHERE)
+            except NoProgress as error:
+                if not self._attended:
+                    return FinishReason.FAILED, str(error)
+                self._controls.pause()
+                loop.warnings.stand(
+                    NO_PROGRESS, f"The run is paused: {error}; press Resume, or Stop."
+                )
             except Exhausted:
                 with self._swapping:
                     is_ordered = self._controls.has_orders()

@@ -320,7 +320,7 @@ class _Reader:
         proposal = self._proposals.pop(entry["step"], None)
         if proposal is None:
             raise NotARecord(f"{self._path}: a measurement without its proposal")
-        counts: NDArray[np.float32] = self._arrays.spectrum(entry["step"])
+        counts = self._arrays.spectrum(entry["step"], entry.get("channels"))
         beam, drift = entry.get("beam"), entry.get("drift_nm")
         offset_ev, step_ev = entry["energy_offset_ev"], entry["energy_dispersion_ev"]
         spectrum = Spectrum(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.experiment.votes import Vote
-    from napari_hae.types import EnergyAxis, Measurement
+    from napari_hae.types import EnergyAxis, Measurement, Spectrum
 
 
 class Targets:
@@ -32,6 +32,7 @@ class Targets:
     def __init__(self, scalarizer: Scalarizer) -> None:
         self.scalarizer = scalarizer
         self.energy: EnergyAxis | None = None
+        self._axis: EnergyAxis | None = None
         self._measurements: tuple[Measurement, ...] = ()
         self._discarded: frozenset[int] = frozenset()
         self.votes: Mapping[int, Vote] = {}
@@ -55,6 +56,19 @@ class Targets:
         """The standard deviations of all targets, in order; NaN where unknown."""
         return [measurement.error for measurement in self._measurements]
 
+    def why_foreign(self, spectrum: Spectrum) -> str:
+        """Why a spectrum does not belong to the run, in words; empty if it does.
+
+        One with another energy axis than the run's first one is kept and has no
+        target: its channels are not comparable.
+        """
+        if self._axis is None or spectrum.energy.is_like(self._axis):
+            return ""
+        return (
+            f"its spectrum has {spectrum.energy}, and those of the run have "
+            f"{self._axis}"
+        )
+
     @property
     def is_undecided(self) -> bool:
         """Whether the scalarizer lacks what is still to be decided: a band, a vote."""
@@ -73,7 +87,8 @@ class Targets:
         ScalarizerError
             If the scalarizer fails, or gives something that is no number.
         """
-        if self.is_undecided or measurement.step in self._discarded:
+        is_out = measurement.step in self._discarded
+        if self.is_undecided or is_out or self.why_foreign(measurement.spectrum):
             return replace(measurement, target=math.nan, error=math.nan)
         scalarizer, spectrum = self.scalarizer, measurement.spectrum
         # It may be somebody else's and raise anything.
@@ -93,6 +108,7 @@ class Targets:
 
     def add(self, measurement: Measurement) -> None:
         """Append a measurement that is on disk."""
+        self._axis = self._axis or measurement.spectrum.energy
         self._measurements = (*self._measurements, measurement)
 
     @property
@@ -103,6 +119,8 @@ class Targets:
     def restore(self, past: StoredRun) -> None:
         """Begin with what an earlier session left."""
         self._measurements = past.measurements
+        if past.measurements:
+            self._axis = past.measurements[0].spectrum.energy
         self._discarded, self.votes = past.discarded, past.votes
 
     def discard(self, step: int, *, is_discarded: bool) -> None:
@@ -132,7 +150,7 @@ class Targets:
     def rescored(self, scalarizer: Scalarizer) -> tuple[Measurement, ...]:
         """What another scalarizer would make of everything; nothing changes yet."""
         other = Targets(scalarizer)
-        other._discarded = self._discarded
+        other._discarded, other._axis = self._discarded, self._axis
         return tuple(other.score(m) for m in self._measurements)
 
     def take(self, scalarizer: Scalarizer, scored: tuple[Measurement, ...]) -> None:
@@ -141,4 +159,5 @@ class Targets:
 
     def chosen_band_ev(self) -> tuple[float, float]:
         """The band that the spectra so far suggest, in eV."""
-        return choose_band([m.spectrum for m in self._measurements])
+        spectra = [m.spectrum for m in self._measurements]
+        return choose_band([each for each in spectra if not self.why_foreign(each)])

@@ -57,6 +57,11 @@ class Warnings:
         self._standing[about][text] = None
         self.say(text, about)
 
+    def stand_once(self, about: str, text: str) -> None:
+        """Warn of something that holds until its end, if nothing stands about it."""
+        if not self.standing(about):
+            self.stand(about, text)
+
     def end(self, about: str) -> None:
         """All that stands about something is over, if anything does."""
         for text in self._standing.pop(about, ()):

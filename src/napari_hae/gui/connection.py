@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.instruments.catalogue import guarded
+from napari_hae.instruments.gate import Unconstrained
 from napari_hae.regions.allowed_field import AllowedField
 
 if TYPE_CHECKING:
@@ -140,6 +141,9 @@ class Connection(QObject):
             return
         instrument.rearm()
         wanted, limits = session.settings.survey, self._limits
+        if not session.watcher.regions.restricts:
+            # The field may be another one by now: the new image is to show it.
+            instrument.set_constraint(Unconstrained())
 
         def work() -> ScanImage:
             instrument.limit_dose(limits)

@@ -64,6 +64,10 @@ class LocalDoseExceeded(DoseExceeded):
     """The exposure would exceed what this place may take; others may be open."""
 
 
+class FieldChanged(InstrumentError):
+    """The field of view is another one than that which positions and regions mean."""
+
+
 class BlankingFailed(InstrumentError):
     """The beam may be on although it was to be blanked: somebody has to look."""
 

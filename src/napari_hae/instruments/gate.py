@@ -14,14 +14,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
-
 from napari_hae.instruments.base import (
     Busy,
     Capabilities,
     ForbiddenPosition,
     Instrument,
-    InstrumentError,
     NotConnected,
     OutOfRange,
     Status,
@@ -30,6 +27,12 @@ from napari_hae.instruments.base import (
     check_interval,
     check_position,
     check_shape,
+)
+from napari_hae.instruments.delivered import (
+    check_field,
+    check_same_field,
+    checked_image,
+    checked_spectrum,
 )
 from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.instruments.dose_book import DoseBook
@@ -70,6 +73,15 @@ class Unconstrained:
     def refusal(self, position: ProbePosition) -> str | None:
         """None, for every position."""
         return None
+
+
+@runtime_checkable
+class OnOneField(Protocol):
+    """A constraint that is drawn on one field of view, and means nothing on another."""
+
+    @property
+    def field_nm(self) -> tuple[float, float]:
+        """`(height, width)` of that field in nm."""
 
 
 @runtime_checkable
@@ -256,7 +268,8 @@ class GuardedInstrument:
 
         Raises what the instrument raises, and `ForbiddenPosition` where a part of what
         would be scanned is closed to the beam (also when it was closed meanwhile),
-        `DoseExceeded`, `Aborted`, `BlankingFailed`.
+        `DoseExceeded`, `Aborted`, `BlankingFailed`, `FieldChanged`, and
+        `InstrumentError` where the image is none that an experiment can rest on.
         """
 
         def refusal() -> str | None:
@@ -270,6 +283,7 @@ class GuardedInstrument:
             check_area(area, able)
             check_shape(shape, able)
             check_interval("a dwell time", dwell_time_s, able.dwell_time_s, "s")
+            self._check_field(able)
             _check(refusal())
             self._position = None
             self._shutter.make_sure()
@@ -279,7 +293,14 @@ class GuardedInstrument:
             # Instruments that know of no areas take three arguments.
             where = () if area == WHOLE_FIELD else (area,)
             with self._shutter.exposure(refusal, scan.beam_on_s, opens=False):
-                return self._bare.acquire_survey(detectors, shape, dwell_time_s, *where)
+                image = self._bare.acquire_survey(
+                    detectors, shape, dwell_time_s, *where
+                )
+            # It may have heard of another field with this scan.
+            able = self.capabilities()
+            self._check_field(able)
+            asked = tuple(detectors), (shape[0], shape[1]), area
+            return checked_image(image, *asked, able.fov_nm)
 
     def place_beam(self, position: ProbePosition) -> None:
         """Put the blanked beam where it may be.
@@ -300,7 +321,8 @@ class GuardedInstrument:
         """Unblank, take a spectrum where the beam is, and blank.
 
         Raises what the instrument raises, and `ForbiddenPosition` (also when the place
-        was closed during the exposure), `DoseExceeded`, `Aborted`, `BlankingFailed`.
+        was closed during the exposure), `DoseExceeded`, `Aborted`, `BlankingFailed`,
+        `FieldChanged`.
         """
         with self._in_use():
             position = self._position
@@ -308,6 +330,7 @@ class GuardedInstrument:
                 raise OutOfRange("no probe position: place the beam first")
             able = self.capabilities()
             check_interval("an exposure", exposure_s, able.exposure_s, "s")
+            self._check_field(able)
             _check(self._refusal_at(position))
             if self._shutter.is_in_doubt:
                 self._shutter.make_sure()
@@ -316,17 +339,11 @@ class GuardedInstrument:
                 lambda: self._refusal_at(position), exposure_s, opens=True
             ):
                 spectrum = self._bare.acquire_spectrum(detector, exposure_s)
-            # The instrument may write the next spectrum into the same memory.
-            counts = np.array(spectrum.counts, dtype=np.float32)
-            if counts.shape != (spectrum.energy.size,):
-                raise InstrumentError(
-                    f"the detector {detector!r} gave counts of shape {counts.shape} "
-                    f"with an energy axis of {spectrum.energy.size} channels"
-                )
+            spectrum = checked_spectrum(spectrum)
             if math.isnan(spectrum.dose_e):
                 # With a current that a person entered.
-                return replace(spectrum, counts=counts, dose_e=dose_e)
-            return replace(spectrum, counts=counts)
+                return replace(spectrum, dose_e=dose_e)
+            return spectrum
 
     def acquire_spectra(
         self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
@@ -352,6 +369,14 @@ class GuardedInstrument:
             yield
         finally:
             self._using.release()
+
+    def _check_field(self, able: Capabilities) -> None:
+        """Refuse a field of view that cannot be, or that the constraint is not for."""
+        check_field(able.fov_nm, f"{self.title} says")
+        with self._state:
+            constraint = self._constraint
+        if isinstance(constraint, OnOneField):
+            check_same_field(able.fov_nm, constraint.field_nm)
 
     def _refusal_at(self, position: ProbePosition) -> str | None:
         with self._state:

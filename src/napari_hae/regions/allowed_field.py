@@ -55,6 +55,11 @@ class AllowedField:
     regions: Regions = field(default_factory=Regions)
     drift_nm: tuple[float, float] = (0.0, 0.0)
 
+    @property
+    def field_nm(self) -> tuple[float, float]:
+        """`(height, width)` in nm of the field of view that it is drawn on."""
+        return self.frame.field_nm
+
     def refusal_of_scan(self, area: Area) -> str | None:
         """Why the beam may not scan an area, in words; None where it may.
 

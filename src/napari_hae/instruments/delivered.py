@@ -1,0 +1,159 @@
+"""Checks of what an instrument says and delivers, before anything rests on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hae.instruments.base import FieldChanged, InstrumentError
+
+if TYPE_CHECKING:
+    from napari_hae.types import Area, ScanImage, Spectrum
+
+SMALLEST_NM, LARGEST_NM = 1e-3, 1e9
+"""Sides of a field of view that can be believed: from a picometre to a metre."""
+SAME_FIELD = 1e-3
+"""Relative difference of two fields of view that are the same one."""
+
+Field = tuple[float, float]
+"""`(height, width)` of a field of view in nm."""
+
+
+def check_field(fov_nm: Field, whose: str) -> None:
+    """Raise `InstrumentError` unless a field of view can be true.
+
+    `whose` begins the sentence: what says, or shows, such a field.
+    """
+    if not all(SMALLEST_NM <= side <= LARGEST_NM for side in fov_nm):
+        raise InstrumentError(
+            f"{whose} a field of view of {_in_words(fov_nm)}: both sides must be "
+            f"numbers from {SMALLEST_NM:g} to {LARGEST_NM:g} nm. Check the calibration "
+            "or the magnification, or enter the field of view in the instrument's "
+            "settings where it can be entered"
+        )
+
+
+def are_same(one: Field, other: Field) -> bool:
+    """Whether two fields of view are one, but for rounding."""
+    return all(
+        math.isclose(a, b, rel_tol=SAME_FIELD) for a, b in zip(one, other, strict=True)
+    )
+
+
+def check_same_field(now_nm: Field, known_nm: Field) -> None:
+    """Raise `FieldChanged` if positions and regions no longer mean the same places.
+
+    Parameters
+    ----------
+    now_nm
+        What the instrument says now.
+    known_nm
+        That of the survey image that positions and regions rest on.
+    """
+    if not are_same(now_nm, known_nm):
+        raise FieldChanged(
+            f"the field of view is {_in_words(now_nm)} now and was "
+            f"{_in_words(known_nm)} in the survey image: positions and regions no "
+            "longer hold. Set it back, or take a new survey image and start a new run"
+        )
+
+
+def check_image(image: ScanImage) -> None:
+    """Raise `InstrumentError` unless an image can be a survey image."""
+    check_field(image.fov_nm, "the survey image shows")
+    if not 0 < image.dwell_time_s < math.inf:
+        raise InstrumentError(
+            f"the survey image has a dwell time of {image.dwell_time_s:g} s: a number "
+            "above 0 is needed"
+        )
+    if image.data.dtype.kind not in "fiub" or not image.data.size:
+        raise InstrumentError(
+            f"the survey image holds {image.data.dtype} of shape {image.data.shape}: "
+            "numbers, at least one for each detector, are needed"
+        )
+    blind = [
+        name
+        for name, plane in zip(image.detectors, image.data, strict=True)
+        if not np.isfinite(plane).any()
+    ]
+    if blind:
+        raise InstrumentError(
+            f"the survey image by {', '.join(blind)} has no pixel that is a finite "
+            "number: check the detector, or choose others by the setting "
+            "survey.detectors"
+        )
+
+
+def checked_image(
+    image: ScanImage,
+    detectors: tuple[str, ...],
+    shape: tuple[int, int],
+    area: Area,
+    field_nm: Field,
+) -> ScanImage:
+    """An image that is what was asked for, its data as float32.
+
+    Parameters
+    ----------
+    detectors, shape, area
+        As asked for.
+    field_nm
+        The whole field of view as the instrument says it.
+
+    Raises
+    ------
+    InstrumentError
+        If the image is none that an experiment can rest on.
+    """
+    seen = (tuple(image.detectors), image.shape, image.area)
+    if seen != (detectors, shape, area):
+        raise InstrumentError(
+            f"a survey image of {_asked(detectors, shape, area)} was asked for, and "
+            f"one of {_asked(*seen)} came"
+        )
+    check_image(image)
+    expected_nm = field_nm[0] * area.height, field_nm[1] * area.width
+    if not are_same(image.fov_nm, expected_nm):
+        raise FieldChanged(
+            f"the survey image shows {_in_words(image.fov_nm)}, and by the field of "
+            f"view that the instrument says it should be {_in_words(expected_nm)}: "
+            "connect again if the magnification was changed"
+        )
+    if image.data.dtype == np.float32:
+        return image
+    return replace(image, data=image.data.astype(np.float32))
+
+
+def checked_spectrum(spectrum: Spectrum) -> Spectrum:
+    """The spectrum, its counts as float32 in memory of their own.
+
+    Counts that do not fill their axis, or go beyond it, get one of their own length:
+    whoever knows the run's axis sets them aside.
+
+    Raises
+    ------
+    InstrumentError
+        If the counts do not lie along one axis.
+    """
+    # The instrument may write the next spectrum into the same memory.
+    counts = np.array(spectrum.counts, dtype=np.float32)
+    if counts.ndim != 1 or not counts.size:
+        raise InstrumentError(
+            f"the detector {spectrum.detector!r} gave counts of shape {counts.shape} "
+            f"with an energy axis of {spectrum.energy.size} channels"
+        )
+    return replace(
+        spectrum, counts=counts, energy=replace(spectrum.energy, size=counts.size)
+    )
+
+
+def _asked(detectors: tuple[str, ...], shape: tuple[int, int], area: Area) -> str:
+    pixels = " × ".join(map(str, shape))
+    return f"{pixels} pixels by {', '.join(detectors)} in {area}"
+
+
+def _in_words(fov_nm: Field) -> str:
+    return " × ".join(f"{side:.4g}" for side in fov_nm) + " nm"

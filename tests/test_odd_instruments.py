@@ -1,0 +1,390 @@
+"""Runs with instruments that deliver what they should not, or change in mid-run."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lab import Lab, column_region, experiment, path_of, run
+from napari_hae.agent.acquisition import UpperConfidenceBound
+from napari_hae.agent.scalarizers import BandIntegral, BandMaximum
+from napari_hae.coordinates import FieldFrame
+from napari_hae.experiment.branch import branch
+from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.progress import OTHER_AXES, REFUSALS
+from napari_hae.experiment.record import JOURNAL, Record
+from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.settings import Budget, LoopSettings, MeasurementSettings
+from napari_hae.experiment.stored import open_run
+from napari_hae.experiment.survey import acquire_survey
+from napari_hae.instruments.base import FieldChanged, InstrumentError
+from napari_hae.instruments.gate import GuardedInstrument, Unconstrained
+from napari_hae.regions.allowed_field import AllowedField
+from napari_hae.regions.regions import Regions
+from napari_hae.types import BeamState, ProbePosition
+from odd_instruments import (
+    Magnified,
+    OddImages,
+    OddSpectra,
+    of_length,
+    shifted,
+    with_data,
+    with_field,
+)
+
+NAN = math.nan
+HALF = ProbePosition(0.5, 0.5)
+
+
+def events_of(runner, *kinds: str) -> list[dict]:
+    lines = (runner.record.path / JOURNAL).read_text().splitlines()
+    return [entry for entry in map(json.loads, lines) if entry["event"] in kinds]
+
+
+def warnings_of(runner) -> list[str]:
+    return [entry["text"] for entry in events_of(runner, "warning")]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (with_field(NAN, 0.0), "field of view of nan × 0 nm"),
+        (with_field(-80.0, 80.0), "field of view of -80 × 80 nm"),
+        (with_field(math.inf, 80.0), "field of view of inf × 80 nm"),
+        (with_field(1e15, 80.0), "field of view of 1e\\+15 × 80 nm"),
+        (with_field(40.0, 40.0), "shows 40 × 40 nm, and by the field"),
+        (lambda image: with_data(image, NAN), "by HAADF has no pixel that is a finite"),
+        (lambda image: replace(image, data=image.data[:, :4]), "4 × 8 pixels"),
+        (lambda image: replace(image, data=image.data[:, :0, :0]), "0 × 0 pixels"),
+        (lambda image: replace(image, data=image.data[0]), "shape \\(8, 8\\)"),
+        (lambda image: replace(image, detectors=("BF",)), "8 × 8 pixels by BF"),
+        (lambda image: replace(image, data=image.data * 1j), "complex"),
+        (lambda image: replace(image, dwell_time_s=NAN), "dwell time of nan s"),
+    ],
+)
+def test_an_image_that_no_run_can_rest_on_is_refused_in_words(tmp_path, change, says):
+    lab = Lab(tmp_path, OddImages(change))
+    runner = run(lab.runner(experiment()))
+    assert runner.finish_reason is FinishReason.FAILED
+    with pytest.raises(AssertionError, match=says):
+        raise AssertionError(runner.finish_text)
+    assert not lab.bare.beam.exposed
+    assert lab.gate.status().beam is BeamState.BLANKED
+    assert not events_of(runner, "survey", "proposal")
+
+
+def test_an_image_of_a_record_that_is_none_is_refused_too(tmp_path):
+    lab = Lab(tmp_path)
+    survey = acquire_survey(lab.gate, experiment().survey)
+    runner = run(lab.runner(experiment(), survey=replace(survey, fov_nm=(NAN, 0.0))))
+    assert "field of view of nan × 0 nm" in runner.finish_text
+    assert not events_of(runner, "proposal")
+
+
+def test_images_of_any_number_type_are_taken_as_float32(tmp_path):
+    lab = Lab(tmp_path, OddImages(lambda i: replace(i, data=i.data.astype(np.uint16))))
+    survey = acquire_survey(lab.gate, experiment().survey)
+    assert survey.data.dtype == np.float32
+
+
+def test_a_flat_image_is_told_of_with_its_detector_and_the_run_goes_on(tmp_path):
+    lab = Lab(tmp_path, OddImages(lambda image: with_data(image, 7.0)))
+    runner = run(lab.runner(experiment()))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    (text,) = warnings_of(runner)
+    assert "by HAADF shows nothing: all its pixels are 7" in text
+    assert "survey.detectors" in text
+
+
+def test_missing_pixels_are_told_of_once_also_when_the_run_is_resumed(tmp_path):
+    def without_one(image):
+        data = image.data.copy()
+        data[0, 2, 3] = NAN
+        return replace(image, data=data)
+
+    lab = Lab(tmp_path, OddImages(without_one))
+    runner = run(lab.runner(experiment()))
+    (text,) = warnings_of(runner)
+    assert "1 of 64 pixels" in text
+    assert np.isnan(open_run(runner.record.path).survey.data[0, 2, 3])
+    resumed = run(lab.resumed(runner, 14))
+    assert len(warnings_of(resumed)) == 1
+
+
+class RefusesAll(Regions):
+    """The mask is open, and the gate refuses every place all the same."""
+
+    def allows(self, y_nm, x_nm):
+        return "is not to be measured"
+
+
+def test_proposals_that_are_refused_again_and_again_end_a_run_in_words(tmp_path):
+    lab = Lab(tmp_path)
+    runner = run(lab.runner(experiment(), regions=RefusesAll()))
+    assert runner.finish_reason is FinishReason.FAILED
+    assert f"{REFUSALS} proposals in a row were refused" in runner.finish_text
+    assert "is not to be measured" in runner.finish_text
+    assert len(events_of(runner, "refusal")) == REFUSALS
+    assert not lab.bare.beam.exposed
+
+
+def test_proposals_that_are_refused_again_and_again_pause_an_attended_run(tmp_path):
+    lab = Lab(tmp_path)
+    runner = lab.runner(experiment(), regions=RefusesAll(), attended=True)
+    warned = []
+    runner.events.warned.connect(warned.append)
+
+    def open_all(state: RunState) -> None:
+        if state is RunState.PAUSED:
+            runner.set_regions(Regions())
+            runner.resume()
+
+    runner.events.state_changed.connect(open_all)
+    over = []
+    runner.events.warning_over.connect(over.append)
+    run(runner)
+    assert runner.finish_reason is FinishReason.COMPLETED
+    (text,) = warned
+    assert text.startswith("The run is paused:")
+    assert over == [text]
+    assert len(runner.measurements) == 12
+
+
+def short(*steps: int):
+    """Spectra of one channel at some steps."""
+    return lambda number, seen: of_length(seen, 1) if number in steps else seen
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_spectra_of_another_length_are_set_aside_and_kept(tmp_path, lookahead):
+    settings = experiment(loop=LoopSettings(lookahead=lookahead))
+    lab = Lab(tmp_path, OddSpectra(short(2, 6, 8)))
+    runner = run(lab.runner(settings))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert [m.step for m in runner.measurements if not m.usable] == [2, 6, 8]
+    past = open_run(runner.record.path)
+    for here, there in zip(runner.measurements, past.measurements, strict=True):
+        assert np.array_equal(here.spectrum.counts, there.spectrum.counts)
+        assert here.spectrum.energy == there.spectrum.energy
+    said = warnings_of(runner)
+    assert len(said) == 3
+    assert said[1].startswith("Step 7 is set aside: its spectrum has 1 channel from")
+    assert "those of the run have 16 channels" in said[1]
+
+
+def test_a_run_with_odd_spectra_is_gone_on_with_as_if_it_had_not_been_left(tmp_path):
+    settings = experiment(acquisition=UpperConfidenceBound())
+    whole = run(Lab(tmp_path / "one", OddSpectra(short(2, 6))).runner(settings))
+    lab = Lab(tmp_path / "two", OddSpectra(short(2, 6)))
+    half = run(lab.runner(settings.replaced(budget=Budget(steps=8))))
+    resumed = run(lab.resumed(half, 12))
+    assert path_of(resumed.measurements) == path_of(whole.measurements)
+    targets = [m.target for m in whole.measurements]
+    assert np.array_equal(
+        [m.target for m in resumed.measurements], targets, equal_nan=True
+    )
+
+
+def test_another_scalarizer_and_an_automatic_band_leave_odd_spectra_out(tmp_path):
+    lab = Lab(tmp_path, OddSpectra(short(1, 6)))
+    settings = experiment(scalarizer=BandMaximum(low_ev=0.2, high_ev=0.5))
+    runner = lab.runner(settings)
+
+    def change(measurement) -> None:
+        if measurement.step == 7:
+            runner.configure(settings.replaced(scalarizer=BandIntegral()))
+
+    runner.events.measured.connect(change)
+    run(runner)
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert runner.settings.scalarizer.band_ev is not None
+    assert [m.step for m in runner.measurements if not m.usable] == [1, 6]
+
+
+def test_an_axis_that_is_off_by_less_than_half_a_channel_belongs_to_the_run(tmp_path):
+    def change(number, seen):
+        return shifted(seen, {3: 0.04, 5: 0.06}.get(number, 0.0))
+
+    runner = run(Lab(tmp_path, OddSpectra(change)).runner(experiment()))
+    assert [m.step for m in runner.measurements if not m.usable] == [5]
+
+
+@pytest.mark.parametrize("since", [1, 5])
+def test_a_run_of_nothing_but_odd_spectra_ends_in_words(tmp_path, since):
+    lab = Lab(tmp_path, OddSpectra(short(*range(since, 99))))
+    runner = run(lab.runner(experiment()))
+    assert runner.finish_reason is FinishReason.FAILED
+    assert f"{OTHER_AXES} spectra in a row were set aside" in runner.finish_text
+    assert len(open_run(runner.record.path).measurements) == since + OTHER_AXES
+    assert lab.gate.status().beam is BeamState.BLANKED
+
+
+def test_a_run_of_nothing_but_odd_spectra_pauses_where_somebody_is_there(tmp_path):
+    lab = Lab(tmp_path, OddSpectra(short(*range(4, 99))))
+    runner = lab.runner(experiment(), attended=True)
+    states = []
+
+    def mend(state: RunState) -> None:
+        states.append(state)
+        if state is RunState.PAUSED:
+            assert not lab.bare.beam.on
+            lab.bare.change = short()
+            runner.resume()
+
+    runner.events.state_changed.connect(mend)
+    over = []
+    runner.events.warning_over.connect(over.append)
+    run(runner)
+    assert states.count(RunState.PAUSED) == 1
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert [m.step for m in runner.measurements if not m.usable] == list(range(4, 9))
+    assert over[0].startswith("The run is paused:")
+
+
+def test_counts_that_do_not_fill_their_own_axis_are_set_aside_too(tmp_path):
+    def change(number, seen):
+        return replace(seen, counts=seen.counts[:3]) if number == 5 else seen
+
+    runner = run(Lab(tmp_path, OddSpectra(change)).runner(experiment()))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert len(open_run(runner.record.path).measurements[5].spectrum.counts) == 3
+
+
+def test_an_odd_exposure_among_others_of_its_place_is_left_out_and_booked(tmp_path):
+    settings = experiment(
+        measurement=MeasurementSettings(
+            exposure_s=0.1, relative_error=1e-6, longest_exposure_s=0.4
+        )
+    )
+    # Three exposures tell the error of a place; the second one of step 2 is short.
+    lab = Lab(tmp_path, OddSpectra(short(4)))
+    runner = run(lab.runner(settings.replaced(budget=Budget(steps=4))))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    exposed = [m.spectrum.exposure_s for m in runner.measurements]
+    assert exposed == pytest.approx([0.3, 0.1, 0.3, 0.3])
+    (entry,) = events_of(runner, "booked")
+    assert "step 2 has another energy axis" in entry["why"]
+    assert len(lab.bare.beam.exposed) == 3 + 2 + 3 + 3
+
+
+def test_a_branch_keeps_the_odd_spectra_of_its_steps(tmp_path):
+    lab = Lab(tmp_path, OddSpectra(short(2, 6)))
+    runner = run(lab.runner(experiment()))
+    path = branch(runner.record.path, 5, tmp_path / "branch")
+    lab.bare.change = short()
+    past = open_run(path)
+    assert [len(m.spectrum.counts) for m in past.measurements] == [16, 16, 1, 16, 16]
+    record = Record.reopen(path, surveys=past.surveys)
+    run(Runner(lab.gate, record, past.settings, past=past))
+    lengths = [len(m.spectrum.counts) for m in open_run(path).measurements]
+    assert lengths == [16, 16, 1] + [16] * 9
+
+
+def test_a_field_of_view_that_changes_in_mid_run_ends_it_in_words(tmp_path):
+    bare = Magnified()
+    lab = Lab(tmp_path, bare)
+    runner = lab.runner(experiment())
+
+    def magnify(measurement) -> None:
+        if measurement.step == 5:
+            bare.fov_nm = (40.0, 40.0)
+
+    runner.events.measured.connect(magnify)
+    run(runner)
+    assert runner.finish_reason is FinishReason.FAILED
+    assert "is 40 × 40 nm now and was 80 × 80 nm" in runner.finish_text
+    assert lab.gate.status().beam is BeamState.BLANKED
+    # With look-ahead the next place may have been under way already.
+    assert 6 <= len(bare.beam.exposed) <= 7
+    (end,) = events_of(runner, "end")
+    assert end["text"] == runner.finish_text
+
+
+def test_a_field_that_has_changed_since_the_survey_image_is_found_at_the_start(
+    tmp_path,
+):
+    bare = Magnified()
+    lab = Lab(tmp_path, bare)
+    survey = acquire_survey(lab.gate, experiment().survey)
+    bare.fov_nm = (80.0, 120.0)
+    runner = run(lab.runner(experiment(), survey=survey))
+    assert "is 80 × 120 nm now" in runner.finish_text
+    assert not bare.beam.exposed
+
+
+def test_a_run_is_not_gone_on_with_in_another_field(tmp_path):
+    bare = Magnified()
+    lab = Lab(tmp_path, bare)
+    runner = run(lab.runner(experiment()))
+    exposed = len(bare.beam.exposed)
+    bare.fov_nm = (160.0, 160.0)
+    resumed = run(lab.resumed(runner, 20))
+    assert "is 160 × 160 nm now" in resumed.finish_text
+    assert len(bare.beam.exposed) == exposed
+    bare.fov_nm = (80.0, 80.0)
+    assert run(lab.resumed(resumed, 20)).finish_reason is FinishReason.COMPLETED
+
+
+def test_the_gate_scans_no_other_field_than_the_regions_were_drawn_on():
+    bare = Magnified()
+    gate = GuardedInstrument(bare)
+    gate.connect()
+    survey = acquire_survey(gate, experiment().survey)
+    zone = Regions(forbidden=(column_region("zone", 2),))
+    gate.set_constraint(AllowedField(FieldFrame.of(survey), zone))
+    bare.fov_nm = (80.1, 80.0)
+    with pytest.raises(FieldChanged):
+        acquire_survey(gate, experiment().survey)
+    gate.place_beam(HALF)
+    with pytest.raises(FieldChanged):
+        gate.acquire_spectrum("EELS", 0.1)
+    assert not bare.beam.exposed
+    gate.set_constraint(Unconstrained())
+    assert acquire_survey(gate, experiment().survey).fov_nm == (80.1, 80.0)
+
+
+@pytest.mark.parametrize("fov_nm", [(NAN, 80.0), (0.0, 0.0)])
+def test_an_instrument_with_a_field_that_cannot_be_exposes_nothing(fov_nm):
+    bare = Magnified()
+    gate = GuardedInstrument(bare)
+    gate.connect()
+    bare.fov_nm = fov_nm
+    with pytest.raises(InstrumentError, match="Fake says a field of view of"):
+        acquire_survey(gate, experiment().survey)
+
+
+def test_a_spectrum_from_elsewhere_is_recorded_as_stated_and_told_of(tmp_path):
+    def change(number, seen):
+        x = seen.position.x
+        wrong = replace(seen.position, x=x - 0.25 if x > 0.5 else x + 0.25)
+        return replace(seen, position=wrong) if number in (5, 6) else seen
+
+    lab = Lab(tmp_path, OddSpectra(change))
+    runner = lab.runner(experiment())
+    over = []
+    runner.events.warning_over.connect(over.append)
+    run(runner)
+    (text,) = warnings_of(runner)
+    assert text.startswith("The beam was sent to x = ")
+    assert over == [text]
+    stated = [m.spectrum.position for m in open_run(runner.record.path).measurements]
+    assert stated == [m.spectrum.position for m in runner.measurements]
+    meant = [m.proposal.position for m in runner.measurements]
+    off = [n for n in range(12) if stated[n] != meant[n]]
+    assert off == [5, 6]
+
+
+def test_a_position_that_is_none_is_replaced_by_where_the_beam_was_sent(tmp_path):
+    nowhere = ProbePosition(NAN, NAN)
+    lab = Lab(tmp_path, OddSpectra(lambda _, seen: replace(seen, position=nowhere)))
+    runner = run(lab.runner(experiment()))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert "which is no place in the field" in warnings_of(runner)[0]
+    assert all(
+        m.spectrum.position == m.proposal.position
+        for m in open_run(runner.record.path).measurements
+    )
