@@ -75,3 +75,13 @@ def shifted(spectrum: Spectrum, by_ev: float) -> Spectrum:
     axis = spectrum.energy
     moved = EnergyAxis(axis.offset_ev + by_ev, axis.dispersion_ev, axis.size)
     return replace(spectrum, energy=moved)
+
+
+class WithoutBand(OddSpectra):
+    """Suggests no band: the first spectra decide."""
+
+    def capabilities(self):
+        able = super().capabilities()
+        (detector,) = able.spectrum_detectors
+        undecided = replace(detector, suggested_band_ev=None)
+        return replace(able, spectrum_detectors=(undecided,))

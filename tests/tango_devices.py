@@ -199,6 +199,8 @@ class Microscope(Part):
 
     @command(dtype_out=float)
     def get_fov(self):
+        if self.column.levers.get("fov_raises"):
+            tango.Except.throw_exception("Unknown", "no magnification", "get_fov()")
         return self.column.levers.get("fov_m", FOV_NM * 1e-9)
 
 

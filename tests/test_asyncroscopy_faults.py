@@ -287,10 +287,18 @@ def test_without_a_host_its_absence_is_said(monkeypatch):
         Asyncroscopy(AsyncroscopySettings()).connect()
 
 
-def test_a_microscope_without_a_field_of_view_asks_for_it(stack):
-    stack.lever("newer").pull(fov_m=float("nan"))
+@pytest.mark.parametrize(
+    ("levers", "why"),
+    [
+        ({"fov_m": float("nan")}, "get_fov gave nan nm"),
+        ({"fov_raises": True}, "get_fov failed: .*no magnification"),
+    ],
+)
+def test_a_microscope_without_a_field_of_view_asks_for_it(stack, levers, why):
+    stack.lever("newer").pull(**levers)
 
-    with pytest.raises(InstrumentError, match="enter it in the instrument's settings"):
+    says = f"{why}.*: enter it in the instrument's settings, as fov_nm"
+    with pytest.raises(InstrumentError, match=says):
         stack.microscope("newer").connect()
     microscope = stack.microscope("newer", fov_nm=80.0)
     microscope.connect()

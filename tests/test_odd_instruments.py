@@ -8,28 +8,38 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
+from drifting import DriftLab, drift_experiment, drifting
 from lab import Lab, column_region, experiment, path_of, run
 from napari_hae.agent.acquisition import UpperConfidenceBound
+from napari_hae.agent.policy_settings import InitialDesign
 from napari_hae.agent.scalarizers import BandIntegral, BandMaximum
+from napari_hae.cli import main
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.branch import branch
+from napari_hae.experiment.common_axis import CommonAxis
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.progress import OTHER_AXES, REFUSALS
 from napari_hae.experiment.record import JOURNAL, Record
+from napari_hae.experiment.registration import NotRegistered, register
+from napari_hae.experiment.report import write_report
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import Budget, LoopSettings, MeasurementSettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.survey import acquire_survey
+from napari_hae.experiment.votes import Vote, target_spectrum
+from napari_hae.hyperspy_signals import hyperspy
 from napari_hae.instruments.base import FieldChanged, InstrumentError
 from napari_hae.instruments.gate import GuardedInstrument, Unconstrained
 from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.regions.regions import Regions
-from napari_hae.types import BeamState, ProbePosition
+from napari_hae.types import BeamState, EnergyAxis, ProbePosition
 from odd_instruments import (
     Magnified,
     OddImages,
     OddSpectra,
+    WithoutBand,
     of_length,
     shifted,
     with_data,
@@ -388,3 +398,121 @@ def test_a_position_that_is_none_is_replaced_by_where_the_beam_was_sent(tmp_path
         m.spectrum.position == m.proposal.position
         for m in open_run(runner.record.path).measurements
     )
+
+
+def unchanged(number, seen):
+    return seen
+
+
+def few_places(tmp_path) -> Lab:
+    return Lab(tmp_path, WithoutBand(unchanged, shape=(3, 3)))
+
+
+def has_targets(runner) -> bool:
+    past = open_run(runner.record.path)
+    stored = [m.target for m in past.measurements]
+    assert stored == [m.target for m in runner.measurements]
+    assert past.settings.scalarizer.band_ev is not None
+    return all(m.usable for m in past.measurements)
+
+
+def test_a_band_is_chosen_from_fewer_spectra_than_the_initial_design_has(tmp_path):
+    few = experiment(initial=InitialDesign(points=10))
+    runner = run(few_places(tmp_path).runner(few))
+    assert runner.finish_reason is FinishReason.EXHAUSTED
+    assert runner.finish_text == "every allowed position is measured (9 spectra)"
+    assert has_targets(runner)
+
+
+def test_a_band_is_chosen_where_the_budget_ends_in_the_initial_design(tmp_path):
+    short_budget = experiment(initial=InitialDesign(points=10), budget=Budget(steps=3))
+    runner = run(few_places(tmp_path).runner(short_budget))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert has_targets(runner)
+
+
+def test_a_band_is_chosen_before_a_person_is_asked_for_wider_regions(tmp_path):
+    lab = few_places(tmp_path)
+    interest = Regions(interest=(column_region("left", 0, size=3),))
+    settings = experiment(initial=InitialDesign(points=10))
+    runner = lab.runner(settings, regions=interest, attended=True)
+
+    def stop(state: RunState) -> None:
+        if state is RunState.PAUSED:
+            runner.stop()
+
+    runner.events.state_changed.connect(stop)
+    run(runner)
+    assert len(runner.measurements) == 3
+    assert has_targets(runner)
+
+
+def test_a_sample_that_drifts_out_of_the_field_ends_the_run_with_true_words(tmp_path):
+    lab = DriftLab(tmp_path, drifting(2, 2.0, side=48))
+    runner = run(lab.runner(drift_experiment(300, every=2)))
+    assert runner.finish_reason is FinishReason.EXHAUSTED
+    measured = len(runner.measurements)
+    assert measured < 300
+    assert f"no allowed position is left: {measured} are measured" in runner.finish_text
+    assert f"{48 * 48 - measured} have left the field of view" in runner.finish_text
+
+
+def test_drift_is_found_though_a_pixel_of_the_survey_image_is_missing():
+    image = np.random.default_rng(3).random((64, 64)).astype(np.float32)
+    image = gaussian_filter(image, 2)
+    moved = np.roll(image, (2, -3), axis=(0, 1))
+    for each in (image, moved):
+        each[5, 7] = NAN
+    found = register(image, moved, farthest_px=6)
+    assert found.shift_px == pytest.approx((2, -3), abs=0.1)
+
+
+def test_a_flat_image_is_not_called_unlike():
+    image = np.random.default_rng(3).random((64, 64)).astype(np.float32)
+    with pytest.raises(NotRegistered, match="it shows nothing: all its pixels"):
+        register(image, np.full_like(image, 3.0), farthest_px=6)
+
+
+def test_a_changed_axis_is_exported_resampled_and_as_measured(tmp_path, capsys):
+    def change(number, seen):
+        counts = np.arange(16, dtype=np.float32)
+        seen = replace(seen, counts=counts)
+        return shifted(seen, 0.2) if number in (3, 7) else seen
+
+    runner = run(Lab(tmp_path, OddSpectra(change)).runner(experiment()))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    out = tmp_path / "out.hspy"
+    assert main(["export", str(runner.record.path), str(out)]) == 0
+    assert "2 of 12 spectra (step 4, 8) have another energy axis" in (
+        capsys.readouterr().out
+    )
+    signal = hyperspy().load(out)
+    assert "step 4, 8" in signal.metadata.General.notes
+    assert signal.axes_manager["Energy"].offset == 0.0
+    assert np.array_equal(signal.data[2], np.arange(16))
+    expected = np.concatenate([[NAN, NAN], np.arange(14)])
+    assert np.allclose(signal.data[3], expected, equal_nan=True)
+    held = signal.metadata.napari_hae
+    assert np.array_equal(held.counts_as_measured.step_3, np.arange(16))
+    assert held.energy_offset_ev[3] == pytest.approx(0.2)
+    assert list(held.channels) == [16] * 12
+
+
+def test_resampling_keeps_the_counts_where_channels_are_of_another_width(tmp_path):
+    def change(number, seen):
+        wide = EnergyAxis(0.05, 0.2, 8)
+        counts = np.full(8, 6.0, np.float32)
+        return replace(seen, counts=counts, energy=wide) if number == 4 else seen
+
+    runner = run(Lab(tmp_path, OddSpectra(change)).runner(experiment()))
+    common = CommonAxis.of(runner.measurements)
+    assert np.allclose(common.counts[4], 3.0)
+    write_report(open_run(runner.record.path), tmp_path / "report.png")
+    assert (tmp_path / "report.png").stat().st_size
+
+
+def test_a_vote_for_an_odd_spectrum_does_not_count(tmp_path):
+    runner = run(Lab(tmp_path, OddSpectra(short(3))).runner(experiment()))
+    votes = {2: Vote.GOOD, 3: Vote.GOOD}
+    assert len(target_spectrum(votes, runner.measurements)) == 16
+    assert target_spectrum({3: Vote.GOOD}, runner.measurements) is None

@@ -120,6 +120,8 @@ def export(options: argparse.Namespace) -> int:
     from napari_hae.experiment.export import export_hspy
     from napari_hae.experiment.stored import open_run
 
-    export_hspy(open_run(options.record), options.file)
+    note = export_hspy(open_run(options.record), options.file)
     print(f"written: {options.file}")
+    if note:
+        print(note)
     return DONE

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -226,6 +227,31 @@ class Choice:
     def mask(self) -> NDArray[np.bool_]:
         """Where a measurement is allowed, shape `(rows, columns)`."""
         return self._without_vetoed(self._allowed())
+
+    def left_field(self) -> int:
+        """How many positions not measured have left the field with the sample."""
+        allowed = self._allowed()
+        on_sample = self._without_vetoed(replace(allowed, drift_nm=(0.0, 0.0)))
+        for pixel in self._visited:
+            on_sample[pixel] = False
+        return int((on_sample & ~allowed.mask()).sum())
+
+    def why_nowhere(self) -> str:
+        """Why no position is left to measure, in words."""
+        measured, left = len(self._visited), self.left_field()
+        kept_out = len(self._vetoed - self._visited)
+        if not (left or kept_out):
+            return f"every allowed position is measured ({measured} spectra)"
+        reasons = [f"{measured} are measured"]
+        if left:
+            drift_nm = math.hypot(*self._allowed().drift_nm)
+            reasons.append(
+                f"{left} have left the field of view with the sample, which drifted by "
+                f"{drift_nm:.3g} nm"
+            )
+        if kept_out:
+            reasons.append(f"{kept_out} were vetoed or have taken their dose")
+        return f"no allowed position is left: {', '.join(reasons)}"
 
     def _of_human(self, step: int) -> Proposal | None:
         pixel = self._queue.take()

@@ -42,7 +42,7 @@ class FinishReason(StrEnum):
     INTERRUPTED = "interrupted"
     """The system ended the program by a signal, or a person by Ctrl+C."""
     EXHAUSTED = "exhausted"
-    """Every allowed position was measured."""
+    """No allowed position is left: all are measured, kept out or out of the field."""
     FAILED = "failed"
     """An error ended it."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hae.experiment.common_axis import CommonAxis
 from napari_hae.experiment.stored import NotARecord
 from napari_hae.hyperspy_signals import spectra_signal
 
@@ -22,9 +23,12 @@ def to_hyperspy(run: StoredRun) -> Any:
     The navigation axis counts the measurements in order, the signal axis is in eV.
     `metadata.napari_hae` holds, per measurement, arrays `step`, `row`, `column`,
     `x_nm`, `y_nm`, `target`, `target_error`, `predicted_mean`, `predicted_std`,
-    `exposure_s`, `dose_e`, `chosen_by`, and `survey_image`, `survey_detectors`,
+    `exposure_s`, `dose_e`, `energy_offset_ev`, `energy_dispersion_ev`, `channels`,
+    `chosen_by`, and `survey_image`, `survey_detectors`,
     `fov_nm`, `survey_area` (left, top, right, bottom as fractions of the field),
-    `settings`, `instrument`.
+    `settings`, `instrument`. Spectra with another energy axis than most are resampled
+    to that one, which `metadata.General.notes` says; as they were measured they are in
+    `metadata.napari_hae.counts_as_measured`, by step.
 
     Raises
     ------
@@ -33,17 +37,24 @@ def to_hyperspy(run: StoredRun) -> Any:
     """
     if not run.measurements:
         raise NotARecord(f"{run.path} holds no measurement that could be exported")
-    counts = np.stack([m.spectrum.counts for m in run.measurements])
-    signal = spectra_signal(counts, run.measurements[0].spectrum.energy)
+    spectra = CommonAxis.of(run.measurements)
+    signal = spectra_signal(spectra.counts, spectra.energy)
     signal.metadata.General.title = run.path.stem
+    if spectra.note:
+        signal.metadata.General.notes = spectra.note
     signal.metadata.Signal.quantity = "Intensity (counts)"
     signal.metadata.add_node("napari_hae")
     signal.metadata.napari_hae.add_dictionary(_metadata(run))
+    for measurement in spectra.resampled:
+        name = f"napari_hae.counts_as_measured.step_{measurement.step}"
+        signal.metadata.set_item(name, measurement.spectrum.counts)
     return signal
 
 
-def export_hspy(run: StoredRun, path: Path) -> None:
+def export_hspy(run: StoredRun, path: Path) -> str:
     """Write a run as a .hspy file that HyperSpy opens.
+
+    Returns what was resampled, in words; empty if nothing was.
 
     Raises
     ------
@@ -56,7 +67,9 @@ def export_hspy(run: StoredRun, path: Path) -> None:
         raise ValueError(f"{path} does not end in .hspy, the format that is written")
     if path.exists():
         raise ValueError(f"{path} exists already; choose another name")
-    to_hyperspy(run).save(path)
+    signal = to_hyperspy(run)
+    signal.save(path)
+    return str(signal.metadata.get_item("General.notes", default=""))
 
 
 def _metadata(run: StoredRun) -> dict[str, Any]:
@@ -73,6 +86,9 @@ def _metadata(run: StoredRun) -> dict[str, Any]:
         "predicted_std": [m.proposal.std for m in measured],
         "exposure_s": [m.spectrum.exposure_s for m in measured],
         "dose_e": [m.spectrum.dose_e for m in measured],
+        "energy_offset_ev": [m.spectrum.energy.offset_ev for m in measured],
+        "energy_dispersion_ev": [m.spectrum.energy.dispersion_ev for m in measured],
+        "channels": [m.spectrum.energy.size for m in measured],
     }
     arrays: dict[str, Any] = {
         name: np.array(values) for name, values in columns.items()

@@ -110,12 +110,13 @@ class InForce:
             self.limit_dose()
         emit(self._events.settings_changed, len(self._targets), new)
 
-    def decide_band(self, step: int) -> None:
+    def decide_band(self, step: int, *, is_last: bool = False) -> None:
         """Choose the band from the initial design's spectra, where none was set.
 
-        What only a person can decide, by votes, is asked for then.
+        From those that there are if `is_last`, as no more will come. What only a person
+        can decide, by votes, is asked for then.
         """
-        if step < self.settings.initial.points:
+        if step < self.settings.initial.points and not is_last:
             return
         scalarizer, undecided = self._targets.scalarizer, self._targets.is_undecided
         if undecided and isinstance(scalarizer, BandScalarizer) and len(self._targets):

@@ -53,7 +53,8 @@ def learn(runs: Sequence[StoredRun]) -> Experience:
             f"{names}: {len(measured)} spectra with a target are too few to learn "
             f"from; {LEAST} are needed"
         )
-    if len({m.spectrum.energy for _, m in measured}) > 1:
+    axis = measured[0][1].spectrum.energy
+    if not all(m.spectrum.energy.is_like(axis) for _, m in measured):
         raise NothingToLearn("the runs' spectra have not the same energy axis")
     kept = np.linspace(0, len(measured) - 1, min(len(measured), MOST)).round()
     measured = [measured[int(place)] for place in kept]

@@ -242,6 +242,20 @@ class Loop:
         self._record.regions(self.step, regions, old=self._regions, why=why)
         self._regions = regions
 
+    @property
+    def why_nowhere(self) -> str:
+        """Why no position is left to measure, in words."""
+        return self._choice.why_nowhere()
+
+    @property
+    def has_left_field(self) -> bool:
+        """Whether places not measured have drifted out of the field of view."""
+        return self._choice.left_field() > 0
+
+    def decide_band_at_last(self) -> None:
+        """Choose a band that is still missing from the spectra that there are."""
+        self.in_force.decide_band(self.step, is_last=True)
+
     def show_changes(self) -> None:
         """Redraw the maps under what was changed, while the run waits to go on."""
         self._choice.preview(self.step)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hae.agent.scalarizers import BandScalarizer
+from napari_hae.experiment.common_axis import CommonAxis
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,9 +73,10 @@ def _draw_curves(run: StoredRun, axes: Any) -> None:
     axes[1].set(xlabel="energy (eV)", ylabel="counts", title="spectra")
     if not len(targets):
         return
-    energies_ev = run.measurements[0].spectrum.energy.energies_ev
-    counts = np.stack([m.spectrum.counts for m in run.measurements])
-    axes[1].plot(energies_ev, counts.mean(axis=0), color="0.55", label="mean")
+    spectra = CommonAxis.of(run.measurements)
+    energies_ev, counts = spectra.energy.energies_ev, spectra.counts
+    mean = np.nan_to_num(counts).mean(axis=0)
+    axes[1].plot(energies_ev, mean, color="0.55", label="mean")
     if np.isfinite(targets).any():
         found = int(np.flatnonzero(targets == best[-1])[0])
         axes[1].plot(energies_ev, counts[found], label=f"best, step {found + 1}")

@@ -54,6 +54,20 @@ _SETTINGS = "settings"
 _BY_ITSELF = frozenset({FinishReason.COMPLETED, FinishReason.EXHAUSTED})
 
 
+def _nowhere_to_go(loop: Loop) -> str:
+    """What a person can do where no position is left."""
+    if loop.has_left_field:
+        return (
+            f"Nothing can be measured: {loop.why_nowhere}. Move the sample back and "
+            "survey again, then press Resume, or press Stop."
+        )
+    look = ", or survey again" if loop.following.drift.is_followed else ""
+    return (
+        f"Every position that the regions allow is measured. Widen them{look}, and "
+        "press Resume, or press Stop."
+    )
+
+
 class _Stopped(Exception):
     """Somebody ended the run."""
 
@@ -347,16 +361,13 @@ class Runner(Steered):
                 # That may have opened places, and it is not to be lost.
                 if is_ordered:
                     continue
-                if not (self._attended and restricts):
-                    raise
+                loop.decide_band_at_last()
+                left = loop.has_left_field
+                if not (self._attended and (restricts or left)):
+                    return FinishReason.EXHAUSTED, loop.why_nowhere
                 # A person who is painting can still open new positions.
                 self._controls.pause()
-                look = ", or survey again" if loop.following.drift.is_followed else ""
-                loop.warnings.stand(
-                    NOWHERE,
-                    "Every position that the regions allow is measured. Widen them"
-                    f"{look}, and press Resume, or press Stop.",
-                )
+                loop.warnings.stand(NOWHERE, _nowhere_to_go(loop))
 
     def _boundary(self) -> None:
         """Obey what was ordered; returns when the next step may begin."""
@@ -423,6 +434,7 @@ class Runner(Steered):
         for let_go in (
             self._instrument.blank,
             self._read_beam,
+            self._decide_at_last,
             # The limits hold until the last exposure has ended.
             self._close_loop,
             self._lift_dose_limit,
@@ -455,6 +467,12 @@ class Runner(Steered):
             len(self.measurements),
             self._beam_at_end,
         )
+
+    def _decide_at_last(self) -> None:
+        """A run that is over has targets, however few its spectra are."""
+        is_over = self.finish_reason is FinishReason.COMPLETED
+        if is_over and self._loop is not None:
+            self._loop.decide_band_at_last()
 
     def _lift_dose_limit(self) -> None:
         self._instrument.limit_dose(DoseLimits())

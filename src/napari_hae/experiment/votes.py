@@ -39,8 +39,15 @@ def target_spectrum(
     votes
         By the number of the step.
     """
-    good = [m for m in measurements if votes.get(m.step) is Vote.GOOD]
-    bad = [m for m in measurements if votes.get(m.step) is Vote.BAD]
+    # One with another energy axis has nothing in common with the others.
+    voted = [
+        m
+        for m in measurements
+        if m.step in votes
+        and m.spectrum.energy.is_like(measurements[0].spectrum.energy)
+    ]
+    good = [m for m in voted if votes[m.step] is Vote.GOOD]
+    bad = [m for m in voted if votes[m.step] is Vote.BAD]
     if not good:
         return None
     wanted = _mean_direction(good)

@@ -71,19 +71,25 @@ class Beside(QWidget):
     ) -> list[Curve]:
         """What to draw beside a spectrum: further selected ones, best, mean.
 
-        At most `MOST_SELECTED` may be selected, the one that is shown among them.
+        At most `MOST_SELECTED` may be selected, the one that is shown among them. Those
+        with another energy axis are left out.
         """
-        others = [each for each in selected if each.step != shown.step]
+
+        def fits(each: Measurement) -> bool:
+            return each.spectrum.energy.is_like(shown.spectrum.energy)
+
+        others = [each for each in selected if each.step != shown.step and fits(each)]
         curves: list[Curve] = [
             (f"step {each.step + 1}", each.spectrum.counts, color)
             for each, color in zip(others, SELECTED_COLORS, strict=False)
         ]
         best = self._best() if self.best.isChecked() else None
-        if best is not None and best.step != shown.step:
+        if best is not None and best.step != shown.step and fits(best):
             curves.append(
                 (f"best: step {best.step + 1}", best.spectrum.counts, BEST_COLOR)
             )
         inside = self._in_region() if self.mean.isChecked() else []
+        inside = [each for each in inside if fits(each)]
         if inside:
             mean = np.mean([each.spectrum.counts for each in inside], axis=0)
             where = f" in {self._name}" if self._name else ""

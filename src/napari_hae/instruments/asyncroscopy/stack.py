@@ -179,13 +179,17 @@ class Stack:
         )
 
     def _fov_nm(self) -> tuple[float, float]:
-        side_nm = self._settings.fov_nm
+        side_nm, why = self._settings.fov_nm, "it has no command get_fov"
         if side_nm is None and self.microscope.has_command("get_fov"):
-            side_nm = 1e9 * float(self.microscope.command("get_fov"))
+            try:
+                side_nm = 1e9 * float(self.microscope.command("get_fov"))
+                why = f"get_fov gave {side_nm:g} nm"
+            except (InstrumentError, TypeError, ValueError) as error:
+                why = f"get_fov failed: {error}"
         if side_nm is None or not (math.isfinite(side_nm) and side_nm > 0):
             raise InstrumentError(
-                f"{self.microscope} does not say its field of view: enter it in the "
-                "instrument's settings"
+                f"{self.microscope} does not say its field of view ({why}): enter it "
+                "in the instrument's settings, as fov_nm"
             )
         return side_nm, side_nm
 
