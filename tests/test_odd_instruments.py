@@ -469,7 +469,7 @@ def test_drift_is_found_though_a_pixel_of_the_survey_image_is_missing():
 
 def test_a_flat_image_is_not_called_unlike():
     image = np.random.default_rng(3).random((64, 64)).astype(np.float32)
-    with pytest.raises(NotRegistered, match="it shows nothing: all its pixels"):
+    with pytest.raises(NotRegistered, match="which shows nothing: all its pixels"):
         register(image, np.full_like(image, 3.0), farthest_px=6)
 
 

@@ -436,6 +436,8 @@ class Loop:
         if first_look or self._targets.is_undecided:
             return None
         goal = self.settings.goal
+        if self.settings.measurement.relative_error is None:
+            return Judge(self._targets.scalarizer, goal, math.nan)
         # Without the one just measured: it counts neither where this place is begun
         # before that is scored nor, so that a replay exposes alike, where after.
         known = self._targets.values[: max(proposal.step - 1, 0)]

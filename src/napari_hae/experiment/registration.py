@@ -94,8 +94,8 @@ def register(
     reference, image = (finite_planes(each[None])[0] for each in (reference, image))
     if image.min() == image.max():
         raise NotRegistered(
-            "it shows nothing: all its pixels are equal. Check the detector and the "
-            "beam"
+            "nothing like it is in the image, which shows nothing: all its pixels are "
+            "equal. Check the detector and the beam"
         )
     reach = max(math.ceil(farthest_px), 1) + 1
     background_px = BACKGROUND * min(image.shape)
