@@ -6,12 +6,15 @@ import os
 import pty
 import subprocess
 import sys
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bridge_processes import HERE, Process
 from in_thread import PATIENCE_S
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DOUBLES = """[napari_hae.instruments]
@@ -35,6 +38,15 @@ class Command(Process):
     def close(self) -> None:
         self._child.kill()
         super().close()
+
+
+@contextmanager
+def first_to_end(*commands: Command) -> Iterator[Command]:
+    """The one of several commands that ends first; inside the others are ended."""
+    with ThreadPoolExecutor() as waiting:
+        ends = {waiting.submit(each.wait): each for each in commands}
+        done, _ = wait(ends, return_when=FIRST_COMPLETED)
+        yield ends[done.pop()]
 
 
 class InTerminal:

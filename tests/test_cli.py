@@ -99,12 +99,25 @@ def test_what_is_no_record_is_told_so(tmp_path, capsys):
     assert "is no record" in capsys.readouterr().err
 
 
-def test_a_run_that_fails_says_why_and_exits_with_1(tmp_path, capsys):
-    out = tmp_path / "failed.hae"
-    arguments = ["--set", "scalarizer.low_ev=70", "--set", "scalarizer.high_ev=71"]
-    assert run(out, *arguments) == 1
-    assert "holds no channel" in capsys.readouterr().out
-    assert info(out, capsys)["finish_reason"] == "failed"
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["scalarizer.low_ev=70", "scalarizer.high_ev=71"], "holds no channel"),
+        (["measurement.exposure_s=1000"], "1000 s"),
+        (["measurement.detector='EDX'"], "EDX"),
+        (["survey.dwell_time_s=100"], "dwell time of 100 s"),
+        (["survey.detectors=['XX']"], "no detector XX"),
+        (["survey.shape=[4, 4]"], "4"),
+    ],
+)
+def test_what_the_instrument_refuses_leaves_no_record_and_its_name_free(
+    tmp_path, capsys, arguments, words
+):
+    out = tmp_path / "refused.hae"
+    assert run(out, *(each for text in arguments for each in ("--set", text))) == 2
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+    assert run(out) == 0
 
 
 def test_a_configuration_file_is_read_and_options_win(tmp_path, capsys):

@@ -64,6 +64,15 @@ def interrupt_resumed(folder, number):
     assert end_of(folder) == ("interrupted", number.name)
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", CODES)
+def test_runs_are_ended_in_mid_exposure_time_and_again(tmp_path, number):
+    for attempt in range(20):
+        for interrupt in (interrupt_run, interrupt_resumed):
+            folder = tmp_path / f"{interrupt.__name__}{attempt}"
+            interrupt(folder, number)
+
+
 @pytest.mark.parametrize("number", CODES)
 def test_a_run_is_ended_in_mid_exposure(tmp_path, number):
     interrupt_run(tmp_path, number)
@@ -190,3 +199,20 @@ def test_a_record_of_a_run_that_asked_is_resumed_without_asking(tmp_path):
     with Command(tmp_path, *on, "--set", "loop.approve=false") as command:
         assert command.wait() == 0, command.lines
     assert len(open_run(tmp_path / "a.hae").measurements) == 3
+
+
+def test_a_run_killed_before_its_survey_image_is_resumed_from_its_start(tmp_path):
+    with run(tmp_path, slow="scanning") as command:
+        command.wait_for("scanning goes on")
+        command.signal(signal.SIGKILL)
+        command.wait()
+    journal = tmp_path / "a.hae" / "journal.jsonl"
+    quick = journal.read_text().replace('"scanning"', '"nothing"')
+    journal.write_text(quick)
+    on = ("--steps", "5", "--set", "measurement.exposure_s=0.5")
+    with Command(tmp_path, "resume", tmp_path / "a.hae", *on) as command:
+        assert command.wait() == 0, command.lines
+    stored = open_run(tmp_path / "a.hae")
+    assert len(stored.measurements) == 5
+    assert stored.settings.measurement.exposure_s == 0.5
+    assert {m.spectrum.exposure_s for m in stored.measurements} == {0.5}

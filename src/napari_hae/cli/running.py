@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.configuration import Configuration
     from napari_hae.experiment.runner import Runner
     from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.experiment.writer_lock import WriterLock
 
 NOBODY = "it paused, and without a window nobody can let it go on"
 
@@ -105,6 +106,7 @@ def _check_unattended(settings: ExperimentSettings) -> None:
 def _run_new(
     configuration: Configuration, out: Path, stopping: Stopping
 ) -> tuple[int, Path]:
+    from napari_hae.experiment.feasible import preflight
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.runner import Runner
     from napari_hae.instruments.catalogue import guarded
@@ -116,6 +118,7 @@ def _run_new(
         # Before the record is made: a microscope that is not there leaves no empty run.
         instrument.connect()
         stopping.check()
+        preflight(configuration.settings, instrument)
         record = Record.create(
             out,
             instrument=configuration.instrument,
@@ -135,6 +138,17 @@ def resume(options: argparse.Namespace) -> int:
 
 
 def _go_on(options: argparse.Namespace, stopping: Stopping) -> int:
+    from napari_hae.experiment.stored import record_at
+    from napari_hae.experiment.writer_lock import WriterLock
+
+    # Before the record is read: nobody adds to it since.
+    with WriterLock(record_at(options.record)) as lock:
+        return _go_on_alone(options, stopping, lock)
+
+
+def _go_on_alone(
+    options: argparse.Namespace, stopping: Stopping, lock: WriterLock
+) -> int:
     from napari_hae.experiment.configuration import changed
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.runner import Runner
@@ -154,12 +168,11 @@ def _go_on(options: argparse.Namespace, stopping: Stopping) -> int:
     _check_unattended(settings)
     recorded = recorded_settings_of(past.instrument, past.instrument_settings)
     instrument = guarded(past.instrument, _with_token(recorded, options.token_file))
-    _ = past.frame
     stopping.reach(lambda _: instrument.abort(), instrument.abort)
     try:
         instrument.connect()
         stopping.check()
-        record = Record.reopen(past.path, surveys=past.surveys)
+        record = Record.reopen(past.path, surveys=past.surveys, lock=lock)
         runner = Runner(instrument, record, settings, past=past)
         return _watch(runner, stopping, instrument.abort)
     finally:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from napari_hae.experiment.journal import Journal, read_journal
 from napari_hae.experiment.record import ARRAYS, JOURNAL, RecordExists, named
 from napari_hae.experiment.stored import NotARecord, open_run
+from napari_hae.experiment.writer_lock import WriterLock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.stored import StoredRun
 
 
 def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
@@ -36,10 +38,24 @@ def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
             f"{len(past.measurements)} of them, not after {steps}"
         )
     path = named(out)
-    if path.exists():
-        raise RecordExists(f"{path} exists already; choose another name")
     kept = _beginning(read_journal(past.path / JOURNAL), steps)
-    path.mkdir(parents=True)
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError as error:
+        raise RecordExists(f"{path} exists already; choose another name") from error
+    try:
+        with WriterLock(path):
+            _write(past, steps, kept, path, why)
+    except BaseException:
+        # Half of a branch is none, and its name is free again.
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    return path
+
+
+def _write(
+    past: StoredRun, steps: int, kept: list[Entry], path: Path, why: str
+) -> None:
     for experience in past.path.glob("*.npz"):
         shutil.copy2(experience, path)
     shutil.copytree(past.path / ARRAYS, path / ARRAYS)
@@ -52,7 +68,6 @@ def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
     journal = Journal(path / JOURNAL)
     journal.append("branch", step=steps, who="human", why=why, of=str(past.path))
     journal.close()
-    return path
 
 
 def _beginning(entries: list[Entry], steps: int) -> list[Entry]:

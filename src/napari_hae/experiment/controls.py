@@ -76,12 +76,6 @@ class Controls:
             self._changed.notify_all()
 
     @property
-    def is_stopping(self) -> bool:
-        """Whether the run is to end."""
-        with self._changed:
-            return self._stopping
-
-    @property
     def stopped_why(self) -> str:
         """Why it is to end, as far as that was said."""
         with self._changed:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_hae.instruments.base import InstrumentError, check_interval
+from napari_hae.instruments.base import (
+    InstrumentError,
+    check_interval,
+    check_shape,
+)
 
 if TYPE_CHECKING:
     from napari_hae.agent.model_settings import ModelSettings
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.instruments.base import Capabilities
+    from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.types import EnergyAxis
 
 
@@ -41,6 +46,45 @@ def check_feasible(
             f"the detector {detector.name!r} has another energy axis than the run's "
             "spectra: choose it before a run"
         )
+
+
+def preflight(settings: ExperimentSettings, instrument: GuardedInstrument) -> None:
+    """Refuse in words what would end a run before its first spectrum.
+
+    Before anything is exposed, and before there is a record.
+
+    Raises
+    ------
+    ValueError
+        If the instrument, or this computer, cannot do what the settings ask for.
+    InstrumentError
+        If the instrument does not answer.
+    """
+    able = instrument.capabilities()
+    check_feasible(settings, able, None)
+    check_computable(settings.model)
+    _check_survey(settings, able)
+    limits, scalarizer = settings.budget.dose_limits, settings.scalarizer
+    refusal = instrument.refusal_of_limits(limits)
+    if able.current_pa is None and refusal is not None:
+        raise ValueError(refusal)
+    if not scalarizer.is_automatic:
+        energy = able.spectrum_detector(settings.measurement.detector).energy
+        scalarizer.check(energy)
+
+
+def _check_survey(settings: ExperimentSettings, able: Capabilities) -> None:
+    wanted = settings.survey
+    if unknown := set(wanted.detectors or ()) - set(able.survey_detectors):
+        raise ValueError(
+            f"there is no detector {', '.join(sorted(unknown))} for survey images; "
+            f"there are {', '.join(able.survey_detectors)}"
+        )
+    try:
+        check_shape(wanted.shape or able.survey_shape, able)
+        check_interval("a dwell time", wanted.dwell_time_s, able.dwell_time_s, "s")
+    except InstrumentError as error:
+        raise ValueError(str(error)) from error
 
 
 def check_computable(model: ModelSettings) -> None:

@@ -13,7 +13,8 @@ from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.journal import Journal
 from napari_hae.experiment.plans import ObjectsPlan
 from napari_hae.experiment.record import JOURNAL, Record
-from napari_hae.experiment.stored import open_run
+from napari_hae.experiment.stored import open_run, record_at
+from napari_hae.experiment.writer_lock import WriterLock
 from napari_hae.types import ChosenBy, Proposal
 
 if TYPE_CHECKING:
@@ -139,14 +140,15 @@ def begin_finer(
 def back_from_finer(record: Path, finer: Path, *, why: str = "") -> Path:
     """Note in a record that it is gone on with, after one in a finer image of it.
 
-    Returns the record's path.
+    Returns the record's path. Raises `RecordInUse` if somebody writes it.
     """
-    past = open_run(record)
-    journal = Journal(past.path / JOURNAL)
-    steps = len(past.measurements)
-    journal.append("wider", step=steps, who="human", why=why, of=str(finer))
-    journal.close()
-    return past.path
+    path = record_at(record)
+    with WriterLock(path):
+        steps = len(open_run(path).measurements)
+        journal = Journal(path / JOURNAL)
+        journal.append("wider", step=steps, who="human", why=why, of=str(finer))
+        journal.close()
+    return path
 
 
 def _take_along(

@@ -20,6 +20,7 @@ from napari_hae.agent.experience import load_experience
 from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.journal import Entry, Journal
 from napari_hae.experiment.taken import fields_of
+from napari_hae.experiment.writer_lock import WriterLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,10 +56,15 @@ class Record:
     Use `create` for a new run and `reopen` to go on with one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
         self.path = path
-        self._arrays = RunArrays(path / ARRAYS, writable=True)
-        self._journal = Journal(path / JOURNAL)
+        self._lock = lock or WriterLock(path)
+        try:
+            self._arrays = RunArrays(path / ARRAYS, writable=True)
+            self._journal = Journal(path / JOURNAL)
+        except BaseException:
+            self._lock.close()
+            raise
         self._surveys = 0
         self._arrays_s = 0.0
         self.noted: list[Entry] = []
@@ -108,9 +114,20 @@ class Record:
         return record
 
     @classmethod
-    def reopen(cls, path: Path, *, surveys: int) -> Record:
-        """Go on with a run that has `surveys` survey images."""
-        record = cls(named(path))
+    def reopen(
+        cls, path: Path, *, surveys: int, lock: WriterLock | None = None
+    ) -> Record:
+        """Go on with a run that has `surveys` survey images.
+
+        Who has read the record before it is reopened holds its lock since before that,
+        and hands it over.
+
+        Raises
+        ------
+        RecordInUse
+            If somebody else writes it.
+        """
+        record = cls(named(path), lock)
         record._surveys = surveys
         # Older programs asked the agent for a refused step as if for the first time.
         record._write("resume", version=__version__, counts_on=True)
@@ -335,8 +352,9 @@ class Record:
         self._write("end", **ending.as_json())
 
     def close(self) -> None:
-        """Close the files; a second call does nothing."""
+        """Close the files, for the next writer; a second call does nothing."""
         self._journal.close()
+        self._lock.close()
 
     def _kept(self, earlier: Path | str | None) -> str | None:
         """Keep a copy of what the model learns from; returns the copy's name.

@@ -93,6 +93,7 @@ class Runner(Steered):
         Where the beam may go.
     past
         A stored run to go on with; its survey image and regions replace those above.
+        One that was ended before its survey image begins anew, with its settings.
     attended
         Whether somebody can widen the regions: the run then pauses, and does not end,
         when all that they allow is measured.
@@ -113,11 +114,15 @@ class Runner(Steered):
         super().__init__(instrument, targets, past.queue if past else ())
         self.events = RunEvents()
         self.record = record
-        self._past = past
+        # Of a run that was ended before its survey image only its settings are left,
+        # and what it exposed in vain.
+        is_begun = past is not None and past.survey is not None
+        self._past = past if is_begun else None
+        self._unbegun = None if is_begun else past
         self._attended = attended
         self._first_settings = settings
         self._settings = OrderedSettings(settings)
-        self._survey = past.survey if past else survey
+        self._survey = (past.survey if past else None) or survey
         self._field = Field(
             instrument, (past.regions if past else regions) or Regions()
         )
@@ -280,12 +285,13 @@ class Runner(Steered):
     def _prepare(self) -> Loop:
         self._set_state(RunState.INITIALISING)
         # An abort that came before the start was lifted by it.
-        self._check_not_stopping()
+        self._check_not_aborted()
         able = self._able = self._instrument.capabilities()
         # Before the first electron.
         check_feasible(self._first_settings, able, None)
         check_computable(self._first_settings.model)
-        self._instrument.begin_run(taken_before(self._survey, self._past))
+        past = self._past or self._unbegun
+        self._instrument.begin_run(taken_before(self._survey, past))
         self._instrument.limit_dose(self._first_settings.budget.dose_limits)
         is_fresh = self._survey is None
         survey = self._survey or self._acquire_survey()
@@ -303,15 +309,18 @@ class Runner(Steered):
         if text := oddities_of(survey):
             loop.warnings.stand_once(IMAGE, text)
         if self._past is not None:
-            loop.take_up(self._past, self._first_settings, self._check_not_stopping)
+            loop.take_up(self._past, self._first_settings, self._check_not_aborted)
         elif self._field.regions.restricts or self._field.regions.soft:
             loop.change_regions(self._field.regions)
+        if self._unbegun is not None:
+            change = SettingsPatch.between(loop.settings, self._first_settings)
+            loop.in_force.change(change, who="resume")
         if self._targets.is_undecided and detector.suggested_band_ev is not None:
             loop.in_force.take_band(*detector.suggested_band_ev, who="instrument")
         return loop
 
-    def _check_not_stopping(self) -> None:
-        if self._controls.is_stopping:
+    def _check_not_aborted(self) -> None:
+        if self._aborted_by is not None:
             raise _Stopped
 
     def _acquire_survey(self) -> ScanImage:
@@ -322,6 +331,8 @@ class Runner(Steered):
 
     def _make_loop(self, survey: ScanImage, *, is_fresh: bool) -> Loop:
         past = self._past
+        if self._unbegun is not None:
+            self._settings.settle(self._unbegun.settings)
         return Loop(
             instrument=self._instrument,
             record=self.record,

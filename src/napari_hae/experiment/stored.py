@@ -154,6 +154,20 @@ class StoredRun:
         return PredictionMaps(self.maps_known[step], *arrays.maps(step))
 
 
+def record_at(path: Path) -> Path:
+    """The directory of a record, named with its suffix or without.
+
+    Raises
+    ------
+    NotARecord
+        If there is none.
+    """
+    found = Path(path) if Path(path).is_dir() else named(path)
+    if not (found / JOURNAL).is_file():
+        raise NotARecord(f"{path} is no record: there is no {JOURNAL} in it")
+    return found
+
+
 def open_run(path: Path) -> StoredRun:
     """Read a run's directory, finished or not.
 
@@ -164,9 +178,7 @@ def open_run(path: Path) -> StoredRun:
     BrokenJournal
         If the journal is damaged before its last line.
     """
-    found = Path(path) if Path(path).is_dir() else named(path)
-    if not (found / JOURNAL).is_file():
-        raise NotARecord(f"{path} is no record: there is no {JOURNAL} in it")
+    found = record_at(path)
     entries = read_journal(found / JOURNAL)
     if not entries or entries[0]["event"] != "start":
         raise NotARecord(f"{found / JOURNAL} does not begin with a start")

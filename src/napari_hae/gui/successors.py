@@ -17,6 +17,7 @@ from napari_hae.experiment.finer import (
 )
 from napari_hae.experiment.record import EACH_STEP, Record
 from napari_hae.experiment.stored import StoredRun, open_run
+from napari_hae.experiment.writer_lock import WriterLock
 from napari_hae.instruments.base import InstrumentError
 from napari_hae.regions.allowed_field import AllowedField
 
@@ -43,8 +44,14 @@ class _Successor:
 
     @classmethod
     def of(cls, path: Path) -> _Successor:
-        past = open_run(path)
-        record = Record.reopen(past.path, surveys=past.surveys)
+        # Before it is read: nobody adds to it since.
+        lock = WriterLock(path)
+        try:
+            past = open_run(path)
+            record = Record.reopen(past.path, surveys=past.surveys, lock=lock)
+        except BaseException:
+            lock.close()
+            raise
         # The window tells all of the record's story, not only what comes now.
         record.noted[:0] = [x for x in past.journal if x["event"] not in EACH_STEP]
         return cls(record, past)

@@ -1,0 +1,107 @@
+"""A record has one writer."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+
+import pytest
+
+from commanded import Command, first_to_end
+from lab import Lab, experiment, run
+from napari_hae.cli import main
+from napari_hae.experiment.branch import branch
+from napari_hae.experiment.record import Record
+from napari_hae.experiment.stored import open_run
+from napari_hae.experiment.writer_lock import WRITER, RecordInUse, WriterLock
+from test_stopping import run as run_command
+
+HERE = platform.node()
+
+
+@pytest.fixture
+def record(tmp_path):
+    return run(Lab(tmp_path).runner(experiment())).record.path
+
+
+def test_a_second_writer_is_refused_and_told_whom_it_would_disturb(record):
+    past = open_run(record)
+    first = Record.reopen(record, surveys=1)
+    with pytest.raises(RecordInUse, match=rf"process {os.getpid()} on {HERE} since 2"):
+        Record.reopen(record, surveys=1)
+    # Who only reads is not kept out.
+    assert open_run(record).measurements[-1].target == past.measurements[-1].target
+    first.close()
+    Record.reopen(record, surveys=1).close()
+    assert not (record / WRITER).exists()
+
+
+def test_what_a_killed_writer_left_is_taken_over(record):
+    """Also where its number belongs to another process by now."""
+    left = {"host": HERE, "process": os.getppid(), "since": "2020-01-01 00:00:00"}
+    (record / WRITER).write_text(json.dumps(left))
+    Record.reopen(record, surveys=1).close()
+
+
+def test_what_a_writer_on_another_host_left_is_believed(record, capsys):
+    left = {"host": "scope-pc", "process": 7, "since": "2020-01-01 00:00:00"}
+    (record / WRITER).write_text(json.dumps(left))
+    lines = (record / "journal.jsonl").read_bytes()
+    with pytest.raises(RecordInUse, match=r"process 7 on scope-pc since 2020.*delete"):
+        WriterLock(record)
+    assert main(["resume", str(record), "--steps", "30"]) == 2
+    assert "scope-pc" in capsys.readouterr().err
+    assert (record / "journal.jsonl").read_bytes() == lines
+    (record / WRITER).unlink()
+    WriterLock(record).close()
+
+
+def test_a_branch_is_a_record_that_nobody_writes(record, tmp_path):
+    with WriterLock(record):
+        # The other one is only read for it.
+        other = branch(record, 5, tmp_path / "other")
+    Record.reopen(other, surveys=1).close()
+
+
+def test_a_branch_that_fails_leaves_its_name_free(record, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("shutil.copytree", full)
+        with pytest.raises(OSError, match="disk is full"):
+            branch(record, 5, tmp_path / "other")
+    assert branch(record, 5, tmp_path / "other").is_dir()
+
+
+def test_a_run_is_not_resumed_while_it_goes_and_is_when_it_was_killed(tmp_path):
+    resume = ("resume", tmp_path / "a.hae")
+    with run_command(tmp_path) as command:
+        command.wait_for("exposure goes on")
+        for _ in range(2):
+            with Command(tmp_path, *resume, "--steps", "20") as second:
+                assert second.wait() == 2
+                assert not second.beam
+                said = f"process {command.pid} on {HERE} since"
+                assert sum(said in line for line in second.lines) == 1
+        command.signal(signal.SIGKILL)
+        command.wait()
+    with Command(tmp_path, *resume, "--steps", "4") as second:
+        assert second.wait() == 0, second.lines
+    assert len(open_run(tmp_path / "a.hae").measurements) == 4
+
+
+def test_of_two_that_resume_at_once_one_is_refused(tmp_path):
+    with run_command(tmp_path, "--steps", "2") as command:
+        assert command.wait() == 0, command.lines
+    resume = ("resume", tmp_path / "a.hae", "--steps", "9")
+    with Command(tmp_path, *resume) as one, Command(tmp_path, *resume) as other:
+        with first_to_end(one, other) as refused:
+            goes = one if refused is other else other
+            assert refused.wait() == 2, refused.lines
+            goes.wait_for("exposure goes on")
+            goes.signal(signal.SIGTERM)
+            assert goes.wait() == 143
+    assert len(open_run(tmp_path / "a.hae").measurements) == 5
