@@ -20,6 +20,7 @@ from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.branch import branch
 from napari_hae.experiment.common_axis import CommonAxis
 from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.plans import AgentPlan, RasterPlan
 from napari_hae.experiment.progress import OTHER_AXES, REFUSALS
 from napari_hae.experiment.record import JOURNAL, Record
 from napari_hae.experiment.registration import NotRegistered, register
@@ -132,9 +133,10 @@ class RefusesAll(Regions):
         return "is not to be measured"
 
 
-def test_proposals_that_are_refused_again_and_again_end_a_run_in_words(tmp_path):
+@pytest.mark.parametrize("plan", [AgentPlan(), RasterPlan()])
+def test_proposals_that_are_refused_again_and_again_end_a_run_in_words(tmp_path, plan):
     lab = Lab(tmp_path)
-    runner = run(lab.runner(experiment(), regions=RefusesAll()))
+    runner = run(lab.runner(experiment(plan=plan), regions=RefusesAll()))
     assert runner.finish_reason is FinishReason.FAILED
     assert f"{REFUSALS} proposals in a row were refused" in runner.finish_text
     assert "is not to be measured" in runner.finish_text
