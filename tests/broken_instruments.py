@@ -7,7 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_hae.instruments.base import InstrumentError, Interval, check_exposure
+from napari_hae.instruments.base import (
+    Aborted,
+    InstrumentError,
+    Interval,
+    check_exposure,
+)
 from napari_hae.instruments.simulated import SimulatedMicroscope, SimulatedSettings
 from napari_hae.types import BeamState, ProbePosition, ScanImage
 
@@ -282,3 +287,199 @@ class DisconnectsOnce(SimulatedMicroscope):
 class NeverDisconnects(SimulatedMicroscope):
     def disconnect(self):
         self.blank()
+
+
+class AbortDoesNotEnd(SimulatedMicroscope):
+    """Its exposures and scans go on to their end after an abort."""
+
+    def _wait(self, acquisition_s):
+        threading.Event().wait(acquisition_s)
+        self._check_not_aborted()
+
+
+class AbortWaits(SimulatedMicroscope):
+    """An abort comes back when the exposure or scan is over."""
+
+    def abort(self):
+        with self._using:
+            super().abort()
+
+
+class AbortDoesNotEndScans(SimulatedMicroscope):
+    def acquire_survey(self, *asked):
+        aborted, self._aborted = self._aborted, NeverSet(self._aborted)
+        try:
+            return super().acquire_survey(*asked)
+        finally:
+            self._aborted = aborted
+
+
+class NeverSet:
+    """An event that is waited for in vain, and remembers for the real one."""
+
+    def __init__(self, real) -> None:
+        self._real, self._never = real, threading.Event()
+
+    def wait(self, timeout):
+        self._never.wait(timeout)
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
+class DeliversWhatWasAborted(SimulatedMicroscope):
+    """An abort ends its exposures, which come back as if they were whole."""
+
+    def acquire_spectrum(self, detector, exposure_s):
+        was_aborted = self._aborted.is_set()
+        try:
+            return super().acquire_spectrum(detector, exposure_s)
+        except Aborted:
+            if was_aborted:
+                raise
+            return self._spectrum_at(self._position, detector, exposure_s, lit=True)
+
+
+class AbortLeavesTheBeamOn(SimulatedMicroscope):
+    """In the middle of an exposure only, which comes back as it should."""
+
+    def abort(self):
+        was_on = self._using.locked() and self.status().beam is BeamState.ON
+        super().abort()
+        if was_on:
+            self._beam = BeamState.ON
+
+
+class NoLock:
+    """Never in use."""
+
+    def acquire(self, blocking=True):
+        return True
+
+    def release(self):
+        """Nothing was acquired."""
+
+    def locked(self):
+        return False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """Nothing was acquired."""
+
+
+class NeverBusy(SimulatedMicroscope):
+    """Moves the beam and acquires in the middle of an exposure."""
+
+    def __init__(self, settings) -> None:
+        super().__init__(settings)
+        self._using = NoLock()
+
+
+class MovesMeanwhile(SimulatedMicroscope):
+    """Moves the beam in the middle of an exposure, but acquires one at a time."""
+
+    def place_beam(self, position):
+        using = self._using
+        self._using = NoLock()
+        try:
+            super().place_beam(position)
+        finally:
+            self._using = using
+
+
+class Queues(SimulatedMicroscope):
+    """Has a second user wait, without a word."""
+
+    def acquire_spectrum(self, detector, exposure_s):
+        while self._using.locked():
+            threading.Event().wait(0.01)
+        return super().acquire_spectrum(detector, exposure_s)
+
+
+class StatusWaits(SimulatedMicroscope):
+    def status(self):
+        with self._using:
+            return super().status()
+
+
+class BlankDoesNothingMeanwhile(SimulatedMicroscope):
+    def blank(self):
+        if not self._using.locked():
+            super().blank()
+
+
+class BlankIsForOneThread(SimulatedMicroscope):
+    def blank(self):
+        if threading.current_thread() is not threading.main_thread():
+            raise InstrumentError("call blank in the main thread")
+        super().blank()
+
+
+class SwapsXAndY(SimulatedMicroscope):
+    def _spectrum_at(self, position, *asked, **more):
+        other = ProbePosition(position.y, position.x)
+        return replace(super()._spectrum_at(other, *asked, **more), position=position)
+
+
+class MirrorsTheSurvey(SimulatedMicroscope):
+    def _scan(self, *asked):
+        image = super()._scan(*asked)
+        return replace(image, data=image.data[..., ::-1].copy())
+
+
+class TurnsTheSurveyUpsideDown(SimulatedMicroscope):
+    def _scan(self, *asked):
+        image = super()._scan(*asked)
+        return replace(image, data=image.data[:, ::-1].copy())
+
+
+class IgnoresTheExposure(SimulatedMicroscope):
+    def acquire_spectrum(self, detector, exposure_s):
+        whole = super().acquire_spectrum(detector, exposure_s)
+        return replace(
+            whole, counts=np.sign(whole.counts.sum()) * np.ones_like(whole.counts)
+        )
+
+
+class OtherCounts(SimulatedMicroscope):
+    """Changes the counts that are taken with the beam on."""
+
+    def _spectrum_at(self, *asked, lit, **more):
+        spectrum = super()._spectrum_at(*asked, lit=lit, **more)
+        counts = self.changed(spectrum.counts) if lit else spectrum.counts
+        return replace(spectrum, counts=counts)
+
+
+class InfiniteCounts(OtherCounts):
+    def changed(self, counts):
+        return np.full_like(counts, np.inf)
+
+
+class OneCountIsNan(OtherCounts):
+    def changed(self, counts):
+        return np.where(np.arange(len(counts)) == 3, np.float32(np.nan), counts)
+
+
+class NegativeCounts(OtherCounts):
+    def changed(self, counts):
+        return -counts
+
+
+class EmptyCounts(OtherCounts):
+    def changed(self, counts):
+        return np.zeros_like(counts)
+
+
+class NanSurvey(SimulatedMicroscope):
+    def _scan(self, *asked):
+        image = super()._scan(*asked)
+        return replace(image, data=np.full_like(image.data, np.nan))
+
+
+class OnePixelIsInfinite(SimulatedMicroscope):
+    def _scan(self, *asked):
+        image = super()._scan(*asked)
+        image.data[0, 5, 7] = np.inf
+        return image

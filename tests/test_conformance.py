@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import broken_instruments
@@ -12,6 +13,7 @@ from napari_hae.instruments.simulated import SimulatedMicroscope, SimulatedSetti
 from napari_hae.types import BeamState
 
 SETTINGS = SimulatedSettings(shape=(32, 32), particles=3)
+REALTIME = SETTINGS.model_copy(update={"realtime": True})
 
 
 def test_the_simulated_microscope_conforms_and_is_left_safe():
@@ -189,6 +191,103 @@ def test_a_broken_instrument_is_caught_with_the_rule_in_words(broken, words):
         check_instrument(broken(SETTINGS))
 
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (broken_instruments.AbortDoesNotEnd, "abort ends an exposure within 1 s"),
+        (
+            broken_instruments.AbortWaits,
+            "abort returns within 1 s in the middle of an exposure",
+        ),
+        (broken_instruments.AbortDoesNotEndScans, "abort ends a scan within 1"),
+        (
+            broken_instruments.DeliversWhatWasAborted,
+            "what abort ends raises Aborted, as an exposure does. Seen: it delivered",
+        ),
+        (
+            broken_instruments.AbortLeavesTheBeamOn,
+            "the beam is off after abort in the middle of an exposure",
+        ),
+        (
+            broken_instruments.NeverBusy,
+            "place_beam raises Busy in the middle of an exposure",
+        ),
+        (
+            broken_instruments.MovesMeanwhile,
+            "place_beam raises Busy in the middle of an exposure",
+        ),
+        (
+            broken_instruments.Queues,
+            "acquire_spectrum returns within 1 s in the middle of an exposure",
+        ),
+        (
+            broken_instruments.StatusWaits,
+            "status returns within 1 s in the middle of an exposure",
+        ),
+        (
+            broken_instruments.BlankDoesNothingMeanwhile,
+            "the beam is off after blank in the middle of an exposure",
+        ),
+        (
+            broken_instruments.BlankIsForOneThread,
+            "blank works in the middle of an exposure",
+        ),
+    ],
+)
+def test_what_cannot_be_interrupted_is_caught(broken, words):
+    with pytest.raises(ConformanceError) as caught:
+        check_instrument(broken(REALTIME))
+
+    assert words in str(caught.value)
+
+
+DIRECTIONS = "probe positions and the pixels of the survey image have the same direct"
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (broken_instruments.SwapsXAndY, f"{DIRECTIONS}.*x and y swapped"),
+        (broken_instruments.MirrorsTheSurvey, f"{DIRECTIONS}.*mirrored left to right"),
+        (
+            broken_instruments.TurnsTheSurveyUpsideDown,
+            f"{DIRECTIONS}.*mirrored top to bottom",
+        ),
+        (
+            broken_instruments.IgnoresTheExposure,
+            "an exposure 10 times as long gives more counts",
+        ),
+        (broken_instruments.InfiniteCounts, "the counts of a spectrum are finite"),
+        (broken_instruments.OneCountIsNan, "the counts of a spectrum are finite"),
+        (broken_instruments.NegativeCounts, "counts of a spectrum are not negative"),
+        (broken_instruments.EmptyCounts, "spectra with the beam on hold counts"),
+        (broken_instruments.NanSurvey, "all pixels of a survey image are finite"),
+        (
+            broken_instruments.OnePixelIsInfinite,
+            "all pixels of a survey image are finite",
+        ),
+    ],
+)
+def test_what_shows_something_else_is_caught(broken, words):
+    with pytest.raises(ConformanceError, match=words):
+        check_instrument(broken(SETTINGS))
+
+
+def test_a_microscope_that_takes_its_time_conforms():
+    check_instrument(SimulatedMicroscope(REALTIME))
+
+
+def test_a_sample_without_structure_says_nothing_of_directions():
+    nothing = SETTINGS.model_copy(update={"particles": 1, "current_pa": 1e-3})
+
+    class Vacuum(SimulatedMicroscope):
+        def _scan(self, *asked):
+            image = super()._scan(*asked)
+            return replace(image, data=np.ones_like(image.data))
+
+    check_instrument(Vacuum(nothing))
 
 
 def test_a_class_that_lacks_methods_is_told_which():

@@ -128,6 +128,8 @@ class Capabilities:
         Whether a survey image has as many rows as columns.
     allowed_current_pa
         The beam currents that may be used; None where the instrument sets no limit.
+    exposure_has_effect
+        Whether a longer exposure gives more counts; not where spectra were recorded.
     """
 
     survey_detectors: tuple[str, ...]
@@ -143,6 +145,7 @@ class Capabilities:
     scans_areas: bool = False
     square_surveys_only: bool = False
     allowed_current_pa: Interval | None = None
+    exposure_has_effect: bool = True
 
     def spectrum_detector(self, name: str = "") -> SpectrumDetector:
         """The spectroscopy detector of that name, or the usual one.

@@ -118,6 +118,7 @@ class ReplayedSpectrumImage(InProcessInstrument):
             fov_nm=data.fov_nm,
             current_pa=self._settings.current_pa,
             blanker_can_be_read=True,
+            exposure_has_effect=False,
         )
 
     def _scan(

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from napari_hae.instruments.base import Instrument
-from napari_hae.instruments.conformance import setup_rules, spectrum_rules
+from napari_hae.instruments.conformance import (
+    interruption_rules,
+    setup_rules,
+    signal_rules,
+    spectrum_rules,
+)
 from napari_hae.instruments.conformance.subject import ConformanceError, Subject, named
 
 __all__ = ["ConformanceError", "check_instrument"]
 
-_RULES = (*setup_rules.RULES, *spectrum_rules.RULES)
+_RULES = (
+    *setup_rules.RULES,
+    *spectrum_rules.RULES,
+    *signal_rules.RULES,
+    *interruption_rules.RULES,
+    *spectrum_rules.LAST,
+)
 
 
 def check_instrument(
@@ -19,8 +30,10 @@ def check_instrument(
 ) -> None:
     """Check that an instrument keeps every promise of `Instrument`.
 
-    It connects, takes a few survey images and spectra, and leaves the instrument
-    blanked and disconnected. Run it on an instrument that may be used freely.
+    It connects, takes a few survey images and about 150 spectra, interrupts
+    exposures and scans of 2 s, and leaves the instrument blanked and disconnected. Run
+    it on an instrument that may be used freely, and on a sample with structure: whether
+    image and probe have the same directions can be seen only where they show something.
 
     Parameters
     ----------

@@ -69,6 +69,9 @@ def _expect_spectrum(
     expect(counts.shape == size, rule, f"{counts.shape} counts, {size} channels")
     rule = "the counts of a spectrum are float32"
     expect(counts.dtype == np.float32, rule, f"{counts.dtype}")
+    wrong = int(np.count_nonzero(~np.isfinite(counts)))
+    seen = f"{wrong} of {counts.size} are NaN or infinite"
+    expect(wrong == 0, "the counts of a spectrum are finite", seen)
     rule = "the energy axis ascends"
     expect(spectrum.energy.dispersion_ev > 0, rule, f"{spectrum.energy}")
     rule = "a spectrum names the detector asked for"
@@ -271,5 +274,6 @@ RULES = (
     aborting,
     aborting_from_another_thread,
     aborting_many,
-    disconnecting,
 )
+LAST = (disconnecting,)
+"""What comes after all other rules."""
