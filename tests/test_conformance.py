@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 import broken_instruments
 from napari_hae.instruments.conformance import ConformanceError, check_instrument
@@ -277,6 +279,16 @@ def test_what_shows_something_else_is_caught(broken, words):
 
 def test_a_microscope_that_takes_its_time_conforms():
     check_instrument(SimulatedMicroscope(REALTIME))
+
+
+def test_a_picture_is_written_for_a_person_also_where_the_check_fails(tmp_path):
+    for microscope in (SimulatedMicroscope, broken_instruments.SwapsXAndY):
+        file = tmp_path / f"{microscope.__name__}.png"
+        with suppress(ConformanceError):
+            check_instrument(microscope(SETTINGS), picture=file)
+        shown = imread(file)
+        assert shown.shape[1] > shown.shape[0] > 100
+        assert shown.std() > 0.1
 
 
 def test_a_sample_without_structure_says_nothing_of_directions():

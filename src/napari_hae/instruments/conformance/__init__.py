@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from napari_hae.instruments.base import Instrument
 from napari_hae.instruments.conformance import (
     interruption_rules,
@@ -10,6 +12,9 @@ from napari_hae.instruments.conformance import (
     spectrum_rules,
 )
 from napari_hae.instruments.conformance.subject import ConformanceError, Subject, named
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["ConformanceError", "check_instrument"]
 
@@ -27,6 +32,7 @@ def check_instrument(
     *,
     exposure_s: float | None = None,
     dwell_time_s: float | None = None,
+    picture: Path | None = None,
 ) -> None:
     """Check that an instrument keeps every promise of `Instrument`.
 
@@ -44,12 +50,17 @@ def check_instrument(
     dwell_time_s
         Dwell time of the survey images in s; about 1 µs where None.
 
+    picture
+        Where to write a PNG for a person to judge what no code can know: whether the
+        image shows the sample as the microscope has it, and whether spectra change
+        where it does. None: no picture.
+
     Raises
     ------
     ConformanceError
         At the first rule that is broken.
     """
-    subject = Subject(instrument, exposure_s, dwell_time_s)
+    subject = Subject(instrument, exposure_s, dwell_time_s, picture)
     try:
         for rule in _RULES:
             try:

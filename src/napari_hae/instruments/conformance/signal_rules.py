@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hae.coordinates import FieldFrame
+from napari_hae.instruments.conformance.picture import write_picture
 from napari_hae.instruments.conformance.subject import Subject, expect
 from napari_hae.types import ProbePosition
 
@@ -63,7 +64,10 @@ def shows_the_sample(subject: Subject) -> None:
     expect(counts.sum() >= 0 and counts.min() >= -abs(counts.max()), rule, seen)
     rule = "spectra with the beam on hold counts"
     expect(bool(counts.any()), rule, f"all are 0 at {len(places)} places")
-    _expect_orientation(image, places, counts)
+    features = _features(counts)
+    if subject.picture is not None:
+        write_picture(subject.picture, image, places, features[1])
+    _expect_orientation(image, places, features)
 
 
 def counts_follow_exposure(subject: Subject) -> None:
@@ -120,7 +124,7 @@ def _counts(
 
 
 def _expect_orientation(
-    image: ScanImage, places: list[ProbePosition], counts: Array
+    image: ScanImage, places: list[ProbePosition], features: Array
 ) -> None:
     """Spectra belong to the image as it is, and not to the image turned or mirrored.
 
@@ -129,7 +133,6 @@ def _expect_orientation(
     """
     if len(places) < 2 * _PLACES:
         return
-    features = _features(counts)
     right = _correlation(image, places, features)
     turned = {
         name: _correlation(image, [turn(place) for place in places], features)

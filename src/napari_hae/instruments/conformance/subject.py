@@ -12,6 +12,7 @@ from napari_hae.types import BeamState, ProbePosition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from napari_hae.instruments.base import Capabilities, Instrument, Interval
     from napari_hae.types import Spectrum
@@ -39,6 +40,7 @@ class Subject:
     instrument: Instrument
     asked_exposure_s: float | None
     asked_dwell_time_s: float | None
+    picture: Path | None
     capabilities: Capabilities = field(init=False)
 
     @property
