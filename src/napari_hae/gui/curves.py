@@ -108,6 +108,11 @@ class CalibrationPlot(StepPlot):
         self.plot.setLabel("left", "Share inside")
         self.plot.setYRange(0, 1)
 
+    def fit(self) -> None:
+        """Show all steps, and all shares that there can be."""
+        super().fit()
+        self.plot.setYRange(0, 1)
+
     def show_curves(self, curves: Curves, unit: str) -> None:
         """Show the learning curves of the calibration; shares have no unit."""
         steps, shares = _known(*curves.shares)
@@ -170,6 +175,7 @@ class TimesPlot(StepPlot):
         self.agent, self.disk = _line(self, WIDER_COLOR), _line(self, BEST_COLOR)
         self.plot.setLabel("left", "Time (ms)")
         self._is_zoomed = False
+        self._usual_ms = 1.0
         self.plot.getViewBox().sigRangeChangedManually.connect(self._on_zoomed)
 
     def show_times(self, times: TimeCurves) -> None:
@@ -185,10 +191,17 @@ class TimesPlot(StepPlot):
         self.beam.setData(edges, 1e3 * (instrument + waiting))
         self.agent.setData(steps, 1e3 * agent)
         self.disk.setData(steps, 1e3 * disk)
+        # One fit, or one slow disk, must not press all others flat.
+        usual = [np.percentile(each, 95) for each in (instrument + waiting, agent)]
+        self._usual_ms = 1.2e3 * float(max(usual)) or 1.0
         if not self._is_zoomed:
-            # One fit, or one slow disk, must not press all others flat.
-            usual = [np.percentile(each, 95) for each in (instrument + waiting, agent)]
-            self.plot.setYRange(0, 1.2e3 * float(max(usual)) or 1.0)
+            self.plot.setYRange(0, self._usual_ms)
+
+    def fit(self) -> None:
+        """Show all steps, with the times that are usual."""
+        super().fit()
+        self.plot.setYRange(0, self._usual_ms)
+        self._is_zoomed = False
 
     def clear(self) -> None:
         """Show nothing, and begin with the whole view."""

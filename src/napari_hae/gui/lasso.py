@@ -9,14 +9,16 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 
 from napari_hae.gui.layer_data import SELECTION_COLOR
+from napari_hae.gui.plot_view import PlotView
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QPointF
 
 
-class LassoView(pg.ViewBox):
+class LassoView(PlotView):
     """Dragging moves what is in view; with Shift, or if armed, it draws a lasso."""
 
+    margin = 0.5
     lassoed = Signal(object, bool)
     """Emits the outline, `(k, 2)` in the plot's coordinates, and whether to add what it
     holds to what is selected, as with Ctrl."""
@@ -56,14 +58,6 @@ class LassoView(pg.ViewBox):
             self._finish(event.modifiers())
         else:
             self._line.setData(*np.array([*self._outline, self._outline[0]]).T)
-
-    def mouseClickEvent(self, event: Any) -> None:
-        """Bring all into view by a double click."""
-        if event.double() and event.button() == Qt.MouseButton.LeftButton:
-            event.accept()
-            self.enableAutoRange()
-        else:
-            super().mouseClickEvent(event)
 
     def _add(self, at: QPointF) -> None:
         place = self.mapToView(at)

@@ -9,6 +9,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QLabel, QStackedLayout, QVBoxLayout, QWidget
 
+from napari_hae.gui.plot_view import FitButton, PlotView
 from napari_hae.gui.sentences import Sentence
 
 if TYPE_CHECKING:
@@ -36,14 +37,19 @@ class LivePlot(QWidget):
     empty
         What to say while there is nothing to show.
     view
-        What the mouse does in the plot; None: it moves and scales what is seen.
+        What the mouse does in the plot; None: it moves and scales what is seen, and a
+        double click fits that to the data.
     """
 
     def __init__(
-        self, empty: str, parent: QWidget | None = None, view: pg.ViewBox | None = None
+        self, empty: str, parent: QWidget | None = None, view: PlotView | None = None
     ) -> None:
         super().__init__(parent)
+        view = view or PlotView()
         self.plot = pg.PlotWidget(self, viewBox=view)
+        self.fit_button = FitButton(self.plot)
+        self.fit_button.clicked.connect(self.fit)
+        view.fit_wanted.connect(self.fit)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.message = QLabel(empty, self)
@@ -71,6 +77,11 @@ class LivePlot(QWidget):
     def is_empty(self) -> bool:
         """Whether there is nothing to show."""
         return self._stack.currentIndex() == 0
+
+    def fit(self) -> None:
+        """Show all of the data again, and go on showing what comes."""
+        self.plot.enableAutoRange()
+        self.fit_button.hide()
 
     def _show(self, *, something: bool) -> None:
         self._stack.setCurrentIndex(int(something))
@@ -108,7 +119,8 @@ class SpectrumPlot(LivePlot):
         )
         self.band.setToolTip("The band that makes the target. Drag it, or its edges.")
         self.band.hide()
-        self.plot.addItem(self.band)
+        # It reaches over the whole height of what is in view, whatever that is.
+        self.plot.addItem(self.band, ignoreBounds=True)
         self._beside: list[Any] = []
         # A zero-loss peak out of view must not flatten what is in view.
         self.plot.setAutoVisible(y=True)
@@ -123,8 +135,15 @@ class SpectrumPlot(LivePlot):
         self.title.say(title)
         self._show(something=True)
         if first:
+            self.fit()
+
+    def fit(self) -> None:
+        """Show the whole spectrum."""
+        super().fit()
+        energies_ev, _ = self._curve.getData()
+        if energies_ev is not None:
+            # The band may reach out of the spectrum.
             self.plot.setXRange(energies_ev[0], energies_ev[-1], padding=0.02)
-            self.plot.enableAutoRange(axis="y")
 
     def set_beside(
         self, energies_ev: NDArray[Any], curves: Sequence[tuple[str, NDArray[Any], str]]
