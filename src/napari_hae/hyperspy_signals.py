@@ -21,11 +21,21 @@ def hyperspy() -> Any:
     # Numba makes some functions faster that are not used here; its absence is no news
     # for a person at a microscope.
     logging.getLogger("hyperspy.decorators").setLevel(logging.ERROR)
+    logging.getLogger("hyperspy.io").addFilter(_is_not_about_the_type)
     # HyperSpy warns of its own way of importing its lazy signals.
     warnings.filterwarnings("ignore", message=r"Importing `Lazy\w+` from `hyperspy\._")
     import hyperspy.api
 
     return hyperspy.api
+
+
+def _is_not_about_the_type(record: logging.LogRecord) -> bool:
+    """Keep back that a type of signal, as EELS, is one of eXSpy's, which is not there.
+
+    HyperSpy logs it for each signal that it makes. The type stays in the metadata all
+    the same, and nothing here needs the class that eXSpy has for it.
+    """
+    return "signal_type=" not in record.getMessage()
 
 
 def spectra_signal(counts: NDArray[np.float32], energy: EnergyAxis) -> Any:

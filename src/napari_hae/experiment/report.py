@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,21 @@ from napari_hae.experiment.common_axis import CommonAxis
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from matplotlib.figure import Figure
+
     from napari_hae.experiment.stored import StoredRun
 
 
+MOST_LETTERS = 110
+"""Of a line across the page."""
+
+
 def write_report(run: StoredRun, path: Path) -> None:
+    """Draw a run on a page, and save it as a PNG image."""
+    draw_report(run).savefig(path, dpi=110)
+
+
+def draw_report(run: StoredRun) -> Figure:
     """Draw the survey image, the last maps, the targets and the spectra of a run."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -27,10 +39,32 @@ def write_report(run: StoredRun, path: Path) -> None:
     _draw_field(run, top.subplots(1, 3))
     _draw_curves(run, bottom.subplots(1, 2))
     end = run.ending or "not ended"
-    figure.suptitle(
-        f"{run.path.name}: {len(run.measurements)} spectra on {run.instrument}, {end}"
-    )
-    figure.savefig(path, dpi=110)
+    name = _shortened(run.path.name, MOST_LETTERS)
+    what = f"{len(run.measurements)} spectra on {run.instrument}, {end}"
+    figure.suptitle("\n".join(textwrap.wrap(f"{name}: {what}", MOST_LETTERS)))
+    return figure
+
+
+def color_bar(shown: Any, axis: Any, label: str = "") -> None:
+    """Draw a bar beside the axes, as high as what they show."""
+    height, width = np.ptp(axis.get_ylim()), np.ptp(axis.get_xlim())
+    # Of one width on the page, however narrow the field is.
+    beside = axis.inset_axes([1.03, 0, 0.05 * max(height / width, 1.0), 1])
+    axis.figure.colorbar(shown, cax=beside, label=label)
+
+
+def count_steps(axis: Any) -> None:
+    """Put marks on the horizontal axis at whole steps only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _shortened(name: str, length: int) -> str:
+    if len(name) <= length:
+        return name
+    half = (length - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
 
 
 def _draw_field(run: StoredRun, axes: Any) -> None:
@@ -45,21 +79,23 @@ def _draw_field(run: StoredRun, axes: Any) -> None:
     points = axes[0].scatter(
         x_nm, y_nm, c=[m.target for m in run.measurements], s=14, cmap="viridis"
     )
-    axes[0].figure.colorbar(points, ax=axes[0], label="target")
-    axes[0].set_title(f"survey image ({survey.detectors[0]}) and measured points")
-    planes = (("predicted mean", "viridis"), ("predicted standard deviation", "magma"))
+    color_bar(points, axes[0], "target")
+    axes[0].set_title(f"{_shortened(survey.detectors[0], 24)}\nand measured points")
+    planes = (
+        ("predicted mean", "viridis"),
+        ("predicted\nstandard deviation", "magma"),
+    )
     for axis, (title, colormap), values in zip(
         axes[1:], planes, (maps.mean, maps.std) if maps else (None, None), strict=True
     ):
         axis.set_title(title)
         if values is None:
             axis.text(0.5, 0.5, "no model yet", ha="center", transform=axis.transAxes)
+            axis.set(xticks=[], yticks=[])
             continue
-        image = axis.imshow(values, cmap=colormap, extent=extent)
-        axis.figure.colorbar(image, ax=axis)
-    for axis in axes:
-        axis.set_xlabel("x (nm)")
-        axis.set_ylabel("y (nm)")
+        color_bar(axis.imshow(values, cmap=colormap, extent=extent), axis)
+    for axis in axes if maps else axes[:1]:
+        axis.set(xlabel="x (nm)", ylabel="y (nm)")
 
 
 def _draw_curves(run: StoredRun, axes: Any) -> None:
@@ -70,6 +106,7 @@ def _draw_curves(run: StoredRun, axes: Any) -> None:
     axes[0].plot(steps, best, drawstyle="steps-post", label="best so far")
     axes[0].set(xlabel="step", ylabel="target", title="targets")
     axes[0].legend()
+    count_steps(axes[0])
     axes[1].set(xlabel="energy (eV)", ylabel="counts", title="spectra")
     if not len(targets):
         return

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hae.experiment.report import color_bar, count_steps
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -63,12 +65,12 @@ def maps(analysis: Analysis) -> bytes:
     first.plot(x_nm, y_nm, color="white", linewidth=0.4, alpha=0.6)
     steps = np.arange(1, len(x_nm) + 1)
     points = first.scatter(x_nm, y_nm, c=steps, s=10, cmap="plasma")
-    _color_bar(drawing, points, first, "step")
+    color_bar(points, first, "step")
     unit = run.settings.scalarizer.unit
     for axis, (name, values) in zip(others, shown.items(), strict=True):
         image = axis.imshow(values, cmap="viridis", extent=extent)
         axis.set_title(name if name == "truth" else f"{name} model")
-        _color_bar(drawing, image, axis, f"target {_in(unit)}".strip())
+        color_bar(image, axis, f"target {_in(unit)}".strip())
     for axis in drawing.axes[0]:
         axis.set(xlabel="x (nm)", ylabel="y (nm)")
     return drawing.png()
@@ -93,6 +95,7 @@ def agreement(analysis: Analysis) -> bytes:
     error.set(xlabel="step", ylabel="error (standard deviations)", ylim=(0, None))
     rank.set(xlabel="step", ylabel="rank correlation", ylim=(None, 1.02))
     for axis in drawing.axes[0]:
+        count_steps(axis)
         _mark_interventions(axis, analysis)
     error.legend(title="live model against", fontsize=8)
     return drawing.png()
@@ -115,6 +118,7 @@ def regret(analysis: Analysis) -> bytes:
     top.set(ylabel="places in the top 1 % so far", ylim=(0, None))
     for axis in drawing.axes[0]:
         axis.set_xlabel("step")
+        count_steps(axis)
         _mark_interventions(axis, analysis)
     return drawing.png()
 
@@ -132,6 +136,7 @@ def against(analysis: Analysis, other: Counterfactual) -> bytes:
         curve.step(steps, best, where="post", color=color, label=name)
     curve.set(xlabel="step", ylabel=f"best target so far {_in(unit)}")
     curve.legend(fontsize=8)
+    count_steps(curve)
     run = analysis.run
     assert run.survey is not None
     field.imshow(run.survey.data[0], cmap="gray", extent=_extent(analysis))
@@ -213,13 +218,9 @@ def interventions(analysis: Analysis) -> bytes:
     _mark_interventions(axis, analysis, label="intervention")
     unit = run.settings.scalarizer.unit
     axis.set(xlabel="step", ylabel=f"target {_in(unit)}")
+    count_steps(axis)
     axis.legend(fontsize=8)
     return drawing.png()
-
-
-def _color_bar(drawing: Drawing, shown: Any, axis: Any, label: str) -> None:
-    """A bar as high as its axes."""
-    drawing.figure.colorbar(shown, ax=axis, label=label, fraction=0.046, pad=0.04)
 
 
 def _mark_interventions(axis: Any, analysis: Analysis, label: str = "") -> None:
