@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from napari_hae.experiment.settings import Budget, DriftSettings, SurveySettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.instruments.base import AcquisitionTimeout, InstrumentError
 from napari_hae.regions.regions import Regions
-from napari_hae.types import WHOLE_FIELD, dose_electrons
+from napari_hae.types import WHOLE_FIELD, ProbePosition, dose_electrons
 from recording import TRUE_PA, RecordingInstrument
 
 ONE_E = dose_electrons(TRUE_PA, 0.1)
@@ -186,6 +187,50 @@ def test_a_resumed_run_goes_on_with_the_dose_it_has_taken(tmp_path, is_same_gate
     resumed = run(lab.resumed(first, 12))
     assert resumed.finish_reason is FinishReason.COMPLETED
     assert len(resumed.measurements) == 6
+
+
+class Misstating(RecordingInstrument):
+    """States another dose, exposure and place of its spectra than were delivered."""
+
+    def __init__(self, factor: float, *, says_current: bool) -> None:
+        super().__init__(says_current=says_current)
+        self.factor = factor
+
+    def acquire_spectrum(self, detector, exposure_s):
+        spectrum = super().acquire_spectrum(detector, exposure_s)
+        return replace(
+            spectrum,
+            dose_e=self.factor * ONE_E,
+            exposure_s=exposure_s * max(self.factor, 0.1),
+            position=ProbePosition(0.5, 0.5),
+        )
+
+
+@pytest.mark.parametrize("says_current", [True, False])
+@pytest.mark.parametrize("factor", [0.0, 3.0])
+def test_what_the_gate_booked_decides_what_a_resumed_run_may_take(
+    tmp_path, factor, says_current
+):
+    def lab() -> Lab:
+        return Lab(tmp_path, Misstating(factor, says_current=says_current))
+
+    scan_e = dose_electrons(TRUE_PA, 64e-5)
+    first_lab = lab()
+    budget = Budget(steps=4, dose_e=scan_e + 6.5 * ONE_E, current_pa=TRUE_PA)
+    first = run(first_lab.runner(experiment(budget=budget)))
+    assert len(first.measurements) == 4
+    second = lab()
+    resumed = run(second.resumed(first, 12))
+    assert "dose budget" in resumed.finish_text
+    assert len(second.bare.beam.exposed) == 2
+    delivered_e = sum(
+        each.dose_e for x in (first_lab, second) for each in x.bare.delivered
+    )
+    assert delivered_e <= budget.dose_e
+    booked = open_run(first.record.path).exposures
+    exposed = [*first_lab.bare.beam.exposed, *second.bare.beam.exposed]
+    assert [each.where for each in booked] == exposed
+    assert [each.dose_e for each in booked] == pytest.approx([ONE_E] * 6)
 
 
 def with_ended_exposures(lab: Lab, budget: Budget, *which: int):

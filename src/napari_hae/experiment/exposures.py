@@ -170,7 +170,7 @@ class Exposures:
     ) -> Spectrum:
         self._instrument.place_beam(position)
         detector = self._instrument.capabilities().spectrum_detector(wanted.detector)
-        taken = [self._once(position, detector.name, wanted.exposure_s)]
+        taken = [self._once(detector.name, wanted.exposure_s)]
         while judge is not None and not _is_enough(judge, taken, wanted):
             moved = track(sum(each.exposure_s for each in taken))
             if moved is not None:
@@ -179,7 +179,7 @@ class Exposures:
                     break
                 position = moved
             try:
-                taken.append(self._once(position, detector.name, wanted.exposure_s))
+                taken.append(self._once(detector.name, wanted.exposure_s))
             except DoseExceeded:
                 # What is left of the budget does not suffice for the error.
                 break
@@ -197,11 +197,9 @@ class Exposures:
             return False
         return True
 
-    def _once(
-        self, position: ProbePosition, detector: str, exposure_s: float
-    ) -> Spectrum:
+    def _once(self, detector: str, exposure_s: float) -> Spectrum:
         """One exposure where the beam was placed; noted if it was booked."""
-        with booking(self._instrument, position, exposure_s, 1, self._note):
+        with booking(self._instrument, self._note):
             return self._instrument.acquire_spectrum(detector, exposure_s)
 
     def _note(self, exposure: Exposure, failed: BaseException | None) -> None:

@@ -176,7 +176,7 @@ def _take_along(
     record.proposal(proposal)
     copied = replace(measurement, proposal=proposal, outcome=None, times=None)
     source = {"record": str(past.path), "step": measurement.step}
-    record.measurement(copied, source)
+    record.measurement(copied, source, exposures=past.booked[measurement.step])
 
 
 def _settings(past: StoredRun, frame: FieldFrame, taken: int) -> ExperimentSettings:

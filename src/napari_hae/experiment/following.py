@@ -18,7 +18,7 @@ from napari_hae.experiment.events import emit
 from napari_hae.experiment.oddities import IMAGE, oddities_of
 from napari_hae.experiment.registration import LEAST_SIDE, NotRegistered, register
 from napari_hae.experiment.survey import fiducial_scan, whole_scan
-from napari_hae.experiment.taken import booking, dose_of
+from napari_hae.experiment.taken import booking
 from napari_hae.instruments.base import (
     ForbiddenPosition,
     LocalDoseExceeded,
@@ -259,9 +259,7 @@ class Following:
         drift = self._drift_now
         self._move(replace(drift, waited_s=min(drift.waited_s, IDLE_S)))
         dwell_time_s = wanted.dwell_time_s or self._survey.dwell_time_s
-        points = scan.shape[0] * scan.shape[1]
-        scan_s = dwell_time_s * points
-        with booking(self._instrument, scan.area, scan_s, points, self._note_lost):
+        with booking(self._instrument, self._note_lost):
             return self._instrument.acquire_survey(
                 self._survey.detectors, scan.shape, dwell_time_s, scan.area
             )
@@ -275,11 +273,12 @@ class Following:
         index = self._record.surveys
         self._record.image(image)
         took_s, area = scan_s(image), image.area
+        booked = self._instrument.booked
         return ImageAgain(
             step=step,
             index=index,
             scan_s=took_s,
-            dose_e=dose_of(self._instrument, took_s),
+            dose_e=math.nan if booked is None else booked.dose_e,
             area=(area.left, area.top, area.right, area.bottom),
             at_s=self.time_s + took_s / 2,
             is_anew=is_anew,

@@ -133,8 +133,8 @@ class Record:
         record._write("resume", version=__version__, counts_on=True)
         return record
 
-    def survey(self, image: ScanImage) -> None:
-        """Store a survey image."""
+    def survey(self, image: ScanImage, booked: Exposure | None = None) -> None:
+        """Store a survey image, with what the gate booked for it."""
         self._arrays.write_survey(self._surveys, image.data)
         self._write(
             "survey",
@@ -143,6 +143,7 @@ class Record:
             fov_nm=list(image.fov_nm),
             dwell_time_s=image.dwell_time_s,
             area=list(astuple(image.area)),
+            **({"booked": booked.to_json()} if booked else {}),
         )
         self._surveys += 1
 

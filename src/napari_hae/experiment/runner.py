@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_hae.agent.experience import experience_for
@@ -25,7 +26,7 @@ from napari_hae.experiment.taken import taken_before
 from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
 from napari_hae.instruments.delivered import check_image
-from napari_hae.instruments.dose import DoseLimits
+from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
@@ -297,7 +298,10 @@ class Runner(Steered):
         survey = self._survey or self._acquire_survey()
         check_image(survey)
         if self._past is None:
-            self.record.survey(survey)
+            booked = self._instrument.would_book(Exposure.of_scan(survey))
+            if is_fresh and self._instrument.booked is not None:
+                booked = self._instrument.booked
+            self.record.survey(survey, replace(booked, mark=""))
         self._survey, self._shape = survey, survey.shape
         self._field.begin(FieldFrame.of(survey))
         detector = able.spectrum_detector(self._first_settings.measurement.detector)

@@ -22,7 +22,7 @@ from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import ARRAYS, FORMAT, JOURNAL, named
 from napari_hae.experiment.settings import ExperimentSettings
-from napari_hae.experiment.taken import exposures_of
+from napari_hae.experiment.taken import exposures_of, scan_of
 from napari_hae.experiment.votes import Vote
 from napari_hae.instruments.dose import Exposure
 from napari_hae.regions.regions import Regions
@@ -62,6 +62,8 @@ class StoredRun:
         The instrument's name and the values of its settings.
     first_settings, settings
         Those in force at the start and at the end.
+    survey_exposure
+        The exposure of the survey image, as the gate booked it.
     measurements
         In order, with the targets in force at the end.
     regions
@@ -80,7 +82,9 @@ class StoredRun:
         Survey images that were taken again, in order; see `image`.
     exposures
         What was exposed beside the survey images: for spectra, and all that came to
-        nothing.
+        nothing, as the gate booked it.
+    booked
+        Those of each measurement, by step.
     discarded
         Steps whose measurements are left out of training.
     votes
@@ -102,6 +106,7 @@ class StoredRun:
     first_settings: ExperimentSettings
     settings: ExperimentSettings
     survey: ScanImage | None
+    survey_exposure: Exposure | None
     surveys: int
     measurements: tuple[Measurement, ...]
     regions: Regions
@@ -112,6 +117,7 @@ class StoredRun:
     regions_begun: tuple[Regions, ...]
     images_again: tuple[ImageAgain, ...]
     exposures: tuple[Exposure, ...]
+    booked: Mapping[int, tuple[Exposure, ...]]
     discarded: frozenset[int]
     votes: Mapping[int, Vote]
     history: tuple[HistoryEvent, ...]
@@ -201,6 +207,7 @@ class _Reader:
         self._find_experience(entries[0])
         self._first_settings = ExperimentSettings.model_validate(self._settings)
         self._survey: ScanImage | None = None
+        self._survey_exposure: Exposure | None = None
         self._surveys = 0
         self._proposals: dict[int, Proposal] = {}
         self._measured: list[Measurement] = []
@@ -212,6 +219,7 @@ class _Reader:
         self._regions_begun: list[Regions] = []
         self._images_again: list[ImageAgain] = []
         self._exposures: list[Exposure] = []
+        self._booked: dict[int, tuple[Exposure, ...]] = {}
         self._discarded: set[int] = set()
         self._votes: dict[int, Vote] = {}
         self._history: list[HistoryEvent] = []
@@ -235,6 +243,7 @@ class _Reader:
             first_settings=self._first_settings,
             settings=ExperimentSettings.model_validate(self._settings),
             survey=self._survey,
+            survey_exposure=self._survey_exposure,
             surveys=self._surveys,
             measurements=tuple(self._measured),
             regions=self._regions,
@@ -245,6 +254,7 @@ class _Reader:
             regions_begun=tuple(self._regions_begun),
             images_again=tuple(self._images_again),
             exposures=tuple(self._exposures),
+            booked=self._booked,
             discarded=frozenset(self._discarded),
             votes=self._votes,
             history=tuple(self._history),
@@ -286,6 +296,7 @@ class _Reader:
             dwell_time_s=entry["dwell_time_s"],
             area=Area(*entry["area"]) if "area" in entry else WHOLE_FIELD,
         )
+        self._survey_exposure = scan_of(entry, self._survey)
         self._surveys += 1
 
     def _on_survey_again(self, entry: Entry) -> None:
@@ -354,7 +365,8 @@ class _Reader:
             drift_nm=(drift[0], drift[1]) if drift else None,
         )
         measurement = with_outcome(measurement)
-        self._exposures += exposures_of(entry, spectrum)
+        booked = self._booked[entry["step"]] = exposures_of(entry, spectrum)
+        self._exposures += booked
         self._measured.append(measurement)
         self._history.append(measurement)
         self._last_begun = list(self._queue), dict(self._settings)

@@ -1,17 +1,19 @@
 """What a run took of its dose, also where no result of it is kept.
 
-What is booked stays booked. Of an exposure that was ended no measurement tells, so that
-the journal does: a resumed run has to count it too.
+What is booked stays booked. The gate's own booking is in the journal, and a resumed run
+counts it, whatever an instrument says of the dose of its spectra. Of an exposure that
+was ended no measurement tells, so that the journal does.
 """
 
 from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_hae.instruments.dose import Exposure
-from napari_hae.types import Area, dose_electrons
+from napari_hae.instruments.dose import Exposure, mark_of
+from napari_hae.types import Area
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,46 +22,37 @@ if TYPE_CHECKING:
     from napari_hae.experiment.journal import Entry
     from napari_hae.experiment.stored import StoredRun
     from napari_hae.instruments.gate import GuardedInstrument
-    from napari_hae.types import ProbePosition, ScanImage, Spectrum
+    from napari_hae.types import ScanImage, Spectrum
 
 
 @contextmanager
 def booking(
     instrument: GuardedInstrument,
-    where: ProbePosition | Area,
-    beam_on_s: float,
-    points: int,
     note: Callable[[Exposure, BaseException | None], None],
 ) -> Iterator[None]:
     """An exposure inside is noted if it was booked, with what kept it from a result."""
-    dose_e = dose_of(instrument, beam_on_s)
-    exposure, before_e = Exposure(where, beam_on_s, points, dose_e), instrument.dose_e
-    failed: BaseException | None = None
+    before, failed = instrument.booked, None
     try:
         yield
     except BaseException as error:
         failed = error
         raise
     finally:
-        # NaN, where nobody knows the current, is unlike itself, and noted.
-        if instrument.dose_e != before_e:
-            note(exposure, failed)
-
-
-def dose_of(instrument: GuardedInstrument, beam_on_s: float) -> float:
-    """The electrons of an exposure; NaN where the instrument knows no current."""
-    current_pa = instrument.capabilities().current_pa
-    return math.nan if current_pa is None else dose_electrons(current_pa, beam_on_s)
+        booked = instrument.booked
+        if booked is not None and booked is not before:
+            note(booked, failed)
 
 
 def taken_before(
     survey: ScanImage | None, past: StoredRun | None
 ) -> Iterator[Exposure]:
-    """What a run that rests on a survey image has taken before it begins."""
-    if survey is not None:
-        yield Exposure.of_scan(survey)
+    """Exposures of a run that rests on a survey image, made before it begins."""
     if past is None:
+        if survey is not None:
+            yield Exposure.of_scan(survey)
         return
+    if past.survey_exposure is not None:
+        yield past.survey_exposure
     for again in past.images_again:
         _, rows, columns = past.image(again.index).shape
         where = Area(*again.area)
@@ -67,16 +60,37 @@ def taken_before(
     yield from past.exposures
 
 
-def exposures_of(entry: Entry, spectrum: Spectrum) -> list[Exposure]:
-    """Those of a measurement in the journal, which may be of several places."""
-    values = entry.get("exposures")
+def scan_of(entry: Entry, image: ScanImage) -> Exposure:
+    """The exposure of a survey image in the journal."""
+    values = entry.get("booked")
     if values is None:
-        return [Exposure.of_spectrum(spectrum)]
-    return [Exposure.from_json(each) for each in values]
+        return Exposure.of_scan(image)
+    return replace(Exposure.from_json(values), mark=mark_of(image.data))
+
+
+def exposures_of(entry: Entry, spectrum: Spectrum) -> tuple[Exposure, ...]:
+    """Those of a measurement in the journal, which may be of several places."""
+    if (values := entry.get("exposures")) is not None:
+        return tuple(Exposure.from_json(each) for each in values)
+    if (values := entry.get("booked")) is not None:
+        booked = Exposure.from_json(values)
+        return (replace(booked, mark=mark_of(spectrum.counts)),)
+    return (Exposure.of_spectrum(spectrum),)
 
 
 def fields_of(exposures: Sequence[Exposure]) -> dict[str, Any]:
-    """What the journal keeps of a measurement's, if its spectrum does not tell."""
-    if len({each.where for each in exposures}) < 2:
+    """The journal's fields of what was booked for a measurement.
+
+    Exposures at one place are added up: the data of the spectrum are theirs.
+    """
+    if not exposures:
         return {}
-    return {"exposures": [each.to_json() for each in exposures]}
+    if len({each.where for each in exposures}) > 1:
+        return {"exposures": [each.to_json() for each in exposures]}
+    together = replace(
+        exposures[0],
+        beam_on_s=math.fsum(each.beam_on_s for each in exposures),
+        dose_e=math.fsum(each.dose_e for each in exposures),
+        mark="",
+    )
+    return {"booked": together.to_json()}

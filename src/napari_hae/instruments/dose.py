@@ -114,15 +114,15 @@ class Exposure:
 
     @classmethod
     def of_spectrum(cls, spectrum: Spectrum) -> Exposure:
-        """What a spectrum took."""
-        exposure_s, mark = spectrum.exposure_s, _mark(spectrum.counts)
-        return cls(spectrum.position, exposure_s, dose_e=spectrum.dose_e, mark=mark)
+        """The exposure that a spectrum tells of; not the dose that it states."""
+        mark = mark_of(spectrum.counts)
+        return cls(spectrum.position, spectrum.exposure_s, mark=mark)
 
     @classmethod
     def of_scan(cls, image: ScanImage) -> Exposure:
-        """What a survey image took."""
+        """The exposure that a survey image tells of."""
         points = image.shape[0] * image.shape[1]
-        beam_on_s, mark = image.dwell_time_s * points, _mark(image.data)
+        beam_on_s, mark = image.dwell_time_s * points, mark_of(image.data)
         return cls(image.area, beam_on_s, points, mark=mark)
 
     def to_json(self) -> list[Any]:
@@ -233,7 +233,7 @@ def _key(exposure: Exposure) -> Hashable:
     return exposure.mark or (exposure.place, exposure.beam_on_s)
 
 
-def _mark(data: NDArray[Any]) -> str:
+def mark_of(data: NDArray[Any]) -> str:
     """A digest of data; empty for those without any variation, as of no counts."""
     # As a record keeps them.
     kept = np.asarray(data, np.float32)

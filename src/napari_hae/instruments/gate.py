@@ -37,7 +37,13 @@ from napari_hae.instruments.delivered import (
 from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.instruments.dose_book import DoseBook
 from napari_hae.instruments.shutter import Shutter
-from napari_hae.types import WHOLE_FIELD, BeamState, ProbePosition, ScanImage
+from napari_hae.types import (
+    WHOLE_FIELD,
+    BeamState,
+    ProbePosition,
+    ScanImage,
+    dose_electrons,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -136,6 +142,8 @@ class GuardedInstrument:
         self._using = threading.Lock()
         self._constraint: Constraint = Unconstrained()
         self._position: ProbePosition | None = None
+        self.booked: Exposure | None = None
+        """The exposure that was booked last, with the electrons that were booked."""
 
     def connect(self) -> None:
         """Connect, with an earlier abort lifted and the beam blanked afterwards.
@@ -185,6 +193,14 @@ class GuardedInstrument:
     def dose_e(self) -> float:
         """Electrons delivered or reserved since the gate was made; NaN if unknown."""
         return self._dose.all_e
+
+    def would_book(self, exposure: Exposure) -> Exposure:
+        """An exposure with the electrons that would be booked for it now."""
+        current_pa = self._dose.current_pa(self.capabilities().current_pa)
+        if current_pa is None:
+            return exposure
+        dose_e = dose_electrons(current_pa, exposure.beam_on_s)
+        return replace(exposure, dose_e=dose_e)
 
     def limit_dose(self, limits: DoseLimits) -> None:
         """Put dose limits in force; what was taken before counts.
@@ -334,7 +350,7 @@ class GuardedInstrument:
             _check(self._refusal_at(position))
             if self._shutter.is_in_doubt:
                 self._shutter.make_sure()
-            dose_e = self._reserve(Exposure(position, exposure_s), able)
+            booked = self._reserve(Exposure(position, exposure_s), able)
             with self._shutter.exposure(
                 lambda: self._refusal_at(position), exposure_s, opens=True
             ):
@@ -342,7 +358,7 @@ class GuardedInstrument:
             spectrum = checked_spectrum(spectrum)
             if math.isnan(spectrum.dose_e):
                 # With a current that a person entered.
-                return replace(spectrum, dose_e=dose_e)
+                return replace(spectrum, dose_e=booked.dose_e)
             return spectrum
 
     def acquire_spectra(
@@ -384,13 +400,15 @@ class GuardedInstrument:
         reason = constraint.refusal(position)
         return None if reason is None else f"{position} {reason}"
 
-    def _reserve(self, exposure: Exposure, able: Capabilities) -> float:
-        """Book the electrons of an exposure, made with a current that is allowed."""
+    def _reserve(self, exposure: Exposure, able: Capabilities) -> Exposure:
+        """Book an exposure, made with a current that is allowed, with its electrons."""
         current_pa = self._dose.current_pa(able.current_pa)
         if current_pa is not None and able.allowed_current_pa is not None:
             allowed = able.allowed_current_pa
             check_interval("a beam current", current_pa, allowed, "pA")
-        return self._dose.reserve(exposure, able.current_pa, able.fov_nm)
+        dose_e = self._dose.reserve(exposure, able.current_pa, able.fov_nm)
+        self.booked = replace(exposure, dose_e=dose_e)
+        return self.booked
 
 
 def _check(refusal: str | None) -> None:
