@@ -57,7 +57,7 @@ class Lab:
         return Runner(self.gate, record, settings, **more)
 
     def resumed(self, runner: Runner, steps: int, **more) -> Runner:
-        past = open_run(runner.record.path)
+        past = open_run(runner.record.path, trust=True)
         budget = past.settings.budget.model_copy(update={"steps": steps})
         new = past.settings.model_copy(update={"budget": budget})
         record = Record.reopen(past.path, surveys=past.surveys)

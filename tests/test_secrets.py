@@ -74,11 +74,12 @@ def test_a_run_is_resumed_with_the_token_of_the_user_only(
         settings = server.settings()
         path = run_of(settings, tmp_path / "run")
         assert "token" not in (path / "journal.jsonl").read_text()
-        assert main(["resume", str(path), "--steps", "4"]) != 0
+        assert main(["resume", "--trust", str(path), "--steps", "4"]) != 0
         assert "needs the token" in capsys.readouterr().err
         file = tmp_path / "token"
         file.write_text(TOKEN)
-        resume = ["resume", str(path), "--steps", "4", "--token-file", str(file)]
+        resume = ["resume", "--trust", str(path), "--steps", "4"]
+        resume += ["--token-file", str(file)]
         assert main(resume) == 0
         assert "(4 spectra)" in capsys.readouterr().out
 

@@ -55,6 +55,15 @@ def load(group: str, name: str) -> Any:
         ) from error
 
 
+def package_of(group: str, name: str) -> str | None:
+    """Package and version that register `name`; None for a built-in one, or none."""
+    entry = _found(group).get(name)
+    dist = None if entry is None else entry.dist
+    if dist is None or dist.name.replace("_", "-") == "napari-hae":
+        return None
+    return f"{dist.name} {dist.version}"
+
+
 def load_all(group: str) -> dict[str, Any]:
     """All plugins of a group that load; the others are logged by name and skipped."""
     loaded: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -26,6 +27,22 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Code, files and hosts beside the settings that they name, in words.
+
+        Where settings come from a record, nothing of it is used without the user's
+        consent. By default the files of all fields of the type `Path`.
+        """
+        named: list[str] = []
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Path):
+                named.append(f"the file {value}")
+            elif isinstance(value, Settings):
+                named += value.outside
+        return tuple(named)
 
 
 def without_secrets(

@@ -48,6 +48,11 @@ class UserFunction(Scalarizer):
             )
         return path
 
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """The function."""
+        return (f"the Python code {self.path}",) if self.path else ()
+
     def check(self, energy: EnergyAxis) -> None:
         """Raise `ValueError` if there is no such function; a changed file is read."""
         self.__dict__.pop("_function", None)

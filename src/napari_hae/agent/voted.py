@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from napari_hae import plugins
+from napari_hae.agent.recorded import part_of
 from napari_hae.agent.scalarizers import NO_VALUE, Scalarizer, ScalarizerError
 
 if TYPE_CHECKING:
     from napari_hae.types import EnergyAxis, Spectrum
 
 
-def _loaded(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    fields = dict(value)
-    return plugins.load(plugins.SCALARIZERS, fields.pop("kind")).model_validate(fields)
-
-
-Base = Annotated[SerializeAsAny[Scalarizer], BeforeValidator(_loaded)]
+Base = Annotated[
+    SerializeAsAny[Scalarizer], BeforeValidator(part_of(plugins.SCALARIZERS))
+]
 
 
 class SimilarityToVotes(Scalarizer):

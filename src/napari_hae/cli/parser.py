@@ -86,6 +86,7 @@ def _add_run(add_command: AddCommand) -> None:
 def _add_resume(add_command: AddCommand) -> None:
     resume = add_command("resume", running.resume, "go on with a run")
     _add_record(resume)
+    _add_trust(resume)
     resume.add_argument("--steps", type=_count, metavar="N", help="steps in all")
     resume.add_argument(
         "--token-file",
@@ -136,6 +137,7 @@ def _add_learn(add_command: AddCommand) -> None:
         records.learn,
         "make of records what the model of a new run begins with",
     )
+    _add_trust(learn)
     learn.add_argument("records", type=Path, nargs="+", metavar="RUN.hae")
     learn.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
 
@@ -164,6 +166,7 @@ def _add_forensics(add_command: AddCommand) -> None:
         "what a record's run did, why, and what else it might have",
     )
     _add_record(forensics)
+    _add_trust(forensics)
     forensics.add_argument(
         "--out", type=Path, metavar="REPORT.html", help="default: beside the record"
     )
@@ -197,6 +200,15 @@ def _add_settings(add_command: AddCommand) -> None:
 
 def _add_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("record", type=Path, metavar="RUN.hae")
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="use the Python code, files and hosts that the record names; without, it "
+        "is told what they are, and nothing is used",
+    )
 
 
 def _add_instrument(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,9 @@ def learn(options: argparse.Namespace) -> int:
     from napari_hae.experiment.learning import learn as learn_from
     from napari_hae.experiment.stored import open_run
 
-    experience = learn_from([open_run(record) for record in options.records])
+    experience = learn_from(
+        [open_run(record, trust=options.trust) for record in options.records]
+    )
     experience.save(options.out)
     print(f"learned from {experience}")
     print(f"written: {options.out}; use it by --set model.earlier={options.out}")
@@ -93,7 +95,7 @@ def forensics(options: argparse.Namespace) -> int:
     from napari_hae.experiment.forensics.words import summary
     from napari_hae.experiment.stored import open_run
 
-    run = open_run(options.record)
+    run = open_run(options.record, trust=options.trust)
     report = options.out or run.path.with_suffix(".html")
     if report.is_dir():
         raise ValueError(f"{report} is a directory; --out needs the name of a file")

@@ -155,13 +155,14 @@ def _go_on_alone(
     from napari_hae.experiment.stored import open_run
     from napari_hae.instruments.catalogue import guarded, recorded_settings_of
 
-    past = open_run(options.record)
+    past = open_run(options.record, trust=options.trust)
     done, budget = len(past.measurements), past.settings.budget
     steps = options.steps or budget.steps
     if steps <= done:
         raise ValueError(
             f"{past.path} has {done} steps already; give --steps above {done}"
         )
+    past.expect_usable(with_instrument=True)
     budget = budget.model_copy(update={"steps": steps})
     settings = past.settings.model_copy(update={"budget": budget})
     settings = changed(settings, options.set)

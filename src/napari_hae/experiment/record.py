@@ -20,6 +20,7 @@ from napari_hae.agent.experience import load_experience
 from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.journal import Entry, Journal
 from napari_hae.experiment.taken import fields_of
+from napari_hae.experiment.trust import packages_of
 from napari_hae.experiment.writer_lock import WriterLock
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Record:
             instrument_settings=instrument_settings.model_dump(mode="json"),
             settings=settings.model_dump(mode="json"),
             experience=record._kept(settings.model.earlier),
+            **_packages({"instrument": instrument, **settings.model_dump(mode="json")}),
         )
         return record
 
@@ -288,6 +290,7 @@ class Record:
                 for section, (old, new) in changes.items()
             },
             experience=self._kept(earlier),
+            **_packages({section: new for section, (_, new) in changes.items()}),
         )
 
     def targets(
@@ -386,6 +389,12 @@ class Record:
             yield
         finally:
             self._arrays_s += time.perf_counter() - begin_s
+
+
+def _packages(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The packages of what is not built in, if there is any."""
+    packages = packages_of(sections)
+    return {"packages": packages} if packages else {}
 
 
 def _placing(measurement: Measurement) -> dict[str, Any]:

@@ -98,6 +98,13 @@ class Runner(Steered):
     attended
         Whether somebody can widen the regions: the run then pauses, and does not end,
         when all that they allow is measured.
+
+    Raises
+    ------
+    NotTrusted
+        If the stored run names code or files that nobody agreed to use.
+    MissingPart
+        If a part of it is not installed.
     """
 
     def __init__(
@@ -111,6 +118,8 @@ class Runner(Steered):
         past: StoredRun | None = None,
         attended: bool = False,
     ) -> None:
+        if past is not None:
+            past.expect_usable()
         targets = Targets(settings.scalarizer)
         super().__init__(instrument, targets, past.queue if past else ())
         self.events = RunEvents()

@@ -5,7 +5,7 @@ The same models build the form in the window and are stored with the run.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
@@ -14,36 +14,20 @@ from napari_hae.agent.acquisition import AcquisitionFunction, LogExpectedImprove
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
+from napari_hae.agent.recorded import part_of
 from napari_hae.agent.scalarizers import BandIntegral, Scalarizer
 from napari_hae.experiment.plans import AgentPlan, Plan
 from napari_hae.instruments.dose import DoseLimits
 from napari_hae.settings_base import Settings
 from napari_hae.types import Area
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def _plugin_of(group: str, default: str) -> Callable[[Any], Any]:
-    """A validator that turns `{"kind": …}` into the model registered by that name."""
-
-    def resolve(value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        fields = dict(value)
-        kind = fields.pop("kind", default)
-        return plugins.load(group, str(kind)).model_validate(fields)
-
-    return resolve
-
-
 AnyScalarizer = Annotated[
     SerializeAsAny[Scalarizer],
-    BeforeValidator(_plugin_of(plugins.SCALARIZERS, "band_integral")),
+    BeforeValidator(part_of(plugins.SCALARIZERS, "band_integral")),
 ]
 AnyAcquisitionFunction = Annotated[
     SerializeAsAny[AcquisitionFunction],
-    BeforeValidator(_plugin_of(plugins.ACQUISITION_FUNCTIONS, "log_ei")),
+    BeforeValidator(part_of(plugins.ACQUISITION_FUNCTIONS, "log_ei")),
 ]
 
 

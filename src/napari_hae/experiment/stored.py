@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_hae.agent.recorded import FromRecord
 from napari_hae.coordinates import FieldFrame
 from napari_hae.diagnostics import Insight, StepTimes
 from napari_hae.experiment.arrays import RunArrays
@@ -23,6 +25,14 @@ from napari_hae.experiment.journal import Entry, read_journal
 from napari_hae.experiment.record import ARRAYS, FORMAT, JOURNAL, named
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.taken import exposures_of, scan_of
+from napari_hae.experiment.trust import (
+    MissingPart,
+    NotTrusted,
+    expect_instrument,
+    outside_of,
+    outside_of_instrument,
+    why_unusable,
+)
 from napari_hae.experiment.votes import Vote
 from napari_hae.instruments.dose import Exposure
 from napari_hae.regions.regions import Regions
@@ -48,6 +58,9 @@ if TYPE_CHECKING:
     from napari_hae.experiment.events import FinishReason
 
 
+_EXPERIENCE = re.compile(r"experience-[0-9a-f]{16}\.npz")
+
+
 class NotARecord(ValueError):
     """The path holds no record that can be read; the text says why."""
 
@@ -62,6 +75,12 @@ class StoredRun:
         The instrument's name and the values of its settings.
     first_settings, settings
         Those in force at the start and at the end.
+    source
+        Whether it is trusted, and the packages of its parts.
+    outside
+        Code and files that the settings name, in words.
+    unusable
+        Reasons why parts of the settings are kept as recorded, and cannot be used.
     survey_exposure
         The exposure of the survey image, as the gate booked it.
     measurements
@@ -105,6 +124,9 @@ class StoredRun:
     instrument_settings: dict[str, Any]
     first_settings: ExperimentSettings
     settings: ExperimentSettings
+    source: FromRecord
+    outside: tuple[str, ...]
+    unusable: tuple[str, ...]
     survey: ScanImage | None
     survey_exposure: Exposure | None
     surveys: int
@@ -135,6 +157,35 @@ class StoredRun:
     def finish_text(self) -> str:
         """More about why it ended, in words; empty if there is nothing."""
         return "" if self.ending is None else self.ending.text
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the user agreed to use what the record names."""
+        return self.source.is_trusted
+
+    @property
+    def instrument_outside(self) -> tuple[str, ...]:
+        """Hosts and files that the instrument's settings name, in words."""
+        return outside_of_instrument(self.instrument, self.instrument_settings)
+
+    def expect_usable(self, *, with_instrument: bool = False) -> None:
+        """Check that the run may be gone on with, or analysed.
+
+        Raises
+        ------
+        MissingPart
+            If a part of it is not installed; the text says which package has it.
+        NotTrusted
+            If it names code, files or hosts, and nobody agreed to use them.
+        """
+        outside = self.outside
+        if with_instrument:
+            expect_instrument(self.instrument, self.source)
+            outside += self.instrument_outside
+        if outside and not self.is_trusted:
+            raise NotTrusted(self.path, outside)
+        if self.unusable:
+            raise MissingPart(f"{self.path}: {self.unusable[0]}")
 
     @property
     def frame(self) -> FieldFrame:
@@ -174,8 +225,11 @@ def record_at(path: Path) -> Path:
     return found
 
 
-def open_run(path: Path) -> StoredRun:
+def open_run(path: Path, *, trust: bool = False) -> StoredRun:
     """Read a run's directory, finished or not.
+
+    Nothing that the record names is run, read or contacted. `trust` says that the user
+    agrees to it later; see `StoredRun.expect_usable`.
 
     Raises
     ------
@@ -193,19 +247,22 @@ def open_run(path: Path) -> StoredRun:
             f"{found} has format {entries[0]['format']}, written by napari-hae "
             f"{entries[0]['version']}; this version reads up to {FORMAT}"
         )
-    return _Reader(found, entries).read()
+    return _Reader(found, entries, trust).read()
 
 
 class _Reader:
     """Walks through a journal once."""
 
-    def __init__(self, path: Path, entries: list[Entry]) -> None:
+    def __init__(self, path: Path, entries: list[Entry], trust: bool) -> None:
         self._path = path
         self._entries = entries
         self._arrays = RunArrays(path / ARRAYS, writable=False)
         self._settings: dict[str, Any] = dict(entries[0]["settings"])
+        self._trust, self._packages = trust, dict(entries[0].get("packages", {}))
+        self._outside: dict[str, None] = {}
+        self._unusable: dict[str, None] = {}
         self._find_experience(entries[0])
-        self._first_settings = ExperimentSettings.model_validate(self._settings)
+        self._first_settings = self._validated(self._settings)
         self._survey: ScanImage | None = None
         self._survey_exposure: Exposure | None = None
         self._surveys = 0
@@ -241,7 +298,10 @@ class _Reader:
             instrument=start["instrument"],
             instrument_settings=start["instrument_settings"],
             first_settings=self._first_settings,
-            settings=ExperimentSettings.model_validate(self._settings),
+            settings=self._validated(self._settings),
+            source=FromRecord(self._trust, self._packages),
+            outside=tuple(self._outside),
+            unusable=tuple(self._unusable),
             survey=self._survey,
             survey_exposure=self._survey_exposure,
             surveys=self._surveys,
@@ -268,7 +328,7 @@ class _Reader:
         if self._last_begun is None:
             return None
         queue, values = self._last_begun
-        settings = ExperimentSettings.model_validate(values)
+        settings = self._validated(values)
         return LastBegun(tuple(queue), settings.plan, settings.loop)
 
     def _forget_outstanding(self) -> None:
@@ -282,9 +342,19 @@ class _Reader:
         self._history = [x for x in self._history if id(x) not in outstanding]
         self._proposals.clear()
 
+    def _validated(self, values: dict[str, Any]) -> ExperimentSettings:
+        """The settings, with what cannot or may not be used as it is recorded."""
+        source = FromRecord(self._trust, self._packages)
+        settings = ExperimentSettings.model_validate(values, context=source)
+        self._outside.update(dict.fromkeys(outside_of(settings, self._path)))
+        self._unusable.update(dict.fromkeys(why_unusable(settings)))
+        return settings
+
     def _find_experience(self, entry: Entry) -> None:
         """Name the record's own copy of what the model learned of earlier runs."""
         if name := entry.get("experience"):
+            if not _EXPERIENCE.fullmatch(name) or (self._path / name).is_symlink():
+                raise NotARecord(f"{self._path}: {name!r} is no name of an experience")
             copy = str(self._path.absolute() / name)
             self._settings["model"] = {**self._settings["model"], "earlier": copy}
 
@@ -376,7 +446,8 @@ class _Reader:
         for section, change in entry["changes"].items():
             self._settings[section] = change["new"]
         self._find_experience(entry)
-        settings = ExperimentSettings.model_validate(self._settings)
+        self._packages.update(entry.get("packages", {}))
+        settings = self._validated(self._settings)
         self._history.append(SettingsChange(entry["step"], entry["who"], settings))
 
     def _on_targets(self, entry: Entry) -> None:

@@ -21,6 +21,7 @@ from superqt import QElidingLabel
 
 from napari_hae import plugins
 from napari_hae.experiment.record import JOURNAL
+from napari_hae.experiment.trust import NotTrusted
 from napari_hae.gui.abort import AbortButton
 from napari_hae.gui.background import Background
 from napari_hae.gui.forensics_results import ForensicsResults
@@ -28,6 +29,7 @@ from napari_hae.gui.forms import ChoiceForm
 from napari_hae.gui.sections import pinned, section
 from napari_hae.gui.sentences import Problem, Sentence
 from napari_hae.gui.sessions import Dock
+from napari_hae.gui.trust import agrees
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -48,6 +50,8 @@ class ForensicsDock(Dock):
         session = self.session
         self.analysis: Analysis | None = None
         self._path: Path | None = None
+        self._answers: dict[Path, bool] = {}
+        """Whether records may use what they name, where somebody was asked."""
         self._doing = ""
         self._cancelled = threading.Event()
         # Of its own: it takes minutes, and nothing else in the window is to wait for
@@ -144,14 +148,19 @@ class ForensicsDock(Dock):
             return
         path, against = self._path, self._against()
         assert path is not None
+        is_own = path == self.session.record_path and self.session.trust.is_own
+        answer = True if is_own else self._answers.get(path)
 
         def work() -> tuple[Analysis, list[str]]:
             # What it needs takes a while to import.
-            from napari_hae.experiment.forensics.analysis import analyse
+            from napari_hae.experiment.forensics.analysis import analyse, expect_agreed
             from napari_hae.experiment.forensics.words import summary
             from napari_hae.experiment.stored import open_run
 
-            analysis = analyse(open_run(path), against, self._watch)
+            run = open_run(path, trust=bool(answer))
+            if answer is None:
+                expect_agreed(run)
+            analysis = analyse(run, against, self._watch)
             return analysis, summary(analysis)
 
         def done(result: tuple[Analysis, list[str]]) -> None:
@@ -238,6 +247,10 @@ class ForensicsDock(Dock):
         self._end()
         if isinstance(error, Cancelled):
             self.message.say("Cancelled. Nothing is changed.")
+        elif isinstance(error, NotTrusted) and self._path not in self._answers:
+            assert self._path is not None
+            self._answers[self._path] = agrees(self, error.outside)
+            self._on_analyse()
         else:
             self.problem.say(f"{what} failed: {error or type(error).__name__}")
 

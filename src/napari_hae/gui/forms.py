@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hae.agent.recorded import AS_RECORDED
 from napari_hae.gui.fields import FieldControl
 from napari_hae.gui.sentences import PROBLEM_COLOR, Problem
 from napari_hae.gui.wheel import scroll_past
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from pydantic.fields import FieldInfo
 
+    from napari_hae.agent.recorded import Recorded
     from napari_hae.settings_base import Settings
 
 
@@ -232,7 +234,11 @@ class ChoiceForm(QWidget):
 
     def set_value(self, value: Settings) -> None:
         """Show settings and their kind; nothing is emitted."""
-        kinds = [kind for kind, model in self._kinds.items() if type(value) is model]
+        if isinstance(value, AS_RECORDED):
+            self._offer_recorded(value)
+            kinds = [f"{value.kind} as recorded"]
+        else:
+            kinds = [k for k, model in self._kinds.items() if type(value) is model]
         if not kinds:
             return
         self.choice.blockSignals(True)
@@ -240,6 +246,20 @@ class ChoiceForm(QWidget):
         self.choice.blockSignals(False)
         self._show_form()
         self.form.set_value(value)
+        if isinstance(value, AS_RECORDED):
+            self.form.say(f"{value.in_words}. {value.why[:1].upper()}{value.why[1:]}.")
+
+    def _offer_recorded(self, value: Recorded) -> None:
+        """Offer a kind of a record that cannot be used here; it has no fields."""
+        kind = f"{value.kind} as recorded"
+        if kind in self._kinds:
+            return
+        self._kinds[kind] = type(value)
+        self.choice.blockSignals(True)
+        self.choice.addItem(f"{value.kind} (as recorded)", kind)
+        self.choice.blockSignals(False)
+        self._forms[kind] = SettingsForm(type(value), self)
+        self._layout.addWidget(self._forms[kind])
 
     def _on_chosen(self) -> None:
         self._show_form()

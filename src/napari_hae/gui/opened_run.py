@@ -38,6 +38,7 @@ class OpenedRun:
             raise NotARecord(f"{stored.path} ended before anything was measured")
         self.path, self.instrument = stored.path, stored.instrument
         self.survey, self.settings = stored.survey, stored.settings
+        self.outside = stored.outside
         self.history = _history(stored)
         self.measurements = self.history.measurements
         self.latest_maps = stored.latest_maps()

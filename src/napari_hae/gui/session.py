@@ -33,6 +33,7 @@ from napari_hae.gui.regions import RegionWatcher
 from napari_hae.gui.regions_in_effect import RegionsInEffect
 from napari_hae.gui.steered_run import SteeredRun
 from napari_hae.gui.successors import Successors
+from napari_hae.gui.trust import RecordTrust
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Session(SteeredRun):
         self.aborting = Aborting(self)
         self._pointing = Pointing(self)
         self.successors = Successors(self)
+        self.trust = RecordTrust(self)
         self.settings = ExperimentSettings()
         self.record_folder = Path.home() / "napari-hae"
         self.survey: ScanImage | None = None
@@ -182,6 +184,7 @@ class Session(SteeredRun):
         self.show_survey(run.survey)
         self.live.open(run)
         self.record_path, self.record_instrument = run.path, run.instrument
+        self.trust.opened(run.outside)
         self.successors.forget()
         self.settings = run.settings
         self._chosen_by_run = run.settings.scalarizer
@@ -219,6 +222,8 @@ class Session(SteeredRun):
             return
         if self.has_moved:
             self.failed.emit("Start", self.has_moved)
+            return
+        if not self.trust.covers_settings():
             return
         where, presses = path or self.free_path(), self.aborting.presses
         # A schedule that began in mid-run begins anew.
@@ -355,6 +360,7 @@ class Session(SteeredRun):
             attended=True,
         )
         self.record_path, self.record_instrument = record.path, self.connection.name
+        self.trust.made_here()
         self._bridge.attach(self.runner.events)
         self.live.begin(self.runner)
         if past is None:

@@ -47,7 +47,8 @@ class _Successor:
         # Before it is read: nobody adds to it since.
         lock = WriterLock(path)
         try:
-            past = open_run(path)
+            # Written in this window, or agreed to.
+            past = open_run(path, trust=True)
             record = Record.reopen(past.path, surveys=past.surveys, lock=lock)
         except BaseException:
             lock.close()
@@ -110,6 +111,8 @@ class Successors(QObject):
         session, path = self._session, self._session.record_path
         if path is None or self.no_way_back:
             session.failed.emit(NO_WAY_BACK, self.no_way_back)
+            return
+        if not session.trust.covers_record():
             return
         out, why = session.free_path(), session.take_reason()
 

@@ -23,6 +23,7 @@ from napari_hae.experiment.forensics.retracing import Answer, Grounds, Shadowed,
 from napari_hae.experiment.forensics.timeline import Decision, Timeline, timeline_of
 from napari_hae.experiment.forensics.truth import NoTruth, Truth, truth_of
 from napari_hae.experiment.forensics.visited import Visited, visited
+from napari_hae.experiment.trust import NotTrusted
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
@@ -102,11 +103,16 @@ def analyse(
     ------
     NotARecord
         If the run has no survey image.
+    NotTrusted
+        If it names code or files that nobody agreed to use.
+    MissingPart
+        If a part of it is not installed.
     ValueError
         If the run has too few targets, or a scalarizer of `against` cannot work on its
         spectra.
     """
     _ = run.frame
+    run.expect_usable()
     run = decided(run)
     changes = {name: completed(run, each) for name, each in (against or {}).items()}
     _expect_enough(run)
@@ -134,6 +140,18 @@ def analyse(
     finally:
         if truth is not None:
             truth.close()
+
+
+def expect_agreed(run: StoredRun) -> None:
+    """Raise `NotTrusted` if a record names what forensics could use.
+
+    Without the file that was replayed there is no ground truth, but all the rest.
+    """
+    named = run.outside
+    if run.instrument == "replay":
+        named += run.instrument_outside
+    if named and not run.is_trusted:
+        raise NotTrusted(run.path, named)
 
 
 def _expect_enough(run: StoredRun) -> None:

@@ -86,6 +86,11 @@ class _Replayed:
     def __init__(self, run: StoredRun) -> None:
         settings = ReplaySettings.model_validate(run.instrument_settings)
         file = settings.file
+        if not run.is_trusted:
+            raise NoTruth(
+                f"the file that was replayed, {file}, is read only if you trust the "
+                "record (--trust on the command line)"
+            )
         if file is None or not Path(file).exists():
             raise NoTruth(f"the file that was replayed is not there any more: {file}")
         self._data = read_spectrum_image(file, settings.survey_file)

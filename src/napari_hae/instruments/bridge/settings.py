@@ -14,6 +14,11 @@ from napari_hae.settings_base import SECRET, Settings
 class RemoteSettings(Settings):
     """Where the microscope is served, and the token for it."""
 
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """The host, and the file with the token."""
+        return (f"the host {self.host}:{self.port}", *super().outside)
+
     host: str = Field(default="127.0.0.1", min_length=1, title="Host")
     """The PC on which napari-hae serve runs. Default 127.0.0.1: this PC, or the other
     end of an SSH tunnel."""
