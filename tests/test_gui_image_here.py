@@ -11,6 +11,7 @@ from mouse import click, paint_stroke
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, role_of
+from napari_hae.gui.sessions import session_of
 from napari_hae.types import WHOLE_FIELD, Area, ChosenBy
 from steered import entries, step, until
 
@@ -115,6 +116,50 @@ def test_the_run_goes_on_in_a_finer_image_with_what_was_measured_there(paused, q
     until(qtbot, lambda: text in story.toPlainText())
 
 
+def field_in_canvas(viewer) -> float:
+    """How much of the canvas the field that is shown fills, along its longer side."""
+    frame = session_of(viewer).layers.frame
+    shown = np.array(frame.shape) * frame.pixel_nm * viewer.scene.camera.zoom
+    return float(max(shown / np.array(viewer.canvas.size)))
+
+
+def centre_of_view(viewer):
+    return np.array(viewer.scene.camera.center)[-2:]
+
+
+def test_the_rectangle_is_above_everything_and_the_view_goes_to_the_new_field(
+    paused, qtbot
+):
+    viewer = paused.viewer
+    nm = {"units": ("nm", "nm"), "axis_labels": ("y", "x")}
+    mine = viewer.add_points(np.array([[100.0, 100.0]]), name="mine", **nm)
+    panel = draw_area(paused, qtbot, (0.5, 0.25), (0.75, 0.5))
+    area = panel.layer.layer
+    assert viewer.layers[-1] is area and area.visible
+    with_area = viewer.screenshot(canvas_only=True, flash=False).astype(int)
+    area.visible = False
+    without = viewer.screenshot(canvas_only=True, flash=False).astype(int)
+    area.visible = True
+    assert (np.abs(with_area - without).max(axis=-1) > 60).sum() > 1000
+    qtbot.mouseClick(panel.image, LEFT)
+    until(qtbot, lambda: paused.session.survey.area != WHOLE_FIELD)
+    np.testing.assert_allclose(centre_of_view(viewer), (75, 125), atol=4)
+    assert 0.85 < field_in_canvas(viewer) < 1
+    step(paused, qtbot, 2)
+    until(qtbot, lambda: paused.session.layers.measured_layer is not None)
+    assert list(viewer.layers)[-2:] == [mine, area]
+    show_section(paused.experiment, "Finer image", panel.wider, qtbot)
+    qtbot.mouseClick(panel.wider, LEFT)
+    until(qtbot, lambda: paused.session.survey.area == WHOLE_FIELD)
+    np.testing.assert_allclose(centre_of_view(viewer), (100, 100), atol=4)
+    assert 0.85 < field_in_canvas(viewer) < 1
+    area.name = "my area"
+    area.visible = False
+    viewer.layers.move(viewer.layers.index(area), 0)
+    qtbot.mouseClick(panel.draw, LEFT)
+    assert viewer.layers[-1] is area and area.visible
+
+
 def test_the_maps_the_slider_and_the_feature_space_follow_the_finer_image(
     paused, qtbot
 ):
@@ -138,6 +183,8 @@ def test_the_maps_the_slider_and_the_feature_space_follow_the_finer_image(
 
 def test_pointing_outside_the_finer_image_is_refused_in_words(paused, qtbot):
     image_here(paused, qtbot)
+    # The view is that of the finer image.
+    paused.viewer.reset_view()
     texts = told(paused)
     click(paused.viewer, at(paused, 0.1, 0.9), CONTROL)
     until(qtbot, lambda: bool(texts))

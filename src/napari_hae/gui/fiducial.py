@@ -8,12 +8,15 @@ import numpy as np
 from napari.layers import Labels, Shapes
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_hae.gui.layer_calibration import take_calibration
 from napari_hae.gui.layer_combo import LayerCombo
 from napari_hae.gui.layers import role_of
 from napari_hae.gui.region_layers import region_from_layer
 from napari_hae.gui.sentences import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Layer
 
     from napari_hae.coordinates import FieldFrame
@@ -59,25 +62,30 @@ class FiducialChoice(QWidget):
         if layer is None or frame is None:
             return
         try:
-            edges = edges_of(layer, frame)
+            told = take_calibration(layer, frame)
+            edges = edges_of(layer, frame, self._session.viewer.dims.point)
         except (TypeError, ValueError) as error:
             self.problem.say(str(error))
             return
         self.problem.say("")
+        if told:
+            self._session.said.emit(told)
         drift = self._session.settings.drift
         new = drift.model_copy(update={"fiducial": edges})
         self._session.configure(drift=new)
 
 
-def edges_of(layer: Layer, frame: FieldFrame) -> Edges:
+def edges_of(layer: Layer, frame: FieldFrame, point: Sequence[float] = ()) -> Edges:
     """The rectangle around what is drawn, along pixels of the survey image.
+
+    Of a stack, in the plane that is shown: `point` is the viewer's `dims.point`.
 
     Raises
     ------
     TypeError, ValueError
         If the layer can be no region, or nothing is drawn in the survey image.
     """
-    drawn = region_from_layer(layer).contains(*frame.centres_nm())
+    drawn = region_from_layer(layer, point=point).contains(*frame.centres_nm())
     if not drawn.any():
         raise ValueError(EMPTY)
     rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))

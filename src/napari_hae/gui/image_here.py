@@ -8,13 +8,21 @@ import numpy as np
 from napari.layers import Labels, Shapes
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
+from napari_hae.gui.layer_calibration import (
+    lie_in_plane,
+    pixel_to_nm,
+    shown_index,
+    shown_labels,
+    take_calibration,
+)
 from napari_hae.gui.layer_combo import LayerCombo
-from napari_hae.gui.layer_data import Role, calibration
+from napari_hae.gui.layer_data import METADATA_KEY, Role, calibration
 from napari_hae.gui.layers import insert_layer, role_of
-from napari_hae.gui.region_layers import pixel_to_nm
 from napari_hae.types import Area
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Layer
     from numpy.typing import NDArray
 
@@ -22,6 +30,9 @@ if TYPE_CHECKING:
     from napari_hae.gui.session import Session
 
 NAME = "Area to image"
+MADE_FOR = "made for"
+"""In the metadata of the layer to draw in: what it is for."""
+COLOR = "#f0e442"
 HOW = "Press *Draw area*, drag a rectangle in the image, and press *Image here*."
 BACK = "Stop here, and go on with the record that the finer image was made from."
 _DRAWN = (None, Role.ROI, Role.SOFT, Role.SELECTION)
@@ -85,16 +96,21 @@ class ImageHere(QWidget):
         if frame is None:
             return
         layer = next((x for x in viewer.layers if _is_own(x)), None)
+        if layer is not None and viewer.layers[-1] is not layer:
+            viewer.layers.move(viewer.layers.index(layer), len(viewer.layers))
         if layer is None:
             layer = Shapes(
                 ndim=2,
                 name=NAME,
-                edge_width=max(frame.shape) / 200,
-                edge_color="white",
+                edge_width=max(frame.shape) / 100,
+                edge_color=COLOR,
                 face_color="transparent",
+                opacity=1.0,
+                metadata={METADATA_KEY: {MADE_FOR: NAME}},
                 **calibration(frame),
             )
             insert_layer(viewer, layer)
+        layer.visible = True
         viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
         self.layer.choose(layer)
@@ -104,25 +120,30 @@ class ImageHere(QWidget):
         if layer is None or frame is None:
             return
         try:
-            area = drawn_area(layer, frame)
+            told = take_calibration(layer, frame)
+            area = drawn_area(layer, frame, self._session.viewer.dims.point)
         except ValueError as error:
             self._session.failed.emit("No image here", str(error))
             return
+        if told:
+            self._session.said.emit(told)
         if isinstance(layer, Shapes):
             # The next drag is to move the view, not to draw another rectangle.
             layer.mode = "pan_zoom"
         self._session.successors.image_here(area)
 
 
-def drawn_area(layer: Layer, frame: FieldFrame) -> Area:
+def drawn_area(layer: Layer, frame: FieldFrame, point: Sequence[float] = ()) -> Area:
     """The rectangle around what is drawn in a layer, as far as it lies in the field.
+
+    Of a stack, in the plane that is shown: `point` is the viewer's `dims.point`.
 
     Raises
     ------
     ValueError
         If nothing is drawn, or nothing of it lies in the field of view.
     """
-    corners = _corners(layer)
+    corners = _corners(layer, point)
     if not len(corners):
         raise ValueError(f"nothing is drawn in the layer {layer.name!r}")
     matrix = pixel_to_nm(layer)
@@ -139,18 +160,23 @@ def drawn_area(layer: Layer, frame: FieldFrame) -> Area:
         ) from None
 
 
-def _corners(layer: Layer) -> NDArray[np.float64]:
+def _corners(layer: Layer, point: Sequence[float]) -> NDArray[np.float64]:
     """Points of a layer, `(n, 2)`, that lie all around what is drawn."""
     if isinstance(layer, Labels):
-        data = np.asarray(layer.data)
-        rows, columns = np.nonzero(data.reshape(data.shape[-2:]))
+        rows, columns = np.nonzero(shown_labels(layer, point))
         if not len(rows):
             return np.empty((0, 2))
         low = np.array([rows.min(), columns.min()]) - 0.5
         high = np.array([rows.max(), columns.max()]) + 0.5
         return np.array([low, (low[0], high[1]), (high[0], low[1]), high])
-    shapes = [np.asarray(each, dtype=float)[:, -2:] for each in layer.data]
-    selected = [shapes[n] for n in sorted(layer.selected_data)] or shapes[-1:]
+    index = shown_index(layer, point)
+    shapes = {
+        number: np.asarray(each, dtype=float)[:, -2:]
+        for number, each in enumerate(layer.data)
+        if lie_in_plane(each, index)
+    }
+    chosen = sorted(layer.selected_data & shapes.keys()) or list(shapes)[-1:]
+    selected = [shapes[number] for number in chosen]
     return np.concatenate([np.empty((0, 2)), *selected])
 
 
@@ -159,4 +185,6 @@ def _may_hold_area(layer: Layer) -> bool:
 
 
 def _is_own(layer: Layer) -> bool:
-    return isinstance(layer, Shapes) and layer.name == NAME
+    own = layer.metadata.get(METADATA_KEY)
+    is_marked = isinstance(own, dict) and own.get(MADE_FOR) == NAME
+    return isinstance(layer, Shapes) and is_marked

@@ -62,15 +62,25 @@ def hide_stored_layers(viewer: Viewer) -> None:
 
 
 def insert_layer(viewer: Viewer, layer: Layer) -> None:
-    """Add a layer of the plugin below all of its layers that belong above it.
+    """Add a layer of the plugin: at its place among those that show an experiment.
 
-    The selection stays as it is: a person may be painting.
+    Layers of other people that lie above all of these stay above. What shows nothing
+    of an experiment, as a layer to draw in, comes to the top. The selection stays as
+    it is: a person may be painting.
     """
     selected = set(viewer.layers.selection)
-    above = [i for i, other in enumerate(viewer.layers) if _rank(other) > _rank(layer)]
-    viewer.layers.insert(above[0] if above else len(viewer.layers), layer)
+    viewer.layers.insert(_place(viewer, _rank(layer)), layer)
     if selected:
         viewer.layers.selection = selected
+
+
+def _place(viewer: Viewer, rank: int) -> int:
+    ranks = [_rank(layer) for layer in viewer.layers]
+    above = [i for i, other in enumerate(ranks) if other > rank]
+    below = [i for i, other in enumerate(ranks) if 0 <= other <= rank]
+    if rank >= 0 and above:
+        return above[0]
+    return below[-1] + 1 if rank >= 0 and below else len(ranks)
 
 
 def _rank(layer: Layer) -> int:

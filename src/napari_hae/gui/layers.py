@@ -129,11 +129,12 @@ class FieldLayers:
     def show_survey(self, image: ScanImage) -> None:
         """Show a survey image; another field or shape ends run and selection.
 
-        What a finer one shows an area of stays below it, until it is shown again.
+        What a finer one shows an area of stays below it, until it is shown again. The
+        view is fitted to another field.
         """
         frame = FieldFrame.of(image)
-        first = self._frame is None
-        if not first and frame != self._frame:
+        first, is_other = self._frame is None, frame != self._frame
+        if not first and is_other:
             self.clear_run()
             self.clear_selection()
             self._keep_below(frame.area)
@@ -147,6 +148,8 @@ class FieldLayers:
         if first:
             self._viewer.canvas.overlays.scale_bar.visible = True
             self._viewer.reset_view()
+        elif is_other:
+            self._viewer.fit_to_view(layers=self.survey_layers)
 
     def _keep_below(self, area: Area) -> None:
         """Keep wider survey images than that of an area as overviews, and no other."""

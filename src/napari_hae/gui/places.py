@@ -9,11 +9,16 @@ import numpy as np
 from napari.layers import Labels, Points, Shapes
 
 from napari_hae.experiment.object_order import Objects, Pixel
+from napari_hae.gui.layer_calibration import (
+    lie_in_plane,
+    pixel_to_nm,
+    shown_index,
+    shown_labels,
+)
 from napari_hae.gui.layers import role_of
-from napari_hae.gui.region_layers import pixel_to_nm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from napari.layers import Layer
     from numpy.typing import NDArray
@@ -37,35 +42,38 @@ def holds_places(layer: Layer) -> bool:
     return isinstance(layer, Points | Shapes | Labels) and role_of(layer) is None
 
 
-def pixels_of(layer: Layer, frame: FieldFrame) -> list[Pixel]:
+def pixels_of(
+    layer: Layer, frame: FieldFrame, point: Sequence[float] = ()
+) -> list[Pixel]:
     """The pixels that a layer names, in its order, each once.
 
     The points of a Points layer, the pixels along the lines and paths of a Shapes
     layer, the centres of the objects of a Labels layer in the order of their labels.
+    Of a stack, those of the plane that is shown: `point` is the viewer's `dims.point`.
     """
     if isinstance(layer, Points):
-        places = np.asarray(layer.data, dtype=float)[:, -2:]
+        places = _points(layer, point)[1]
     elif isinstance(layer, Labels):
-        places = _centres(np.asarray(layer.data))
+        places = _centres(shown_labels(layer, point))
     else:
-        return _along_lines(layer, frame)
+        return _along_lines(layer, frame, point)
     return _inside(_nm(places, layer), frame)
 
 
-def objects_of(layer: Layer, frame: FieldFrame) -> Objects:
+def objects_of(layer: Layer, frame: FieldFrame, point: Sequence[float] = ()) -> Objects:
     """The points of a Points layer, or the labelled objects of a Labels layer.
 
     With the numbers that the layer's table has of them, and the area of what is
-    labelled. An object outside the image is left out.
+    labelled. An object outside the image is left out, and of a stack all that is not
+    in the plane that is shown.
     """
     if isinstance(layer, Points):
-        numbers = np.arange(len(layer.data))
-        places = np.asarray(layer.data, dtype=float)[:, -2:]
+        numbers, places = _points(layer, point)
         properties: dict[str, NDArray[np.float64]] = {}
     else:
-        flat = np.asarray(layer.data)
-        numbers, areas = np.unique(flat[flat > 0], return_counts=True)
-        places = _centres(flat)
+        plane = shown_labels(layer, point)
+        numbers, areas = np.unique(plane[plane > 0], return_counts=True)
+        places = _centres(plane)
         properties = {AREA: areas.astype(float)}
     properties |= _table(layer, numbers)
     pixels = [pixel_at(frame, place) for place in _nm(places, layer)]
@@ -74,6 +82,15 @@ def objects_of(layer: Layer, frame: FieldFrame) -> Objects:
         tuple(pixel for pixel in pixels if pixel is not None),
         {name: values[inside] for name, values in properties.items()},
     ).distinct()
+
+
+def _points(
+    layer: Points, point: Sequence[float]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Numbers and places of the points in the plane that is shown."""
+    data, index = np.asarray(layer.data, dtype=float), shown_index(layer, point)
+    numbers = np.array([n for n, x in enumerate(data) if lie_in_plane(x, index)], int)
+    return numbers, data[numbers, -2:]
 
 
 def _table(layer: Layer, numbers: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
@@ -93,20 +110,22 @@ def _centres(labels: NDArray[Any]) -> NDArray[np.float64]:
     """The pixel of each label that is nearest to its centre, which may lie outside."""
     from skimage.measure import regionprops
 
-    flat = labels.reshape(labels.shape[-2:])
     centres = []
-    for found in regionprops(flat):
+    for found in regionprops(labels):
         distances = np.hypot(*(found.coords - found.centroid).T)
         centres.append(found.coords[int(distances.argmin())])
     return np.array(centres, dtype=float).reshape(-1, 2)
 
 
-def _along_lines(layer: Layer, frame: FieldFrame) -> list[Pixel]:
+def _along_lines(
+    layer: Shapes, frame: FieldFrame, point: Sequence[float]
+) -> list[Pixel]:
     from skimage.draw import line
 
+    index = shown_index(layer, point)
     pixels: list[Pixel] = []
     for data, kind in zip(layer.data, layer.shape_type, strict=True):
-        if kind not in ("line", "path"):
+        if kind not in ("line", "path") or not lie_in_plane(data, index):
             continue
         ends = _inside(_nm(np.asarray(data, dtype=float)[:, -2:], layer), frame)
         for start, end in itertools.pairwise(ends):

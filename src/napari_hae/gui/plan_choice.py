@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 from napari_hae.experiment.object_order import AS_LISTED, ordered, orders
 from napari_hae.experiment.plans import PLANS, ObjectsPlan
 from napari_hae.gui.forms import ChoiceForm
+from napari_hae.gui.layer_calibration import take_calibration
 from napari_hae.gui.layer_combo import LayerCombo
 from napari_hae.gui.places import holds_places, objects_of
 from napari_hae.gui.sentences import Sentence
@@ -51,6 +52,8 @@ class PlanChoice(QWidget):
         self.order.setMinimumWidth(60)
         self.missing = Sentence()
         self._why_none = NOT_CHOSEN
+        self._refusal = ""
+        """Why the chosen layer cannot be used; empty if it can."""
         self._followed: Layer | None = None
         self._label = QLabel(OBJECTS_OF)
         self._label.setWordWrap(True)
@@ -109,12 +112,16 @@ class PlanChoice(QWidget):
         shown = self.form.kind == "objects"
         for widget in (self._label, self.layer, self.order):
             widget.setVisible(shown)
+        if shown:
+            self._objects()
         # Nobody wants another list of places because some layer came or went.
         self.layer.waits = shown
         self.missing.say(self._what_is_missing() if shown else "")
 
     def _what_is_missing(self) -> str:
         plan = self.form.value
+        if self._refusal:
+            return f"{self._refusal[:1].upper()}{self._refusal[1:]}."
         if self.layer.layer is not None or not isinstance(plan, ObjectsPlan):
             return ""
         kept = "keeps its places" if plan.pixels else "has no places"
@@ -122,7 +129,18 @@ class PlanChoice(QWidget):
 
     def _objects(self) -> Objects | None:
         layer, frame = self.layer.layer, self._session.layers.frame
-        return None if layer is None or frame is None else objects_of(layer, frame)
+        self._refusal = ""
+        if layer is None or frame is None:
+            return None
+        if self.form.kind == "objects":
+            try:
+                told = take_calibration(layer, frame)
+            except ValueError as error:
+                self._refusal = str(error)
+                return None
+            if told:
+                self._session.said.emit(told)
+        return objects_of(layer, frame, self._session.viewer.dims.point)
 
     def _follow(self) -> None:
         """Offer what the table of the chosen layer has, also when that changes."""

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hae.gui.layer_calibration import take_calibration
 from napari_hae.gui.layer_combo import LayerCombo
 from napari_hae.gui.places import holds_places, pixels_of
 
@@ -164,7 +165,14 @@ class QueuePanel(QWidget):
         layer, frame = self.layer.layer, self._session.layers.frame
         if layer is None or frame is None:
             return
-        pixels = pixels_of(layer, frame)
+        try:
+            told = take_calibration(layer, frame)
+        except ValueError as error:
+            self._session.failed.emit("Nothing to measure", str(error))
+            return
+        if told:
+            self._session.said.emit(told)
+        pixels = pixels_of(layer, frame, self._session.viewer.dims.point)
         if pixels:
             self._session.measure_next(pixels)
         else:

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hae.gui.layer_calibration import take_calibration
 from napari_hae.gui.layers import role_of
 from napari_hae.gui.region_row import RegionRow
 from napari_hae.gui.regions import Terms, change_kind, paint_layer
@@ -129,11 +130,15 @@ class RegionChoice(QWidget):
             # It was never switched on: nobody but its row has to know yet.
             row.show_terms(terms)
             return
+        frame = self._session.layers.frame
         try:
+            told = "" if frame is None else take_calibration(layer, frame)
             watcher.set_terms(layer, terms)
         except ValueError as error:
             row.refuse(str(error))
             return
+        if told:
+            self._session.said.emit(told)
         row.show_terms(terms)
         change_kind(layer, terms.kind)
 

@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels, Layer, Shapes
 
+from napari_hae.gui.layer_calibration import (
+    lie_in_plane,
+    pixel_to_nm,
+    shown_index,
+    shown_labels,
+)
 from napari_hae.regions.regions import (
     DrawnRegion,
     MaskRegion,
@@ -20,6 +26,8 @@ from napari_hae.regions.regions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 SEGMENTS = 64
@@ -27,13 +35,17 @@ SEGMENTS = 64
 
 
 def region_from_layer(
-    layer: Layer, kind: RegionKind = RegionKind.FORBIDDEN
+    layer: Layer,
+    kind: RegionKind = RegionKind.FORBIDDEN,
+    point: Sequence[float] | None = None,
 ) -> DrawnRegion:
     """The region that a Labels or Shapes layer covers, in nm.
 
     All labels above 0 count; each has edges of its own. A layer with more than two
-    dimensions covers what is marked anywhere along the others. Round outlines become
-    polygons of 64 sides: around them for a forbidden zone, else inside them.
+    dimensions covers what is marked anywhere along the others, so that no slider moves
+    a zone; with `point`, the viewer's `dims.point`, what is in the plane there. Round
+    outlines become polygons of 64 sides: around them for a forbidden zone, else inside
+    them.
 
     Raises
     ------
@@ -44,12 +56,14 @@ def region_from_layer(
     """
     if isinstance(layer, Labels):
         data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+        if point is not None:
+            data = shown_labels(layer, point)
         mask = data > 0
         nm_to_pixel = _inverse(layer, pixel_to_nm(layer))
         flat = np.asarray(mask.any(axis=tuple(range(mask.ndim - 2))))
         return MaskRegion(layer.name, flat, nm_to_pixel, _parts(data))
     if isinstance(layer, Shapes):
-        return PolygonRegion(layer.name, _polygons(layer, kind))
+        return PolygonRegion(layer.name, _polygons(layer, kind, point))
     raise TypeError(
         f"a {kind} is made of a Labels or Shapes layer; "
         f"{layer.name!r} is a {type(layer).__name__} layer"
@@ -65,30 +79,6 @@ def _parts(data: NDArray[np.integer[Any]]) -> NDArray[np.int32] | None:
     return positive.astype(np.int32) if several else None
 
 
-def pixel_to_nm(layer: Layer) -> NDArray[np.float64]:
-    """The map of a layer's last two data axes to nm, `(2, 3)`.
-
-    It holds all of scale, rotation, shear, translation, affine and units.
-    """
-    if layer.ndim < 2:
-        raise ValueError(f"{layer.name!r} has one dimension; a region needs two")
-    corners = np.zeros((3, layer.ndim))
-    corners[0, -2] = corners[1, -1] = 1.0
-    along_y, along_x, origin = (
-        np.asarray(layer.data_to_world(corner))[-2:] for corner in corners
-    )
-    matrix = np.stack([along_y - origin, along_x - origin, origin], axis=1)
-    nm: NDArray[np.float64] = matrix * np.array(_nm_per_unit(layer))[:, None]
-    return nm
-
-
-def _nm_per_unit(layer: Layer) -> list[float]:
-    return [
-        float((1 * unit).to("nm").magnitude) if unit.is_compatible_with("nm") else 1.0
-        for unit in layer.units[-2:]
-    ]
-
-
 def _inverse(layer: Layer, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     try:
         linear = np.linalg.inv(matrix[:, :2])
@@ -99,7 +89,9 @@ def _inverse(layer: Layer, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
-def _polygons(layer: Shapes, kind: RegionKind) -> tuple[NDArray[np.float64], ...]:
+def _polygons(
+    layer: Shapes, kind: RegionKind, point: Sequence[float] | None
+) -> tuple[NDArray[np.float64], ...]:
     matrix = pixel_to_nm(layer)
     # A polygon inside a circle reaches it with its corners, one around it with its
     # sides: neither ever allows more than was drawn.
@@ -108,6 +100,8 @@ def _polygons(layer: Shapes, kind: RegionKind) -> tuple[NDArray[np.float64], ...
     for data, shape, width in zip(
         layer.data, layer.shape_type, layer.edge_width, strict=True
     ):
+        if point is not None and not lie_in_plane(data, shown_index(layer, point)):
+            continue
         vertices = np.asarray(data, dtype=float)[:, -2:]
         if shape == "ellipse":
             polygons.append(_ellipse(vertices, reach))
