@@ -47,6 +47,31 @@ def checked_shape(shape: Any, what: str) -> tuple[int, int]:
     return rows, columns
 
 
+def place_text(where: ProbePosition | Area, field_nm: tuple[float, float]) -> str:
+    """Return a place or an area as people read it: in nm, with three digits.
+
+    Parameters
+    ----------
+    field_nm
+        `(height, width)` of the field of view in nm.
+    """
+    height_nm, width_nm = field_nm
+    if isinstance(where, ProbePosition):
+        x_nm, y_nm = where.x * width_nm, where.y * height_nm
+        return f"(x = {_three_digits(x_nm)} nm, y = {_three_digits(y_nm)} nm)"
+    x = "–".join(_three_digits(x * width_nm) for x in (where.left, where.right))
+    y = "–".join(_three_digits(y * height_nm) for y in (where.top, where.bottom))
+    return f"(x = {x} nm, y = {y} nm)"
+
+
+def _three_digits(value: float) -> str:
+    """A number with three significant digits, but no more than four decimals."""
+    if not math.isfinite(value) or abs(value) < 5e-5:
+        return f"{value:.0f}"
+    decimals = 2 - math.floor(math.log10(abs(value)))
+    return f"{value:.{min(max(decimals, 0), 4)}f}"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldFrame:
     """Coordinates of one image of the field of view.
@@ -117,7 +142,10 @@ class FieldFrame:
         """
         area = self.area
         if position not in area:
-            raise ValueError(f"{position} lies outside the image {area}")
+            raise ValueError(
+                f"{place_text(position, self.field_nm)} lies outside the image "
+                f"{place_text(area, self.field_nm)}"
+            )
         rows, columns = self.shape
         row = int((position.y - area.top) / area.height * rows)
         column = int((position.x - area.left) / area.width * columns)

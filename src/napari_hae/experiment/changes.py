@@ -29,8 +29,9 @@ def changes(section: str, old: Any, new: Any) -> list[str]:
         change = f"changed the {section} from {before} to {after}"
         return [change, *_band(old, new), *_schedule(model, {}, new)]
     band, schedule = _band(old, new), _schedule(model, old, new)
-    told = [*(_BAND if band else ()), *(_SCHEDULE if schedule else ())]
-    parts = [*band, *schedule]
+    fiducial = _fiducial(old, new)
+    told = [*(_BAND if band else ()), *(_SCHEDULE if schedule else ()), "fiducial"]
+    parts = [*band, *schedule, *fiducial]
     for name, value in new.items():
         if old.get(name) != value and name not in told and not _is_hidden(model, name):
             before = in_words(old.get(name))
@@ -55,6 +56,18 @@ def _band(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     if None in before:
         return [f"chose the band {text(after)} eV"]
     return [f"moved the band from {text(before)} to {text(after)} eV"]
+
+
+def _fiducial(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """A change of the fiducial region; it is seen in the image, and not by numbers."""
+    before, after = old.get("fiducial"), new.get("fiducial")
+    if before == after:
+        return []
+    if after is None:
+        return ["left the fiducial region for the whole image"]
+    return [
+        "chose a fiducial region" if before is None else "moved the fiducial region"
+    ]
 
 
 def _differ(values: set[float], digits: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_hae.coordinates import place_text
 from napari_hae.experiment.choice import Refusal
 from napari_hae.types import ChosenBy
 
@@ -70,4 +71,5 @@ class Consent:
         reason = allowed.refusal(allowed.position(proposal.position))
         if reason is None:
             return None
-        return Refusal(f"{proposal.position} {reason}", by_gate=True)
+        where = place_text(proposal.position, allowed.frame.field_nm)
+        return Refusal(f"{where} {reason}", by_gate=True)

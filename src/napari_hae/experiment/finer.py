@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hae.agent.schedule import Schedule
-from napari_hae.coordinates import FieldFrame
+from napari_hae.coordinates import FieldFrame, place_text
 from napari_hae.experiment.journal import Journal
 from napari_hae.experiment.plans import ObjectsPlan
 from napari_hae.experiment.record import JOURNAL, Record
@@ -57,8 +57,9 @@ def finer_frame(before: FieldFrame, area: Area, able: Capabilities) -> FieldFram
     frame = replace(field, shape=(rows, columns))
     is_finer = np.less(frame.pixel_nm, before.pixel_nm)
     if not is_finer.all():
+        where = place_text(area, able.fov_nm)
         raise ValueError(
-            f"an image of {area} with {rows} × {columns} pixels is no finer than the "
+            f"an image of {where} with {rows} × {columns} pixels is no finer than the "
             "one that is shown: choose a smaller area"
         )
     return frame

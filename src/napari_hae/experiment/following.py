@@ -266,7 +266,7 @@ class Following:
 
     def _note_lost(self, scan: Exposure, failed: BaseException | None) -> None:
         if failed is not None:
-            self._record.booked(scan, why=str(failed))
+            self._record.booked(scan, self._frame.field_nm, why=str(failed))
 
     def _noted(self, image: ScanImage, step: int, is_anew: bool) -> ImageAgain:
         """Keep an image; what is known of it before it is looked at."""

@@ -486,7 +486,7 @@ class Loop:
     def _note_lost(self, why: str = "the run ended") -> None:
         """Record the dose of exposures whose spectra nobody gets."""
         for exposure in self._exposures.take_booked():
-            self._record.booked(exposure, why=why)
+            self._record.booked(exposure, self._open().frame.field_nm, why=why)
 
     def _keep_last_maps(self) -> None:
         if (maps := self._advisor.chosen_on) is not None:

@@ -222,10 +222,20 @@ class Record:
         row, column = pixel
         self._write("veto", step=step, who="human", why=why, row=row, column=column)
 
-    def booked(self, exposure: Exposure, *, why: str) -> None:
-        """Note the dose of an exposure of which no result is kept, and why not."""
-        values = exposure.to_json()
-        self._write("booked", who="automatic", why=why, exposure=values)
+    def booked(
+        self, exposure: Exposure, field_nm: tuple[float, float], *, why: str
+    ) -> None:
+        """Note the dose of an exposure of which no result is kept, and why not.
+
+        `field_nm` is `(height, width)` of the field of view that its place is in.
+        """
+        self._write(
+            "booked",
+            who="automatic",
+            why=why,
+            exposure=exposure.to_json(),
+            field_nm=list(field_nm),
+        )
 
     def measurement(
         self,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
+from napari_hae.coordinates import place_text
 from napari_hae.experiment.changes import changes, counted, in_words
 from napari_hae.experiment.ending import Ending
 from napari_hae.experiment.events import FinishReason
@@ -88,7 +89,10 @@ def _survey(entry: Entry) -> str:
     detectors = ", ".join(entry["detectors"])
     text = f"a survey image ({detectors}) of {height:.4g} × {width:.4g} nm"
     area = Area(*entry.get("area", astuple(WHOLE_FIELD)))
-    return text if area == WHOLE_FIELD else f"{text}, the part {area} of the field"
+    if area == WHOLE_FIELD:
+        return text
+    where = place_text(area, (height / area.height, width / area.width))
+    return f"{text}, the part {where} of the field"
 
 
 @tells("survey_again")
@@ -126,10 +130,11 @@ def _veto(entry: Entry) -> str:
 def _booked(entry: Entry) -> str:
     exposure = Exposure.from_json(entry["exposure"])
     what = "a scan" if isinstance(exposure.where, Area) else "an exposure"
-    return (
-        f"{what} of {exposure.beam_on_s:.3g} s at {exposure.where} came to nothing; "
-        "its dose counts"
-    )
+    text = f"{what} of {exposure.beam_on_s:.3g} s"
+    if "field_nm" in entry:
+        height, width = entry["field_nm"]
+        text += f" at {place_text(exposure.where, (height, width))}"
+    return f"{text} came to nothing; its dose counts"
 
 
 @tells("measurement")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_hae.coordinates import place_text
 from napari_hae.experiment.branch import branch
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.finer import (
@@ -210,7 +211,8 @@ class Successors(QObject):
         except (InstrumentError, ValueError) as error:
             return str(error)
         reason = AllowedField(frame, regions).refusal_of_scan(area)
-        return None if reason is None else f"an image of {area} {reason}"
+        where = place_text(area, frame.field_nm)
+        return None if reason is None else f"an image of {where} {reason}"
 
     def _replace(
         self,

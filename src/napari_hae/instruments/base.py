@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from napari_hae.coordinates import place_text
 from napari_hae.types import WHOLE_FIELD
 
 if TYPE_CHECKING:
@@ -260,13 +261,23 @@ class Instrument(Protocol):
         """
 
 
-def check_position(position: ProbePosition) -> None:
-    """Raise `OutOfRange` unless the position is finite and inside the field of view."""
-    if not position.is_inside:
-        raise OutOfRange(
-            f"the probe position {position} is not inside the field of view: "
-            "x and y must be numbers from 0 to 1"
-        )
+def check_position(
+    position: ProbePosition, fov_nm: tuple[float, float] | None = None
+) -> None:
+    """Raise `OutOfRange` unless the position is finite and inside the field of view.
+
+    With `fov_nm`, `(height, width)`, it is told in nm.
+    """
+    if position.is_inside:
+        return
+    if fov_nm is None:
+        where, needed = f"{position}", "x and y must be numbers from 0 to 1"
+    else:
+        where, (height_nm, width_nm) = place_text(position, fov_nm), fov_nm
+        needed = f"x reaches from 0 to {width_nm:.4g}, y from 0 to {height_nm:.4g} nm"
+    raise OutOfRange(
+        f"the probe position {where} is not inside the field of view: {needed}"
+    )
 
 
 def check_interval(name: str, value: float, allowed: Interval, unit: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hae.coordinates import place_text
 from napari_hae.instruments.base import (
     DoseExceeded,
     InstrumentError,
@@ -269,7 +270,7 @@ class DoseBook:
         anywhere = anywhere + places.least_scanned()
         if float(self._electrons(anywhere)) / per > limit * _ROUNDING:
             raise DoseExceeded(f"any place {told}")
-        raise LocalDoseExceeded(f"{where} {told}")
+        raise LocalDoseExceeded(f"{place_text(where, fov_nm)} {told}")
 
 
 def _is_current(current_pa: float | None) -> bool:

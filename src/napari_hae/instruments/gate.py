@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from napari_hae.coordinates import place_text
 from napari_hae.instruments.base import (
     Busy,
     Capabilities,
@@ -144,6 +145,8 @@ class GuardedInstrument:
         self._position: ProbePosition | None = None
         self.booked: Exposure | None = None
         """The exposure that was booked last, with the electrons that were booked."""
+        self._fov_nm: tuple[float, float] | None = None
+        """The newest field of view, for the words that tell of a place."""
 
     def connect(self) -> None:
         """Connect, with an earlier abort lifted and the beam blanked afterwards.
@@ -156,6 +159,7 @@ class GuardedInstrument:
         try:
             self._bare.connect()
             self._shutter.take_over()
+            self._able()
         except Exception:
             with suppress(Exception):
                 self._shutter.release()
@@ -292,10 +296,11 @@ class GuardedInstrument:
             with self._state:
                 constraint = self._constraint
             reason = constraint.refusal_of_scan(area)
-            return None if reason is None else f"a survey image of {area} {reason}"
+            where = place_text(area, able.fov_nm)
+            return None if reason is None else f"a survey image of {where} {reason}"
 
         with self._in_use():
-            able = self.capabilities()
+            able = self._able()
             check_area(area, able)
             check_shape(shape, able)
             check_interval("a dwell time", dwell_time_s, able.dwell_time_s, "s")
@@ -325,7 +330,7 @@ class GuardedInstrument:
         `BlankingFailed`.
         """
         with self._in_use():
-            check_position(position)
+            check_position(position, self._fov_nm)
             # Where it is, should the move fail, nobody knows.
             self._position = None
             self._shutter.make_sure()
@@ -344,7 +349,7 @@ class GuardedInstrument:
             position = self._position
             if position is None:
                 raise OutOfRange("no probe position: place the beam first")
-            able = self.capabilities()
+            able = self._able()
             check_interval("an exposure", exposure_s, able.exposure_s, "s")
             self._check_field(able)
             _check(self._refusal_at(position))
@@ -398,7 +403,16 @@ class GuardedInstrument:
         with self._state:
             constraint = self._constraint
         reason = constraint.refusal(position)
-        return None if reason is None else f"{position} {reason}"
+        if reason is None:
+            return None
+        where = place_text(position, self._fov_nm) if self._fov_nm else f"{position}"
+        return f"{where} {reason}"
+
+    def _able(self) -> Capabilities:
+        """What the instrument can do now, and in which field."""
+        able = self.capabilities()
+        self._fov_nm = able.fov_nm
+        return able
 
     def _reserve(self, exposure: Exposure, able: Capabilities) -> Exposure:
         """Book an exposure, made with a current that is allowed, with its electrons."""

@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_hae.coordinates import place_text
 from napari_hae.instruments.asyncroscopy.beam import Beam
 from napari_hae.instruments.asyncroscopy.data import Data
 from napari_hae.instruments.asyncroscopy.device import Device
@@ -112,9 +113,10 @@ class Stack:
             return
         x, y = (float(value) for value in self.microscope.read(_PLACE))
         if max(abs(x - position.x), abs(y - position.y)) > _SAME_PLACE:
+            field_nm = self.able.fov_nm
             raise InstrumentError(
-                f"the beam was told to go to {position} and reads as at "
-                f"{ProbePosition(x, y)}"
+                f"the beam was told to go to {place_text(position, field_nm)} and "
+                f"reads as at {place_text(ProbePosition(x, y), field_nm)}"
             )
 
     def know_axis(self, detector: str, axis: EnergyAxis) -> None:

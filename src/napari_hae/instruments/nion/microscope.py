@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hae.coordinates import place_text
 from napari_hae.instruments.base import (
     Busy,
     Capabilities,
@@ -196,8 +197,13 @@ class Microscope:
         at = None if seen is None else ProbePosition(x=seen.x, y=seen.y)
         wanted = self._position
         if wanted is None or at is None or _distance(wanted, at) > _SAME_PLACE:
+            side_nm = self._field.fov_nm
+            placed, seen_at = (
+                "nowhere" if each is None else place_text(each, (side_nm, side_nm))
+                for each in (wanted, at)
+            )
             raise InstrumentError(
-                f"the probe was placed at {wanted}, and is at {at} in Nion Swift"
+                f"the probe was placed at {placed}, and is at {seen_at} in Nion Swift"
             )
 
     def _send_probe(self) -> None:
