@@ -44,6 +44,8 @@ class Refusal:
         A person said no to it.
     by_gate
         The beam may not go there, though the agent took it for open.
+    is_superseded
+        Something that was ordered comes first.
     why
         The person's reason.
     """
@@ -51,8 +53,14 @@ class Refusal:
     reason: str
     keep_out: bool = False
     is_veto: bool = False
+    is_superseded: bool = False
     why: str = ""
     by_gate: bool = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a person brought it about, so that nothing failed."""
+        return self.is_veto or self.is_superseded
 
 
 class Dropped(StrEnum):
@@ -223,6 +231,14 @@ class Choice:
                 self._record.proposal(proposal)
                 self._record.refusal(proposal.step, str(reason))
         self._is_changed = True
+
+    @property
+    def has_places(self) -> bool:
+        """Whether a place is left that may be measured and was not yet."""
+        mask = self.mask()
+        for pixel in self._visited:
+            mask[pixel] = False
+        return bool(mask.any())
 
     def mask(self) -> NDArray[np.bool_]:
         """Where a measurement is allowed, shape `(rows, columns)`."""

@@ -57,7 +57,8 @@ class Consent:
             return Refusal("the time budget is used up")
         if verdict is None:
             other = "another place was taken" if self._queue.pixels else ""
-            return Refusal(other or "something was changed while it waited")
+            reason = other or "something was changed while it waited"
+            return Refusal(reason, is_superseded=True)
         if not verdict.agrees:
             return Refusal(
                 "vetoed by you", keep_out=True, is_veto=True, why=verdict.why

@@ -61,8 +61,9 @@ class RunEvents:
     """Emits `(image, taken)` when a survey image that was taken again is stored."""
     proposed = Signal(Proposal)
     """Emits `(proposal)` before it is measured or offered for approval."""
-    refused = Signal(Proposal, str)
-    """Emits `(proposal, reason)` when a proposal was vetoed or refused by the gate."""
+    refused = Signal(Proposal, str, bool)
+    """Emits `(proposal, reason, is_wanted)` when a proposal is not measured: a person
+    vetoed it or ordered something that comes first, or the gate refused it."""
     measured = Signal(Measurement)
     """Emits `(measurement)` when it is on disk."""
     retargeted = Signal(tuple)

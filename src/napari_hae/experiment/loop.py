@@ -50,6 +50,10 @@ if TYPE_CHECKING:
     from napari_hae.types import PredictionMaps, Proposal, ScanImage, Spectrum
 
 
+NOWHERE = "nowhere to measure"
+"""What a warning is about that waits for a person to widen the regions."""
+
+
 @dataclass(frozen=True)
 class Begun:
     """A proposal that is being measured, and the field as it was when it began."""
@@ -241,6 +245,8 @@ class Loop:
         self._choice.prefer(regions.preference(self._open().frame))
         self._record.regions(self.step, regions, old=self._regions, why=why)
         self._regions = regions
+        if self._choice.has_places:
+            self.warnings.end(NOWHERE)
 
     @property
     def why_nowhere(self) -> str:
@@ -403,6 +409,7 @@ class Loop:
             step, self.settings, waited_s=self.following.waited_s
         )
         self._agent_s = self._advisor.took_s
+        self.warnings.end(NOWHERE)
         emit(self._events.proposed, proposal)
         refusal = self._consent.refusal(proposal, asks=self.settings.loop.approve)
         if refusal is not None:
@@ -506,4 +513,10 @@ class Loop:
         if refused.refusal.by_gate:
             self._progress.refused(refused.refusal.reason)
         self._choice.withdraw(refused.proposal, refused.refusal)
-        emit(self._events.refused, refused.proposal, refused.refusal.reason)
+        refusal = refused.refusal
+        emit(
+            self._events.refused,
+            refused.proposal,
+            refusal.reason,
+            refusal.is_wanted,
+        )

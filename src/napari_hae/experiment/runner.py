@@ -15,7 +15,7 @@ from napari_hae.experiment.ending import AbortedBy, Ending
 from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
 from napari_hae.experiment.feasible import check_computable, check_feasible
 from napari_hae.experiment.field import Field
-from napari_hae.experiment.loop import Loop
+from napari_hae.experiment.loop import NOWHERE, Loop
 from napari_hae.experiment.oddities import IMAGE, oddities_of
 from napari_hae.experiment.ordered_settings import OrderedSettings
 from napari_hae.experiment.progress import NO_PROGRESS, NoProgress
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NOWHERE = "nowhere to measure"
-"""What a warning is about that waits for a person to widen the regions."""
 _REGIONS = "regions"
 _SETTINGS = "settings"
 _BY_ITSELF = frozenset({FinishReason.COMPLETED, FinishReason.EXHAUSTED})
@@ -370,7 +368,6 @@ class Runner(Steered):
             try:
                 if loop.survey_if_due():
                     loop.take_steps()
-                    loop.warnings.end(NOWHERE)
             except NoProgress as error:
                 if not self._attended:
                     return FinishReason.FAILED, str(error)

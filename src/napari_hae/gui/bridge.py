@@ -35,8 +35,8 @@ class RunBridge(QObject):
     """Emits the `ScanImage` that the run rests on."""
     surveyed_again = Signal(object, object)
     """Emits the `ScanImage` that was taken again, and the `ImageAgain`."""
-    refused = Signal(object, str)
-    """Emits a `Proposal` and why it was not measured."""
+    refused = Signal(object, str, bool)
+    """Emits a `Proposal`, why it was not measured, and whether a person wanted so."""
     retargeted = Signal(object)
     """Emits the targets of all measurements, in order."""
     settings_changed = Signal(int, object)

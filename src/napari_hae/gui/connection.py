@@ -29,6 +29,7 @@ NOT_TAKEN = (
     "one stays: switch the regions off and take a new one if sample or field have "
     "changed."
 )
+CONNECTING = "Connecting"
 DRAWN_ELSEWHERE = (
     "your regions close a part of the field, but were drawn for another one: switch "
     "them off, so that a survey image can be taken"
@@ -74,7 +75,7 @@ class Connection(QObject):
         regions, frame = session.watcher.regions, session.layers.frame
         is_closed = frame is not None and regions.restricts
         if is_closed and self._survey_of != (name, settings):
-            session.failed.emit("Connecting", DRAWN_ELSEWHERE)
+            session.failed.emit(CONNECTING, DRAWN_ELSEWHERE)
             return
 
         def work() -> tuple[GuardedInstrument, ScanImage | None]:
@@ -95,16 +96,18 @@ class Connection(QObject):
             self.instrument, survey = result
             self._opening = None
             self.name, self.settings = name, settings
+            session.mended.emit(CONNECTING)
+            session.leave_run_of_another(name, settings)
             session.forget_chosen_band()
             if survey is None:
                 self.guard(session.watcher.regions)
-                session.said.emit(NOT_TAKEN)
+                session.say(NOT_TAKEN, until=session.survey_changed)
             else:
                 self._survey_of = name, settings
                 session.show_survey(survey)
             self.changed.emit()
 
-        session.do(f"Connecting to {name}", work, done)
+        session.do(f"{CONNECTING} to {name}", work, done)
 
     def close(self) -> None:
         """Stop the run, blank the beam and let go of the instrument."""

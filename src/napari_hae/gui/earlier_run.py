@@ -55,11 +55,13 @@ class LearnButton(QPushButton):
             learned = session.settings.model.model_copy(update=update)
             session.configure(model=learned)
             if session.settings.model == learned:
-                session.said.emit(f"Learned from {record.name}: {experience}.")
+                text = f"Learned from {record.name}: {experience}."
+                session.say(text, until=session.settings_changed)
 
         def failed(error: Exception) -> None:
             session.failed.emit(f"{name} failed", str(error) or type(error).__name__)
 
+        session.mended.emit(f"{name} failed")
         session.background.do(name, work, done, failed)
 
 

@@ -38,6 +38,7 @@ NOT_KEPT = (
     "A record keeps the maps of the model, but not how it compares the candidates. The "
     "space “Descriptors” shows them side by side as the survey image does."
 )
+UNDESCRIBED = "The candidates cannot be described"
 NOT_DESCRIBED = "The candidates are being described …"
 
 
@@ -188,11 +189,12 @@ class FeatureSpacePanel(QWidget):
 
         def done(features: SurveyFeatures) -> None:
             if self._described == (survey, patch_px):
+                self._session.mended.emit(UNDESCRIBED)
                 self._features = features
                 self._draw()
 
         def failed(error: Exception) -> None:
-            self._session.failed.emit("The candidates cannot be described", str(error))
+            self._session.failed.emit(UNDESCRIBED, str(error))
 
         self._session.background.do("Describing the survey image", work, done, failed)
 

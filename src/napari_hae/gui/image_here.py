@@ -18,6 +18,7 @@ from napari_hae.gui.layer_calibration import (
 from napari_hae.gui.layer_combo import LayerCombo
 from napari_hae.gui.layer_data import METADATA_KEY, Role, calibration
 from napari_hae.gui.layers import insert_layer, role_of
+from napari_hae.gui.successors import NO_IMAGE
 from napari_hae.types import Area
 
 if TYPE_CHECKING:
@@ -123,10 +124,11 @@ class ImageHere(QWidget):
             told = take_calibration(layer, frame)
             area = drawn_area(layer, frame, self._session.viewer.dims.point)
         except ValueError as error:
-            self._session.failed.emit("No image here", str(error))
+            self._session.failed.emit(NO_IMAGE, str(error))
             return
         if told:
             self._session.said.emit(told)
+        self._session.mended.emit(NO_IMAGE)
         if isinstance(layer, Shapes):
             # The next drag is to move the view, not to draw another rectangle.
             layer.mode = "pan_zoom"

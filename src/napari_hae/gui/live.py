@@ -85,6 +85,14 @@ class LiveView(QObject):
         return self._taken
 
     @property
+    def steps(self) -> int | None:
+        """How many steps the run that is shown was to take at most; None without one.
+
+        Not what is set for the next one.
+        """
+        return self._runner.settings.budget.steps if self._runner else None
+
+    @property
     def shown_step(self) -> int | None:
         """The run is shown as it was after so many steps; None: as it is now."""
         return self._shown_step
@@ -156,6 +164,15 @@ class LiveView(QObject):
         """Show a stored run from now on, in place of an earlier one; `end` draws it."""
         self.stop()
         self._begin(run, run.history)
+
+    def forget(self) -> None:
+        """Show no run, with nothing of the one before."""
+        self.stop()
+        self._begin(None, History())
+        self._queue, self._judged = (), None
+        self.queue_changed.emit(())
+        self.judged.emit()
+        self.counted.emit(0)
 
     def end(self) -> None:
         """Show the last of it; the run has ended."""
@@ -247,7 +264,7 @@ class LiveView(QObject):
             self._layers.show_targets(dict(enumerate(targets)))
             self.retargeted.emit(self.measurements)
 
-    def _begin(self, runner: Runner | OpenedRun, history: History) -> None:
+    def _begin(self, runner: Runner | OpenedRun | None, history: History) -> None:
         self._jobs.clear()
         self._layers.clear_run()
         self._runner, self._history = runner, history

@@ -17,9 +17,10 @@ from napari_hae import plugins
 from napari_hae.experiment.settings import SurveySettings
 from napari_hae.gui.abort import AbortButton
 from napari_hae.gui.beam import BeamLine
+from napari_hae.gui.failures import Failures
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.sections import pinned, section
-from napari_hae.gui.sentences import Problem, Sentence
+from napari_hae.gui.sentences import Sentence
 from napari_hae.gui.sessions import Dock
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class MicroscopeDock(Dock):
             (session.state_changed, self._refresh),
             (session.settings_changed, self._show),
             (session.survey_changed, self._on_survey),
-            (session.failed, self._on_failed),
+            (session.failed, self._refresh),
             (session.background.started, self._on_busy),
             (session.background.idle, self._refresh),
         ]
@@ -82,7 +83,7 @@ class MicroscopeDock(Dock):
         self.progress.setRange(0, 0)
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(6)
-        self.problem = Problem()
+        self.problem = Failures(self.session)
         self.abort = AbortButton(self.session)
         self.connect_button = QPushButton("Connect")
         self.survey_button = QPushButton("Acquire survey image")
@@ -104,7 +105,7 @@ class MicroscopeDock(Dock):
         layout.addWidget(self.problem)
 
     def _on_connect(self) -> None:
-        self.problem.say("")
+        self.problem.forget()
         if self.session.connection.is_open:
             self.session.connection.close()
         else:
@@ -127,15 +128,10 @@ class MicroscopeDock(Dock):
         )
 
     def _on_busy(self, what: str) -> None:
-        self.problem.say("")
         self.state.setText(f"{what} …")
         self._refresh_controls()
 
-    def _on_failed(self, what: str, why: str) -> None:
-        self.problem.say(f"{what}: {why}")
-        self._refresh()
-
-    def _refresh(self, _: object = None) -> None:
+    def _refresh(self, *_: object) -> None:
         session = self.session
         if session.background.is_busy:
             return

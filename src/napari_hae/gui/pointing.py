@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MODIFIER = "Control"
 REST = "pan_zoom"
+NOT_MEASURED = "Not measured"
 OUTSIDE = "the place lies outside the survey image whose pixels are the candidates"
 
 
@@ -33,8 +34,9 @@ class Pointing:
             return
         pixel = pixel_at(frame, event.position)
         if pixel is None:
-            session.failed.emit("Not measured", OUTSIDE)
+            session.failed.emit(NOT_MEASURED, OUTSIDE)
             return
+        session.mended.emit(NOT_MEASURED)
         session.measure_next([pixel])
         # A layer in paint mode hears of the same click: it rests until the release.
         active = session.viewer.layers.selection.active

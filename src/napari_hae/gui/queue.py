@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_hae.gui.session import Session
 
 HOW = "Ctrl+click in the image measures there next."
+NOTHING = "Nothing to measure"
 PIXEL = Qt.ItemDataRole.UserRole
 _ROW_PX = 22
 
@@ -174,9 +175,10 @@ class QueuePanel(QWidget):
             self._session.said.emit(told)
         pixels = pixels_of(layer, frame, self._session.viewer.dims.point)
         if pixels:
+            self._session.mended.emit(NOTHING)
             self._session.measure_next(pixels)
         else:
             self._session.failed.emit(
-                "Nothing to measure",
+                NOTHING,
                 f"the layer {layer.name!r} has no point, line or object in the field",
             )

@@ -23,7 +23,8 @@ from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.gui.abort import AbortButton
 from napari_hae.gui.beam import BeamLine
 from napari_hae.gui.drift import DriftLine
-from napari_hae.gui.sentences import Problem, Sentence, SteadyLabel
+from napari_hae.gui.failures import Failures
+from napari_hae.gui.sentences import Sentence, SteadyLabel
 
 if TYPE_CHECKING:
     from napari_hae.gui.session import Session
@@ -74,7 +75,7 @@ class RunControls(QWidget):
         self.record.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.record.setEllipsesWidth(12)  # and the margins of the window's style
         self.record.hide()
-        self.problem = Problem()
+        self.problem = Failures(session)
         for sentence in (self.message, self.problem):
             # One long word must not take the room of the lines.
             sentence.setMinimumWidth(1)
@@ -133,13 +134,15 @@ class RunControls(QWidget):
         session.finished.connect(self._on_finished)
         session.said.connect(self.message.say)
         session.unsaid.connect(self._on_unsaid)
-        session.failed.connect(self._on_failed)
+        session.failed.connect(self.refresh)
 
-    def refresh(self, _: object = None) -> None:
+    def refresh(self, *_: object) -> None:
         """Show the state now."""
         session, state = self._session, self._session.state
-        done, steps = session.live.taken, session.settings.budget.steps
-        running = session.is_running
+        running, done = session.is_running, session.live.taken
+        steps = session.settings.budget.steps
+        if not running:
+            steps = session.live.steps or steps
         text = f"{_SIGNS[state]} {state}"
         if running:
             text += f"   step {min(done + 1, steps)} of {steps}{self._time_left(done)}"
@@ -179,7 +182,7 @@ class RunControls(QWidget):
         return f"   {left} left"
 
     def _on_start(self) -> None:
-        self.problem.say("")
+        self.problem.forget()
         self._session.start()
 
     def _on_alone(self) -> None:
@@ -189,7 +192,6 @@ class RunControls(QWidget):
         self._started_s, self._first = time.monotonic(), 0
         self.message.say("")
         self.record.hide()
-        self.problem.say("")
         self.refresh()
 
     def _on_state(self, _: RunState) -> None:
@@ -216,10 +218,6 @@ class RunControls(QWidget):
     def _on_unsaid(self, text: str) -> None:
         if self.message.text() == text:
             self.message.say("")
-
-    def _on_failed(self, what: str, why: str) -> None:
-        self.problem.say(f"{what}: {why}")
-        self.refresh()
 
 
 def _button(text: str, tooltip: str) -> QPushButton:

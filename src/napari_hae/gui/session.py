@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.viewer import Viewer
+    from pydantic import BaseModel
+    from qtpy.QtCore import SignalInstance
 
     from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.stored import StoredRun
@@ -51,6 +53,10 @@ MOVED = (
     "the sample has drifted by {:.3g} nm since the survey image, and nothing is where "
     "the image shows it: without a run, take a new one first"
 )
+
+
+ABORTING = "Aborting …"
+UNUSABLE = "This cannot be used here"
 
 
 class Session(SteeredRun):
@@ -74,8 +80,10 @@ class Session(SteeredRun):
     """Emits one that holds no more."""
     failed = Signal(str, str)
     """Emits what could not be done, and why."""
+    mended = Signal(str)
+    """Emits what, or the beginning of what, fails no longer, or is tried again."""
     started = Signal()
-    """A new run began; what is shown of an earlier one is to go."""
+    """A new run began, or none is shown; what is shown of an earlier one is to go."""
     finished = Signal(object, str)
     """Emits a `FinishReason` and more about it."""
     opened_elsewhere = Signal(object)
@@ -104,6 +112,8 @@ class Session(SteeredRun):
         """The record of the run that is shown: the newest one, or one opened since."""
         self.record_instrument = ""
         """The name of the instrument that it was measured with."""
+        self._instrument_settings: BaseModel | None = None
+        """The settings of that instrument, where it was measured in this window."""
         self._bridge = RunBridge(self)
         self.is_beginning = False
         """Whether a run is being begun, or put in place of another: one at a time."""
@@ -123,7 +133,7 @@ class Session(SteeredRun):
         self._drift_nm = (0.0, 0.0)
         self.watcher.changed.connect(self._on_regions)
         self.watcher.changed.connect(self.in_effect.show)
-        self.watcher.refused.connect(self.said)
+        self.watcher.refused.connect(self._on_region_refused)
         self._bridge.state_changed.connect(self._on_state)
         self._bridge.survey_acquired.connect(self.show_survey)
         self._bridge.surveyed_again.connect(self.layers.show_survey_again)
@@ -185,12 +195,25 @@ class Session(SteeredRun):
         self.live.open(run)
         self.record_path, self.record_instrument = run.path, run.instrument
         self.trust.opened(run.outside)
+        self._instrument_settings = None
         self.successors.forget()
         self.settings = run.settings
         self._chosen_by_run = run.settings.scalarizer
         self.settings_changed.emit(run.settings)
         self.started.emit()
         self.live.end()
+
+    def leave_run_of_another(self, name: str, settings: BaseModel) -> None:
+        """Show no run that was measured with another instrument than this one."""
+        used = self._instrument_settings
+        is_same = name == self.record_instrument and used in (None, settings)
+        if self.record_path is None or is_same:
+            return
+        self.record_path, self.record_instrument = None, ""
+        self.ending = self._instrument_settings = None
+        self.live.forget()
+        self.successors.forget()
+        self.started.emit()
 
     def configure(self, **sections: Any) -> str:
         """Replace sections of the settings, in a run from its next step on.
@@ -200,13 +223,15 @@ class Session(SteeredRun):
         settings = self.settings.replaced(**sections)
         change = SettingsPatch.between(self.settings, settings)
         if not change:
+            self.mended.emit(UNUSABLE)
             return ""
         if self.runner is not None:
             try:
                 self.runner.configure(**change.sections, why=self.reason)
             except ValueError as error:
-                self.failed.emit("This cannot be used here", str(error))
+                self.failed.emit(UNUSABLE, str(error))
                 return str(error)
+        self.mended.emit(UNUSABLE)
         if self.is_beginning:
             self._changed_meanwhile.append((change, self.reason))
         if self.is_running or self.is_beginning:
@@ -225,6 +250,7 @@ class Session(SteeredRun):
             return
         if not self.trust.covers_settings():
             return
+        self.mended.emit("Start")
         where, presses = path or self.free_path(), self.aborting.presses
         # A schedule that began in mid-run begins anew.
         self.configure(acquisition=self.settings.acquisition.begun(None, 0))
@@ -274,9 +300,10 @@ class Session(SteeredRun):
         """Blank the beam at once, end what is running, and end the run."""
         abort = self._abort_by(by)
         if abort is None:
-            self.said.emit("There is nothing to abort: no microscope is connected.")
+            text = "There is nothing to abort: no microscope is connected."
+            self.say(text, until=self.connection.changed)
             return
-        self.said.emit("Aborting …")
+        self.said.emit(ABORTING)
         self._is_idle_abort = self.runner is None
         self.aborting.press(abort)
 
@@ -348,7 +375,7 @@ class Session(SteeredRun):
             ending = Ending(FinishReason.ABORTED, text, self._aborted_by)
             record.end(ending)
             record.close()
-            self.said.emit("Aborted before the run began.")
+            self.say("Aborted before the run began.", until=self.started)
             return False
         self.runner = Runner(
             instrument,
@@ -361,6 +388,7 @@ class Session(SteeredRun):
         )
         self.record_path, self.record_instrument = record.path, self.connection.name
         self.trust.made_here()
+        self._instrument_settings = self.connection.settings
         self._bridge.attach(self.runner.events)
         self.live.begin(self.runner)
         if past is None:
@@ -379,7 +407,7 @@ class Session(SteeredRun):
             try:
                 runner.configure(**change.sections, why=why)
             except ValueError as error:
-                self.failed.emit("This cannot be used here", str(error))
+                self.failed.emit(UNUSABLE, str(error))
         self._show_wanted(runner)
 
     def _show_wanted(self, runner: Runner) -> None:
@@ -395,6 +423,16 @@ class Session(SteeredRun):
         chosen = scalarizer == self._chosen_by_run
         if chosen and isinstance(scalarizer, BandScalarizer):
             self.configure(scalarizer=scalarizer.with_band(None, None))
+
+    def say(self, text: str, *, until: SignalInstance) -> None:
+        """Say a sentence that holds until a signal is emitted."""
+
+        def end(*_: object) -> None:
+            until.disconnect(end)
+            self.unsaid.emit(text)
+
+        self.said.emit(text)
+        until.connect(end)
 
     def do(
         self,
@@ -419,6 +457,7 @@ class Session(SteeredRun):
             self.failed.emit(f"{name} failed", text)
             ended()
 
+        self.mended.emit(f"{name} failed")
         self.background.do(name, work, succeeded, failed)
 
     def begin(
@@ -465,21 +504,28 @@ class Session(SteeredRun):
             self.connection.guard(regions)
         self._painted = regions.in_force
 
+    def _on_region_refused(self, text: str) -> None:
+        self.say(text, until=self.watcher.changed)
+
     def _on_abort_ended(self, problem: str) -> None:
         instrument = self.connection.instrument
+        self.unsaid.emit(ABORTING)
         if problem:
             self.failed.emit("Abort", problem)
-        elif instrument is not None and self._is_idle_abort:
+            return
+        self.mended.emit("Abort")
+        if instrument is not None and self._is_idle_abort:
             certain = instrument.blanker_can_be_read
             told = "the beam is blanked" if certain else "the beam was told to blank"
-            self.said.emit(f"Aborted: {told}.")
+            self.say(f"Aborted: {told}.", until=self.connection.changed)
 
     def _on_state(self, state: RunState) -> None:
         self.live.refresh()
         self.state_changed.emit(state)
 
-    def _on_refused(self, proposal: object, reason: str) -> None:
-        self.said.emit(f"Not measured: {reason}.")
+    def _on_refused(self, _: object, reason: str, is_wanted: bool) -> None:
+        if not is_wanted:
+            self.say(f"Not measured: {reason}.", until=self.live.measured)
 
     def _on_settings_in_force(self, step: int, _: object) -> None:
         runner, shown = self.runner, self.settings.scalarizer

@@ -236,7 +236,11 @@ class Successors(QObject):
         def done(new: _Successor) -> None:
             if session.go_on_with(new.record, new.past, presses, paused=paused):
                 then()
-                session.said.emit(said)
+                session.mended.emit(NO_IMAGE)
+                session.mended.emit(NO_WAY_BACK)
+                # Where it waits for a person, that is told until it goes on.
+                until = session.live.measured if paused else session.started
+                session.say(said, until=until)
             elif not session.connection.is_open:
                 session.failed.emit(name, "the microscope was disconnected meanwhile")
 
