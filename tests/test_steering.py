@@ -574,3 +574,29 @@ def test_interventions_are_replayed_bit_for_bit(lab):
         resumed = run(lab.resumed(runner, 12))
         assert path_of(resumed.measurements) == whole
         assert resumed.discarded == {3}
+
+
+def test_that_all_is_measured_is_over_as_soon_as_more_is_open(lab):
+    narrow = Regions(interest=(column_region("grain", 3),))
+    wide = Regions(interest=(column_region("grain", 3, 5),))
+    runner = lab.runner(experiment(), regions=narrow, attended=True)
+    paused, over, told = threading.Event(), threading.Event(), []
+    runner.events.state_changed.connect(
+        lambda state: paused.set() if state is RunState.PAUSED else None
+    )
+    runner.events.warned.connect(told.append)
+    runner.events.warning_over.connect(lambda text: over.set())
+    runner.start()
+    assert paused.wait(TIMEOUT_S)
+    (warning,) = told
+    assert warning.startswith("Every position that the regions allow is measured.")
+    assert len(runner.measurements) == 8
+    runner.set_regions(narrow)
+    runner.set_regions(wide)
+    # Before anything more is measured.
+    assert over.wait(TIMEOUT_S)
+    assert len(runner.measurements) == 8
+    (line,) = lines(runner, "warning_over")
+    assert line["text"] == warning
+    finish(runner)
+    assert len(runner.measurements) == 12

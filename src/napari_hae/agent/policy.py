@@ -48,6 +48,12 @@ class Exhausted(Exception):
     """No allowed candidate is left to measure."""
 
 
+LOADING = "loading the model (PyTorch)"
+DESCRIBING = "describing the survey image for the model"
+FITTING = "fitting the model"
+CHOOSING = "choosing the next place"
+
+
 class Policy:
     """Owns the data, the seed and the pending points of one experiment.
 
@@ -83,6 +89,8 @@ class Policy:
         self._reachable: NDArray[np.bool_] | None = None
         self._posterior: Posterior | None = None
         self._values: Array = np.empty(0)
+        self.doing = CHOOSING
+        """What it does while it is asked, in words; read from any thread."""
 
     @property
     def known(self) -> int:
@@ -253,7 +261,9 @@ class Policy:
             return
         self.prepare()
         assert self._surrogate is not None
+        self.doing = FITTING
         self._surrogate.fit(measured, targets, errors)
+        self.doing = CHOOSING
         self._is_stale, self._posterior = False, None
 
     def maps(self, allowed: NDArray[np.bool_]) -> PredictionMaps | None:
@@ -426,9 +436,11 @@ class Policy:
         )
 
     def _new_surrogate(self) -> Surrogate:
+        self.doing = LOADING
         # torch is imported when a model is first needed, not before.
         from napari_hae.agent.surrogate import Surrogate
 
+        self.doing = DESCRIBING
         return Surrogate(self._image.data, self._model, seed=self._seed)
 
 

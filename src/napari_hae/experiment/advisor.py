@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LONG_S = 0.5
+"""Who waits longer than this for an answer is told for what."""
+
 Advice = tuple["Proposal", "PredictionMaps | None", "NDArray[np.float32] | None", float]
 """A proposal, its maps, all candidates as the model saw them, and the seconds that it
 took to compute."""
@@ -71,6 +74,8 @@ class Advisor:
         self._is_copied = threading.Event()
         self._untold: list[Measurement] = []
         self._told = 0
+        self._asked_s: float | None = None
+        """Since when an answer is waited for; None while none is."""
         self.maps: PredictionMaps | None = None
         """The newest predicted maps."""
         self.chosen_on: PredictionMaps | None = None
@@ -98,10 +103,15 @@ class Advisor:
             If no allowed candidate is left.
         """
         self._end_preview()
-        ahead = self._ahead.get(step)
-        if ahead is None or isinstance(ahead.exception(), Exhausted):
-            self._submit(step, allowed, attempt, step, preference)
-        proposal, maps, self.picture, self.took_s = self._ahead.pop(step).result()
+        self._asked_s = time.monotonic()
+        try:
+            ahead = self._ahead.get(step)
+            if ahead is None or isinstance(ahead.exception(), Exhausted):
+                self._submit(step, allowed, attempt, step, preference)
+            answer = self._ahead.pop(step).result()
+        finally:
+            self._asked_s = None
+        proposal, maps, self.picture, self.took_s = answer
         if maps is not None:
             self.maps = self.chosen_on = maps
         return proposal
@@ -146,6 +156,14 @@ class Advisor:
         ).result()
         self.took_s = time.perf_counter() - begin_s
         return chosen
+
+    @property
+    def waits_for(self) -> str:
+        """What an answer is waited for longer than usual, in words; empty else."""
+        asked_s = self._asked_s
+        if asked_s is None or time.monotonic() - asked_s < LONG_S:
+            return ""
+        return self._policy.doing
 
     @property
     def is_ahead(self) -> bool:

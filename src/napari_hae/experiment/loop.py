@@ -217,6 +217,11 @@ class Loop:
         return self._advisor.picture
 
     @property
+    def waits_for(self) -> str:
+        """What is computed while the beam waits, in words; empty while it does not."""
+        return self._advisor.waits_for
+
+    @property
     def step(self) -> int:
         """The number of the next step, from 0."""
         return len(self._targets)

@@ -139,6 +139,8 @@ class Runner(Steered):
         self._able: Capabilities | None = None
         self._thread: threading.Thread | None = None
         self._beam_at_end: BeamState | None = None
+        self._preparing = ""
+        """What is done before the first step, in words."""
         self.finish_reason: FinishReason | None = None
         """Why the run ended; None before."""
         self.finish_text = ""
@@ -183,6 +185,11 @@ class Runner(Steered):
     def latest_proposal(self) -> Proposal | None:
         """What is being measured, offered for approval, or was measured last."""
         return self._loop.proposal if self._loop else None
+
+    @property
+    def waits_for(self) -> str:
+        """What has to be done before the run can go on, in words; empty if nothing."""
+        return self._loop.waits_for if self._loop else self._preparing
 
     def start(self, *, paused: bool = False) -> None:
         """Start the run's thread; a runner starts once.
@@ -302,6 +309,7 @@ class Runner(Steered):
         self._instrument.begin_run(taken_before(self._survey, past))
         self._instrument.limit_dose(self._first_settings.budget.dose_limits)
         is_fresh = self._survey is None
+        self._preparing = "taking the survey image" if is_fresh else ""
         survey = self._survey or self._acquire_survey()
         check_image(survey)
         if self._past is None:
@@ -314,12 +322,16 @@ class Runner(Steered):
         detector = able.spectrum_detector(self._first_settings.measurement.detector)
         self._targets.energy = detector.energy
         self._targets.check(self._first_settings.scalarizer)
+        if self._first_settings.model.earlier is not None:
+            self._preparing = "reading what was learned from earlier runs"
         experience_for(self._first_settings.model, len(survey.data))
         loop = self._make_loop(survey, is_fresh=is_fresh)
         emit(self.events.survey_acquired, survey)
         if text := oddities_of(survey):
             loop.warnings.stand_once(IMAGE, text)
         if self._past is not None:
+            done = len(self._past.measurements)
+            self._preparing = f"leading the agent through the {done} steps so far"
             loop.take_up(self._past, self._first_settings, self._check_not_aborted)
         elif self._field.regions.restricts or self._field.regions.soft:
             loop.change_regions(self._field.regions)

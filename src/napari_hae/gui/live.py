@@ -56,6 +56,8 @@ class LiveView(QObject):
     """Emits the pixels that a person wants measured next, a tuple."""
     judged = Signal()
     """What was voted or discarded changed."""
+    waits_for_changed = Signal(str)
+    """Emits what has to be done before the run goes on, in words; empty if nothing."""
     retargeted = Signal(object)
     """Emits all measurements that are shown with their new targets."""
     noted = Signal(object)
@@ -72,6 +74,7 @@ class LiveView(QObject):
         self._newest: ModelView | None = None
         self._proposal: Proposal | None = None
         self._queue: tuple[tuple[int, int], ...] = ()
+        self._waits_for = ""
         self._judged: object = None
         self._jobs: deque[Callable[[], object]] = deque()
         self._poll = QTimer(self, interval=POLL_MS)
@@ -83,6 +86,11 @@ class LiveView(QObject):
     def taken(self) -> int:
         """How many measurements the run has, shown or not."""
         return self._taken
+
+    @property
+    def waits_for(self) -> str:
+        """What has to be done before the run goes on, in words; empty if nothing."""
+        return self._waits_for
 
     @property
     def steps(self) -> int | None:
@@ -240,7 +248,12 @@ class LiveView(QObject):
 
     def _look_for_news(self) -> None:
         runner = self._runner
-        if runner is None or self._layers.frame is None:
+        if runner is None:
+            return
+        if (waits_for := runner.waits_for) != self._waits_for:
+            self._waits_for = waits_for
+            self.waits_for_changed.emit(waits_for)
+        if self._layers.frame is None:
             return
         self._take_measurements(runner.measurements)
         self._take_maps(runner)
@@ -270,6 +283,7 @@ class LiveView(QObject):
         self._runner, self._history = runner, history
         self._frame = self._shown_step = self._newest = self._proposal = None
         self._taken = self._told = 0
+        self._waits_for = ""
 
     @property
     def _is_of_field(self) -> bool:

@@ -43,6 +43,7 @@ class OpenedRun:
         self.measurements = self.history.measurements
         self.latest_maps = stored.latest_maps()
         self.latest_picture = None
+        self.waits_for = ""
         self.latest_proposal = self.measurements[-1].proposal
         self.queue = PlaceQueue()
         self.votes, self.discarded = stored.votes, stored.discarded

@@ -129,6 +129,7 @@ class RunControls(QWidget):
         session.state_changed.connect(self._on_state)
         session.live.counted.connect(self.refresh)
         session.live.rewound.connect(self.refresh)
+        session.live.waits_for_changed.connect(self.refresh)
         session.settings_changed.connect(self.refresh)
         session.started.connect(self._on_started)
         session.finished.connect(self._on_finished)
@@ -145,7 +146,9 @@ class RunControls(QWidget):
             steps = session.live.steps or steps
         text = f"{_SIGNS[state]} {state}"
         if running:
-            text += f"   step {min(done + 1, steps)} of {steps}{self._time_left(done)}"
+            waits_for = session.live.waits_for
+            more = f"   {waits_for} …" if waits_for else self._time_left(done)
+            text += f"   step {min(done + 1, steps)} of {steps}{more}"
         elif session.is_beginning:
             text += "   a run is being begun …"
         elif not session.connection.is_open:
