@@ -379,7 +379,7 @@ class Loop:
                 f"an exposure of step {begun.proposal.step + 1} has another energy "
                 "axis than those before it, and was not added to them"
             )
-            self._record.booked(exposure, why=why)
+            self._record.booked(exposure, self._open().frame.field_nm, why=why)
             self.warnings.say(f"Left out: {why}. Look at the detector.")
         spectrum = self._placed(begun, spectrum)
         y_nm, x_nm = begun.allowed.on_sample_nm(spectrum.position)

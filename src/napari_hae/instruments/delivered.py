@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hae.coordinates import place_text
 from napari_hae.instruments.base import FieldChanged, InstrumentError
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ def checked_image(
     seen = (tuple(image.detectors), image.shape, image.area)
     if seen != (detectors, shape, area):
         raise InstrumentError(
-            f"a survey image of {_asked(detectors, shape, area)} was asked for, and "
-            f"one of {_asked(*seen)} came"
+            f"a survey image of {_asked(detectors, shape, area, field_nm)} was asked "
+            f"for, and one of {_asked(*seen, field_nm)} came"
         )
     check_image(image)
     expected_nm = field_nm[0] * area.height, field_nm[1] * area.width
@@ -150,9 +151,12 @@ def checked_spectrum(spectrum: Spectrum) -> Spectrum:
     )
 
 
-def _asked(detectors: tuple[str, ...], shape: tuple[int, int], area: Area) -> str:
+def _asked(
+    detectors: tuple[str, ...], shape: tuple[int, int], area: Area, field_nm: Field
+) -> str:
     pixels = " × ".join(map(str, shape))
-    return f"{pixels} pixels by {', '.join(detectors)} in {area}"
+    where = place_text(area, field_nm)
+    return f"{pixels} pixels by {', '.join(detectors)} in {where}"
 
 
 def _in_words(fov_nm: Field) -> str:
