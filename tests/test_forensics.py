@@ -530,7 +530,22 @@ def test_regions_and_vetoes_hold_in_another_run_too(steered, of_steered):
         y_nm, x_nm = frame.nm(frame.position(*pixel))
         if step > PAINT_AT + 2:
             assert zone().allows(y_nm, x_nm) is None
-            assert pixel not in steered.vetoed
+    vetoes = vetoed_at(steered)
+    assert {pixel for _, pixel in vetoes} == steered.vetoed
+    # Before it was vetoed a place may have been measured there.
+    for step, pixel in vetoes:
+        assert pixel not in other.path[step:]
+
+
+def vetoed_at(run):
+    """Each place that a person vetoed, with the step for which it was proposed."""
+    proposed, vetoes = {}, []
+    for entry in run.journal:
+        if entry["event"] == "proposal":
+            proposed[entry["step"]] = entry["row"], entry["column"]
+        elif entry["event"] == "refusal" and entry.get("who") == "human":
+            vetoes.append((entry["step"], proposed[entry["step"]]))
+    return vetoes
 
 
 @pytest.mark.parametrize(
