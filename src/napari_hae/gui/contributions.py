@@ -11,14 +11,24 @@ if TYPE_CHECKING:
 
 
 def open_cockpit() -> None:
-    """Open and arrange all docks of the plugin in the current viewer."""
+    """Open and arrange all docks of the plugin in the current viewer.
+
+    They come when what they need is loaded.
+    """
     import napari
 
     from napari_hae.gui.cockpit import Cockpit
+    from napari_hae.gui.loading import when_loaded
 
     viewer = napari.current_viewer()
+
+    def open_docks() -> None:
+        # It may have been closed meanwhile.
+        if viewer is not None and hasattr(viewer.window, "_qt_window"):
+            Cockpit(viewer)
+
     if viewer is not None:
-        Cockpit(viewer)
+        when_loaded("Opening the cockpit", open_docks)
 
 
 def activate(_: object) -> None:
