@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QEventLoop
+from qtpy.QtWidgets import QApplication
+
 from napari_hae.gui.cockpit import Cockpit
 
 if TYPE_CHECKING:
@@ -14,5 +17,8 @@ def show_in_own_window(run: OpenedRun) -> None:
     """Show a stored run in a new napari window with the plugin's docks."""
     from napari.viewer import Viewer
 
-    cockpit = Cockpit(Viewer(title=f"{run.path.name} – napari"))
+    viewer = Viewer(title=f"{run.path.name} – napari")
+    cockpit = Cockpit(viewer)
+    # The docks take their room first, so that the whole field comes into view.
+    QApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
     cockpit.experiment.session.show_record(run)
