@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 def connect(hand: Hand) -> None:
-    """Connect the microscope that is chosen."""
+    """Connect the simulated microscope, whose exposures take their time."""
     if not hand.ask("run").get("connected"):
+        real_time = hand.see("Real time", within="Microscope", shown=None)
+        if not real_time.value:
+            hand.click("Real time", within="Microscope")
         hand.click("Connect", within="Microscope")
     hand.until_run("a microscope is connected", connected=True, busy=False)
 
@@ -23,7 +26,7 @@ def disconnect(hand: Hand) -> None:
     hand.until_run("no microscope is connected", connected=False, busy=False)
 
 
-def start(hand: Hand, *, steps: int = 400) -> dict[str, Any]:
+def start(hand: Hand, *, steps: int = 4000) -> dict[str, Any]:
     """Connect, set the length of the run, press Start, and wait for some spectra."""
     connect(hand)
     if hand.ask("run")["settings"]["budget"]["steps"] != steps:
@@ -54,7 +57,8 @@ def pause(hand: Hand) -> dict[str, Any]:
 def remove_layer(hand: Hand, name: str) -> None:
     """Take a layer out of the viewer by napari's own button."""
     hand.pick(name, of="QtLayerList")
-    hand.click_at(hand.find(kind="QtDeleteButton").middle)
+    button = hand.find(kind="QPushButton", tip="Delete selected layers")
+    hand.click_at(button.middle)
     hand.until(lambda: name not in names(hand), f"the layer {name!r} is gone")
 
 

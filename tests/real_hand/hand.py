@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-PATIENCE_S = 90.0
+PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.05
+NOTCH_PX = 90
+"""A notch of the wheel scrolls not farther than this."""
 Place = tuple[float, float]
 
 
@@ -46,6 +48,10 @@ class Control:
 
     @property
     def middle(self) -> Place:
+        """Where to point at it; at its box, where it is one to tick."""
+        left, top, _, height = self.rect
+        if "QCheckBox" in self.kinds:
+            return middle((left, top, min(height, 18), height))
         return middle(self.rect)
 
     @property
@@ -60,6 +66,17 @@ class Control:
 def middle(rect: Sequence[float]) -> Place:
     left, top, width, height = rect
     return left + width // 2, top + height // 2
+
+
+def heads(controls: Iterable[Control]) -> list[Control]:
+    """The heads of the sections of docks."""
+    controls = list(controls)
+    sections = {each.id for each in controls if "QCollapsible" in each.kinds}
+    return [
+        each
+        for each in controls
+        if "QPushButton" in each.kinds and sections.intersection(each.around[:1])
+    ]
 
 
 class Hand:
@@ -148,8 +165,8 @@ class Hand:
         assert len(seen) == 1, f"{len(seen)} controls are called {name!r}: {seen}"
         return seen[0]
 
-    def find(self, *, kind: str, within: str = "") -> Control:
-        """The one control of a kind that is in sight."""
+    def find(self, *, kind: str, within: str = "", tip: str = "") -> Control:
+        """The one control of a kind that is in sight, whatever it is called."""
 
         def found() -> list[Control]:
             return [
@@ -157,6 +174,7 @@ class Hand:
                 for each in self.controls()
                 if kind in each.kinds
                 and each.seen
+                and each.tip.startswith(tip)
                 and (not within or within in each.within)
             ]
 
@@ -203,6 +221,19 @@ class Hand:
     def wheel(self, place: Place, *, down: bool, times: int = 1) -> None:
         self.move(place)
         self.do("click", "--repeat", times, "--delay", 10, 5 if down else 4)
+
+    def scroll(
+        self, area: Control, place: Place, *, down: bool, times: int = 1
+    ) -> bool:
+        """Turn the wheel over a place; whether the area around it could scroll."""
+        low, was, high = self.again(area).value
+        if was == (high if down else low):
+            return False
+        self.wheel(place, down=down, times=times)
+        self.until(lambda: self.again(area).value[1] != was, "the wheel scrolls")
+        if times > 1:
+            self._at_rest(area)
+        return True
 
     def key(self, *keys: str) -> None:
         self.do("key", "--clearmodifiers", *keys)
@@ -299,7 +330,8 @@ class Hand:
     def _at_rest(self, control: Control) -> Control:
         def rested() -> Control | None:
             first, second = self.again(control), self.again(control)
-            return first if first.rect == second.rect else None
+            same = (first.rect, first.value) == (second.rect, second.value)
+            return first if same else None
 
         return self.until(rested, f"{control.name!r} stays where it is")
 
@@ -314,43 +346,39 @@ class Hand:
         if docks and docks[0].seen is None:
             self.pick(docks[0].title, of="QTabBar")
             return False
-        if not control.shown:
-            self._expand(control)
+        if self._expand(control, controls.values()):
             return False
-        areas = [each for each in around if "QScrollArea" in each.kinds and each.seen]
-        for area in areas:
-            left, top, _, height = area.seen or area.rect
+        for area in around:
+            if "QScrollArea" not in area.kinds or area.seen is None:
+                continue
+            _, top, _, height = area.rect
             _, y = control.middle
-            if not top <= y < top + height:
-                # Beside the controls: the wheel is tried on them elsewhere.
-                margin = left + 2, top + height // 2
-                self.wheel(margin, down=y >= top + height)
-                return False
+            # Beside the controls: the wheel is tried on them elsewhere.
+            margin = area.seen[0] + 2, middle(area.seen)[1]
+            inside = top <= y < top + height
+            far = top - y if y < top else y - top - height
+            times = 1 + max(int(far), 0) // NOTCH_PX
+            down = y >= top + height
+            if not inside and self.scroll(area, margin, down=down, times=times):
+                break
         return False
 
     def expand_all(self, dock: str) -> None:
         """Open all sections of a dock."""
-        for head in self.heads():
+        for head in heads(self.controls()):
             is_closed = head.value is False
             if is_closed and any(name.startswith(dock) for name in head.within):
                 self._open(head)
 
-    def heads(self) -> list[Control]:
-        """The heads of the sections."""
-        controls = self.controls()
-        sections = {c.id for c in controls if "QCollapsible" in c.kinds}
-        return [
-            each
-            for each in controls
-            if "QPushButton" in each.kinds and sections.intersection(each.around[:1])
-        ]
-
-    def _expand(self, control: Control) -> None:
-        for head in self.heads():
-            if head.around[0] in control.around and not head.value:
+    def _expand(self, control: Control, controls: Iterable[Control]) -> bool:
+        """Open the section that a control is in; False if it is open."""
+        for head in heads(controls):
+            is_around = head.around[0] in control.around and head.id != control.id
+            if is_around and not head.value:
                 self._open(head)
-                return
+                return True
+        return False
 
     def _open(self, head: Control) -> None:
-        self.click_at(self.bring(head).middle)
+        self.click_at(self._at_rest(self.bring(head)).middle)
         self.until(lambda: self.again(head).value, f"{head.name!r} is open")

@@ -113,7 +113,8 @@ def view(number: int) -> list[list[float]]:
 
 def labels(layer: str, points: list[list[float]]) -> list[int]:
     """What a Labels layer has at places `(y, x)` in world coordinates."""
-    return [int(_viewer().layers[layer].get_value(point) or 0) for point in points]
+    chosen = _viewer().layers[layer]
+    return [int(chosen.get_value(point, world=True) or 0) for point in points]
 
 
 def run() -> dict[str, Any]:

@@ -33,16 +33,6 @@ def scroll_area(hand, dock: str):
     )
 
 
-def scroll(hand, area, place, *, down: bool) -> bool:
-    """One notch of the wheel over a place; whether the area could scroll."""
-    low, was, high = hand.again(area).value
-    if was == (high if down else low):
-        return False
-    hand.wheel(place, down=down)
-    hand.until(lambda: hand.again(area).value[1] != was, "the wheel scrolls the dock")
-    return True
-
-
 def scroll_over_all(hand, dock: str) -> int:
     """Scroll a dock to its end and back, with the pointer on each of its controls."""
     area, passed = scroll_area(hand, dock), set()
@@ -54,7 +44,7 @@ def scroll_over_all(hand, dock: str) -> int:
             new = [each for each in new if (down, each.id) not in passed]
             place = new[0].middle if new else area.middle
             passed.update((down, each.id) for each in new[:1])
-            there = scroll(hand, area, place, down=down) or bool(new)
+            there = hand.scroll(area, place, down=down) or bool(new)
     return len({number for _, number in passed})
 
 
