@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from fakes import FakeSettings
+from fakes import FakeInstrument, FakeSettings
 from mouse import LEFT
 from napari_hae.agent.acquisition import LogExpectedImprovement, RandomChoice
 from napari_hae.agent.policy import LOADING, Policy
@@ -21,7 +21,6 @@ from napari_hae.experiment.votes import Vote
 from napari_hae.gui import connection
 from napari_hae.instruments.base import InstrumentError
 from napari_hae.instruments.gate import GuardedInstrument
-from recording import RecordingInstrument
 from steered import TIMEOUT_MS, entries, until
 
 pytestmark = pytest.mark.gui
@@ -34,7 +33,7 @@ def lab(cockpit, qtbot, monkeypatch):
     cockpit.bare = []
 
     def guarded(name, settings):
-        cockpit.bare.append(RecordingInstrument(settings))
+        cockpit.bare.append(FakeInstrument(settings))
         return GuardedInstrument(cockpit.bare[-1])
 
     monkeypatch.setattr(connection, "guarded", guarded)
@@ -126,7 +125,7 @@ def test_a_microscope_that_could_not_be_connected_is_told_until_one_is(
     monkeypatch.setattr(
         connection,
         "guarded",
-        lambda _, settings: GuardedInstrument(RecordingInstrument(settings)),
+        lambda _, settings: GuardedInstrument(FakeInstrument(settings)),
     )
     connect(cockpit, qtbot, "other")
     assert problem.text() == ""
