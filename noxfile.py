@@ -1,4 +1,4 @@
-"""Sets everything up and runs it: `nox -s demo`, `tests`, `screenshots`, `bench`."""
+"""Sets up and runs `nox -s demo`, `tests`, `lowest`, `screenshots`, `bench`."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ SYSTEM_LIBRARIES = (
     "libxcb-xkb1",
     "libxkbcommon-x11-0",
 )
+TESTED = "all,eels,nion,remote,tango,tests"
 XVFB = ("xvfb-run", "-a", "-s", "-screen 0 1600x1000x24")
 
 
@@ -60,8 +61,31 @@ def tests(session: nox.Session) -> None:
     `nox -s tests -- --nightly` also runs those that take long. What is given after `--`
     goes to pytest.
     """
-    _set_up(session, "all,eels,nion,remote,tango,tests")
+    _set_up(session, TESTED)
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest versions that pyproject.toml says will do."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    lowered = [
+        requirement.replace(">=", "==")
+        for requirement in (
+            *project["dependencies"],
+            *project["optional-dependencies"]["all"],
+            *project["optional-dependencies"]["eels"],
+            *project["optional-dependencies"]["remote"],
+        )
+        if ">=" in requirement
+    ]
+    _install_system_libraries(session)
+    constraints = Path(session.create_tmp()) / "lowest.txt"
+    constraints.write_text("\n".join(lowered))
+    session.install("-c", str(constraints), "-e", f"{HERE}[{TESTED}]")
+    # Other packages' lowest versions warn of what later ones have mended.
+    quiet = ("-W", "ignore::DeprecationWarning")
+    session.run("python", "-m", "pytest", "-n", "2", *quiet, *session.posargs)
 
 
 @nox.session
