@@ -53,12 +53,10 @@ def step(cockpit, qtbot, count=1):
     qtbot.mouseClick(button, LEFT)
     for _ in range(count - 1):
         session.step()
+    # The window has heard of all of them, too.
     until(
         qtbot,
-        lambda: (
-            len(session.live.measurements) == wanted
-            and session.state is RunState.PAUSED
-        ),
+        lambda: session.live.taken == wanted and session.state is RunState.PAUSED,
     )
 
 
