@@ -13,6 +13,7 @@ from measured_files import save
 from napari_hae.agent.acquisition import MaximumUncertainty, UpperConfidenceBound
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.scalarizers import BandIntegral
+from napari_hae.experiment import entry_models
 from napari_hae.experiment.configuration import configure
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.finer import acquire_finer, begin_finer
@@ -635,7 +636,10 @@ def test_the_best_after_an_intervention_is_that_of_the_next_steps(steered, of_st
         assert each.best_after == max(targets[:end])
 
 
-def test_an_unknown_kind_of_intervention_is_told_by_its_name(steered, tmp_path):
+def test_a_kind_of_intervention_without_words_is_told_by_its_name(
+    steered, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(entry_models.EVENTS, "toast", entry_models.EVENTS["alone"])
     entries = read_journal(steered.path / JOURNAL)
     place = [e["event"] for e in entries].index("proposal") + 20
     copy = tmp_path / "copy.hae"
@@ -645,6 +649,7 @@ def test_an_unknown_kind_of_intervention_is_told_by_its_name(steered, tmp_path):
         "event": "toast",
         "time": "",
         "step": 8,
+        "steps": 1,
         "who": "human",
         "why": "good edge",
     }

@@ -6,12 +6,13 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.journal import Journal, read_journal
+from napari_hae.experiment.journal import Journal
 from napari_hae.experiment.record import ARRAYS, JOURNAL, RecordExists, named
 from napari_hae.experiment.stored import NotARecord, open_run
 from napari_hae.experiment.writer_lock import WriterLock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from napari_hae.experiment.journal import Entry
@@ -38,7 +39,7 @@ def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
             f"{len(past.measurements)} of them, not after {steps}"
         )
     path = named(out)
-    kept = _beginning(read_journal(past.path / JOURNAL), steps)
+    kept = _beginning(past.journal, steps)
     try:
         path.mkdir(parents=True)
     except FileExistsError as error:
@@ -54,7 +55,7 @@ def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
 
 
 def _write(
-    past: StoredRun, steps: int, kept: list[Entry], path: Path, why: str
+    past: StoredRun, steps: int, kept: Sequence[Entry], path: Path, why: str
 ) -> None:
     for experience in past.path.glob("*.npz"):
         shutil.copy2(experience, path)
@@ -70,7 +71,7 @@ def _write(
     journal.close()
 
 
-def _beginning(entries: list[Entry], steps: int) -> list[Entry]:
+def _beginning(entries: Sequence[Entry], steps: int) -> Sequence[Entry]:
     """The entries up to the last of the first measurements."""
     last = max(
         index

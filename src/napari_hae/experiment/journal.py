@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hae.experiment.entry_models import check_entry
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -20,6 +22,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Entry = dict[str, Any]
+
+
+FORMAT = 2
+"""2: targets of band scalarizers are per second, and have errors."""
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+    MemoryError,
+)
+"""In how many ways a line may turn out to be nothing that was ever written."""
 
 
 class BrokenJournal(ValueError):
@@ -50,7 +66,7 @@ class Journal:
         self._held: list[bytes] | None = None
         self.disk_s = 0.0
         """Seconds that writing took so far."""
-        self._cut_torn_line()
+        self._lines = self._cut_torn_line()
         sync_directory(path.parent)
 
     def append(self, event: str, **fields: Any) -> Entry:
@@ -59,9 +75,11 @@ class Journal:
         Within `at_once` nothing is waited for.
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        entry: Entry = _without_nan({"event": event, "time": now, **fields})
+        values = {"event": event, "time": now, **fields, "n": self._lines}
+        entry: Entry = _without_nan(values)
         line = json.dumps(entry, ensure_ascii=False, allow_nan=False)
         encoded = line.encode() + b"\n"
+        self._lines += 1
         if self._held is None:
             self._commit(encoded)
         else:
@@ -96,13 +114,15 @@ class Journal:
         """Close the file; a second call does nothing."""
         self._file.close()
 
-    def _cut_torn_line(self) -> None:
+    def _cut_torn_line(self) -> int:
+        """Cut a line without end off; returns how many lines there are."""
         self._file.seek(0)
         content = self._file.read()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             logger.warning("the last line of %s was torn and is cut", self._file.name)
             self._file.truncate(whole)
+        return content.count(b"\n")
 
 
 def read_journal(path: Path) -> list[Entry]:
@@ -111,21 +131,63 @@ def read_journal(path: Path) -> list[Entry]:
     Raises
     ------
     BrokenJournal
-        If a line before the last is not JSON.
+        If a line before the last is damaged, missing or not in its place.
     """
     *lines, rest = path.read_bytes().split(b"\n")
     if rest:
         logger.warning("the last line of %s is torn and was dropped", path)
     entries: list[Entry] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines):
         try:
-            entries.append(json.loads(line))
-        except ValueError as error:
-            raise BrokenJournal(
-                f"line {number} of {path} is not JSON ({error}); the lines before it "
-                "can be read after removing it and what follows"
-            ) from error
+            entry = _decoded(line)
+            is_newer = number == 0 and _is_newer(entry)
+            if not is_newer:
+                check_entry(entry, line)
+        except UNREADABLE as error:
+            raise damaged(path, number, error) from error
+        if is_newer:
+            return [entry]
+        written = entry.get("n")
+        if written is not None and written != number:
+            reason = f"it was written as line {written + 1}"
+            raise damaged(path, number, reason)
+        entries.append(entry)
     return entries
+
+
+def damaged(path: Path, number: int, why: object) -> BrokenJournal:
+    """The error for a line, counted from 0, that cannot be read."""
+    reason = (str(why) or type(why).__name__).splitlines()[0].rstrip(".")
+    return BrokenJournal(
+        f"line {number + 1} of {path} is damaged: {reason}; the lines before it can be "
+        "read after removing it and what follows"
+    )
+
+
+def _decoded(line: bytes) -> Entry:
+    entry = json.loads(line, parse_constant=_refuse, parse_float=_finite)
+    if not isinstance(entry, dict):
+        raise ValueError("it holds no event")
+    return entry
+
+
+def _is_newer(start: Entry) -> bool:
+    """Whether a newer program wrote the record; its events may be others."""
+    version = start.get("format")
+    return (
+        start.get("event") == "start" and isinstance(version, int) and version > FORMAT
+    )
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"it holds {constant}, which is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"it holds {text[:20]}, which is too large")
+    return value
 
 
 def sync_directory(path: Path) -> None:

@@ -15,9 +15,9 @@ from napari_hae.experiment.exposures import Exposures, Judge
 from napari_hae.experiment.following import Following
 from napari_hae.experiment.in_force import InForce
 from napari_hae.experiment.insight import with_outcome
+from napari_hae.experiment.journal import FORMAT
 from napari_hae.experiment.oddities import ELSEWHERE, placed_elsewhere
 from napari_hae.experiment.progress import NO_PROGRESS, Progress
-from napari_hae.experiment.record import FORMAT
 from napari_hae.experiment.resume import replay
 from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.steering import Steering

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hae import __version__
 from napari_hae.agent.experience import load_experience
 from napari_hae.experiment.arrays import RunArrays
-from napari_hae.experiment.journal import Entry, Journal
+from napari_hae.experiment.journal import FORMAT, Entry, Journal
 from napari_hae.experiment.taken import fields_of
 from napari_hae.experiment.trust import packages_of
 from napari_hae.experiment.writer_lock import WriterLock
@@ -41,8 +41,6 @@ JOURNAL = "journal.jsonl"
 ARRAYS = "arrays.zarr"
 EACH_STEP = frozenset({"proposal", "measurement", "maps"})
 """Events that come with the steps by themselves, and are too many to be told."""
-FORMAT = 2
-"""2: targets of band scalarizers are per second, and have errors."""
 
 
 class RecordExists(ValueError):

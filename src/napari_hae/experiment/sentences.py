@@ -36,7 +36,7 @@ _WHO = {
     "instrument": "the instrument",
     "resume": "going on with the run",
 }
-_TOLD_OTHERWISE = ("event", "time", "step", "who", "why")
+_TOLD_OTHERWISE = ("event", "time", "step", "who", "why", "n")
 
 
 def tells(event: str) -> Callable[[Teller], Teller]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from napari_hae.agent.recorded import FromRecord
 from napari_hae.coordinates import FieldFrame
 from napari_hae.diagnostics import Insight, StepTimes
@@ -14,6 +16,7 @@ from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.attempts import Attempts
 from napari_hae.experiment.drift import ImageAgain
 from napari_hae.experiment.ending import Ending
+from napari_hae.experiment.entry_models import mistake
 from napari_hae.experiment.history import (
     HistoryEvent,
     LastBegun,
@@ -21,8 +24,14 @@ from napari_hae.experiment.history import (
     SettingsChange,
 )
 from napari_hae.experiment.insight import with_outcome
-from napari_hae.experiment.journal import Entry, read_journal
-from napari_hae.experiment.record import ARRAYS, FORMAT, JOURNAL, named
+from napari_hae.experiment.journal import (
+    FORMAT,
+    UNREADABLE,
+    Entry,
+    damaged,
+    read_journal,
+)
+from napari_hae.experiment.record import ARRAYS, JOURNAL, named
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.taken import exposures_of, scan_of
 from napari_hae.experiment.trust import (
@@ -240,7 +249,7 @@ def open_run(path: Path, *, trust: bool = False) -> StoredRun:
     """
     found = record_at(path)
     entries = read_journal(found / JOURNAL)
-    if not entries or entries[0]["event"] != "start":
+    if not entries or entries[0].get("event") != "start":
         raise NotARecord(f"{found / JOURNAL} does not begin with a start")
     if entries[0]["format"] > FORMAT:
         raise NotARecord(
@@ -257,12 +266,12 @@ class _Reader:
         self._path = path
         self._entries = entries
         self._arrays = RunArrays(path / ARRAYS, writable=False)
-        self._settings: dict[str, Any] = dict(entries[0]["settings"])
-        self._trust, self._packages = trust, dict(entries[0].get("packages", {}))
+        self._trust = trust
+        self._settings: dict[str, Any] = {}
+        self._packages: dict[str, str] = {}
         self._outside: dict[str, None] = {}
         self._unusable: dict[str, None] = {}
-        self._find_experience(entries[0])
-        self._first_settings = self._validated(self._settings)
+        self._first_settings: ExperimentSettings | None = None
         self._survey: ScanImage | None = None
         self._survey_exposure: Exposure | None = None
         self._surveys = 0
@@ -285,12 +294,16 @@ class _Reader:
         self._end: Entry | None = None
 
     def read(self) -> StoredRun:
-        for entry in self._entries:
+        for number, entry in enumerate(self._entries):
             handler = getattr(self, f"_on_{entry['event']}", None)
-            if handler is not None:
-                handler(entry)
+            try:
+                if handler is not None:
+                    handler(entry)
+            except UNREADABLE as error:
+                raise damaged(self._path / JOURNAL, number, error) from error
         self._forget_outstanding()
         start, end = self._entries[0], self._end
+        assert self._first_settings is not None
         return StoredRun(
             path=self._path,
             format=start["format"],
@@ -345,7 +358,10 @@ class _Reader:
     def _validated(self, values: dict[str, Any]) -> ExperimentSettings:
         """The settings, with what cannot or may not be used as it is recorded."""
         source = FromRecord(self._trust, self._packages)
-        settings = ExperimentSettings.model_validate(values, context=source)
+        try:
+            settings = ExperimentSettings.model_validate(values, context=source)
+        except ValidationError as error:
+            raise ValueError(f"the settings: {mistake(error)}") from error
         self._outside.update(dict.fromkeys(outside_of(settings, self._path)))
         self._unusable.update(dict.fromkeys(why_unusable(settings)))
         return settings
@@ -354,9 +370,16 @@ class _Reader:
         """Name the record's own copy of what the model learned of earlier runs."""
         if name := entry.get("experience"):
             if not _EXPERIENCE.fullmatch(name) or (self._path / name).is_symlink():
-                raise NotARecord(f"{self._path}: {name!r} is no name of an experience")
+                raise ValueError(f"{name!r} is no name of an experience")
             copy = str(self._path.absolute() / name)
             self._settings["model"] = {**self._settings["model"], "earlier": copy}
+
+    def _on_start(self, entry: Entry) -> None:
+        _expect(self._first_settings is None, "the run begins a second time")
+        self._settings = dict(entry["settings"])
+        self._packages = dict(entry.get("packages", {}))
+        self._find_experience(entry)
+        self._first_settings = self._validated(self._settings)
 
     def _on_survey(self, entry: Entry) -> None:
         self._survey = ScanImage(
@@ -368,6 +391,15 @@ class _Reader:
         )
         self._survey_exposure = scan_of(entry, self._survey)
         self._surveys += 1
+
+    def _expect_pixels(self, *pixels: tuple[int, int]) -> None:
+        rows, columns = (0, 0) if self._survey is None else self._survey.shape
+        for row, column in pixels:
+            is_inside = 0 <= row < rows and 0 <= column < columns
+            _expect(is_inside, f"pixel ({row}, {column}) is not in the survey image")
+
+    def _expect_measured(self, step: int) -> None:
+        _expect(step < len(self._measured), f"step {step + 1} was not measured before")
 
     def _on_survey_again(self, entry: Entry) -> None:
         self._images_again.append(ImageAgain.from_entry(entry))
@@ -390,6 +422,12 @@ class _Reader:
             else None,
         )
         pixel = proposal.row, proposal.column
+        self._expect_pixels(pixel)
+        _expect(
+            max(proposal.known, len(self._measured)) <= proposal.step,
+            f"step {proposal.step + 1} is proposed after {len(self._measured)} "
+            f"measurements, on {proposal.known} of them",
+        )
         if proposal.chosen_by is ChosenBy.HUMAN and pixel in self._queue:
             self._queue.remove(pixel)
         self._proposals[proposal.step] = proposal
@@ -404,6 +442,7 @@ class _Reader:
             self._vetoed.add((refused.row, refused.column))
 
     def _on_veto(self, entry: Entry) -> None:
+        self._expect_pixels((entry["row"], entry["column"]))
         self._vetoed.add((entry["row"], entry["column"]))
 
     def _on_booked(self, entry: Entry) -> None:
@@ -412,7 +451,12 @@ class _Reader:
     def _on_measurement(self, entry: Entry) -> None:
         proposal = self._proposals.pop(entry["step"], None)
         if proposal is None:
-            raise NotARecord(f"{self._path}: a measurement without its proposal")
+            raise ValueError("the measurement has no proposal")
+        _expect(
+            entry["step"] == len(self._measured),
+            f"step {len(self._measured) + 1} is missing before step "
+            f"{entry['step'] + 1}",
+        )
         counts = self._arrays.spectrum(entry["step"], entry.get("channels"))
         beam, drift = entry.get("beam"), entry.get("drift_nm")
         offset_ev, step_ev = entry["energy_offset_ev"], entry["energy_dispersion_ev"]
@@ -463,11 +507,14 @@ class _Reader:
 
     def _on_queue(self, entry: Entry) -> None:
         self._queue = _pixels(entry["pixels"])
+        self._expect_pixels(*self._queue)
 
     def _on_vote(self, entry: Entry) -> None:
+        self._expect_measured(entry["of"])
         self._votes[entry["of"]] = Vote(entry["vote"])
 
     def _on_discard(self, entry: Entry) -> None:
+        self._expect_measured(entry["of"])
         self._discarded.discard(entry["of"])
         if entry["is_discarded"]:
             self._discarded.add(entry["of"])
@@ -475,9 +522,11 @@ class _Reader:
     def _on_finer(self, entry: Entry) -> None:
         self._vetoed.update(_pixels(entry["kept_out"]))
         self._queue = _pixels(entry["queue"])
+        self._expect_pixels(*self._vetoed, *self._queue)
         self._votes = {each["of"]: Vote(each["vote"]) for each in entry["votes"]}
 
     def _on_maps(self, entry: Entry) -> None:
+        self._expect_measured(entry["known"] - 1)
         self._maps[entry["step"]] = entry["known"]
 
     def _on_warning(self, entry: Entry) -> None:
@@ -490,6 +539,12 @@ class _Reader:
 
     def _on_end(self, entry: Entry) -> None:
         self._end = entry
+
+
+def _expect(is_true: bool, otherwise: str) -> None:
+    """Raise `ValueError` with a reason why a line is not possible."""
+    if not is_true:
+        raise ValueError(otherwise)
 
 
 def _pixels(stored: list[list[int]]) -> list[tuple[int, int]]:

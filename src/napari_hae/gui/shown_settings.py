@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
+from napari_hae.agent.recorded import FromRecord
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.gui.noted import follow_journal
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from napari_hae.agent.goal import Goal
     from napari_hae.experiment.journal import Entry
     from napari_hae.gui.session import Session
+
+_STORED = FromRecord(is_trusted=True)
+"""What is not installed has no unit; nothing is called here."""
 
 
 class ShownSettings(QObject):
@@ -59,5 +63,5 @@ class ShownSettings(QObject):
             wanted = {"goal", "scalarizer"}
             now = self._since[-1][1].model_dump(mode="json", include=wanted)
             now |= {name: new[name] for name in wanted & new.keys()}
-            settings = ExperimentSettings.model_validate(now)
+            settings = ExperimentSettings.model_validate(now, context=_STORED)
             self._since.append((entry.get("step", 0), settings))

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from napari_hae.experiment.attempts import Attempts
 from napari_hae.experiment.drift import Drift, ImageAgain
 from napari_hae.experiment.history import SettingsChange
-from napari_hae.experiment.journal import Entry, read_journal
-from napari_hae.experiment.record import JOURNAL
 from napari_hae.regions.regions import Regions
 from napari_hae.types import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_hae.experiment.journal import Entry
     from napari_hae.experiment.stored import StoredRun
 
 Pixel = tuple[int, int]
@@ -119,7 +118,7 @@ _State = tuple[Regions, frozenset[Pixel]]
 
 def timeline_of(run: StoredRun) -> Timeline:
     """Read the journal of a run once more, for what decisions rested on."""
-    entries = read_journal(run.path / JOURNAL)
+    entries = list(run.journal)
     raw, states = _decisions(run, entries)
     made_at = [_made_at(each, raw[:number]) for number, each in enumerate(raw)]
     moved = _moves(run, entries)
