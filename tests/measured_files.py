@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ DATA = Path(
         "NAPARI_HAE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"
     )
 )
+CASES = DATA.parent / "cases"
 P45, CLEAN = DATA / "P45_the_default_job.bcf", DATA / "bcf_v2_50x50px.bcf"
 needs_data = pytest.mark.skipif(
     not (P45.is_file() and CLEAN.is_file()),
@@ -24,6 +26,7 @@ needs_data = pytest.mark.skipif(
 )
 
 ROWS, COLUMNS, CHANNELS = 5, 7, 16
+PIXELS = np.arange(ROWS * COLUMNS, dtype=np.float32).reshape(ROWS, COLUMNS)
 COUNTS = np.random.default_rng(0).poisson(9, (ROWS, COLUMNS, CHANNELS))
 COUNTS = COUNTS.astype(np.uint16)
 Y = {"name": "height", "units": "µm", "scale": 0.002, "size": ROWS}
@@ -51,6 +54,58 @@ def save(path, data, *axes, signal_dimension=1, chunks=None, metadata=None):
 def save_cube(path, y=Y, x=X, energy=ENERGY, **options):
     """Save `COUNTS` with these axes."""
     return save(path, COUNTS, y, x, energy, **options)
+
+
+def save_several(path, *signals):
+    """Save several signals in one .hspy file, in this order; answer the path."""
+    with h5py.File(path, "w") as file:
+        for number, signal in enumerate(signals):
+            own = path.with_name(f"{number}-of-{path.name}")
+            signal.save(own)
+            with h5py.File(own) as source:
+                if not number:
+                    file.attrs.update(source.attrs)
+                    file.create_group("Experiments")
+                [name] = source["Experiments"]
+                source.copy(f"Experiments/{name}", file["Experiments"], str(number))
+            own.unlink()
+    return path
+
+
+def cube_signal(title="EELS", energy=ENERGY, counts=COUNTS, **metadata):
+    """A spectrum image with a title."""
+    axes = [{**Y, "navigate": True}, {**X, "navigate": True}]
+    axes.append({**energy, "navigate": False})
+    metadata = {"General": {"title": title}, **metadata}
+    return hyperspy().signals.Signal1D(counts, axes=axes, metadata=metadata)
+
+
+def image_signal(title, original_metadata=None, pixels=PIXELS):
+    """An image with a title."""
+    return hyperspy().signals.Signal2D(
+        pixels,
+        metadata={"General": {"title": title}},
+        original_metadata=original_metadata or {},
+    )
+
+
+def velox(detector, index=None):
+    """What Velox writes of an image: maps have no index of a detector."""
+    kinds = {"HAADF": "ScanningDetector", "UltraX1": "AnalyticalDetector"}
+    kinds["Zebra"] = "AnalyticalDetector"
+    detectors = {
+        f"Detector-{number}": {"DetectorName": name, "DetectorType": kind}
+        for number, (name, kind) in enumerate(kinds.items())
+    }
+    result = {"Detector": detector, "Encoding": ""}
+    if index is not None:
+        result["DetectorIndex"] = str(index)
+    return {"BinaryResult": result, "Detectors": detectors}
+
+
+def jeol(file):
+    """What an .ASW file of JEOL says of one of its images."""
+    return {"asw_viewdata": {"Filename": f".\\Sample\\00_View000\\{file}"}}
 
 
 def connected(path, **settings):

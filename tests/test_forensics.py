@@ -157,7 +157,8 @@ def cube(folder):
 
 @pytest.fixture(scope="module")
 def replayed(folder, cube):
-    return finish(*runner_of(folder, "replay", instrument={"file": str(cube)}))
+    settings = {"file": str(cube), "without_image": "sum_of_channels"}
+    return finish(*runner_of(folder, "replay", instrument=settings))
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def cube(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def replay(cube):
-    return connected(cube)
+    return connected(cube, without_image="sum_of_channels")
 
 
 def test_every_pixel_gives_the_spectrum_measured_there(replay):
@@ -155,7 +155,7 @@ def large(tmp_path, monkeypatch):
     """A replay of a file that is too large for memory, and its path."""
     monkeypatch.setattr(spectrum_images, "IN_MEMORY_BYTES", 0)
     path = save_cube(tmp_path / "large.hspy", chunks=(2, 3, 4))
-    replay = connected(path)
+    replay = connected(path, without_image="sum_of_channels")
     yield replay, path
     replay.disconnect()
 

@@ -22,7 +22,9 @@ from measured_files import (
 from napari_hae.hyperspy_signals import hyperspy
 from napari_hae.instruments import spectrum_images
 from napari_hae.instruments.base import InstrumentError, Unsupported
-from napari_hae.instruments.spectrum_images import read_spectrum_image
+from napari_hae.instruments.spectrum_images import FileChoices, read_spectrum_image
+
+SUM = FileChoices(without_image="sum_of_channels")
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_units_of_length_are_understood(file, unit, nm):
     assert image.fov_nm[1] == pytest.approx(COLUMNS * 3 * nm)
 
 
-@pytest.mark.parametrize("scale", [{}, {"units": "1/nm"}, {"units": "nm", "scale": 0}])
+@pytest.mark.parametrize("scale", [{}, {"units": "pix"}, {"units": "nm", "scale": 0}])
 def test_pixels_without_a_size_are_taken_as_1_nm_which_is_said(file, caplog, scale):
     y, x = ({"size": size, **scale} for size in (ROWS, COLUMNS))
     image = read_spectrum_image(save_cube(file, y, x), None)
@@ -83,9 +85,18 @@ def test_pixels_without_a_size_are_taken_as_1_nm_which_is_said(file, caplog, sca
     assert "1 nm per pixel is taken" in caplog.text
 
 
-def test_a_signal_axis_without_a_unit_counts_channels_which_is_said(file, caplog):
+def test_an_energy_axis_without_a_unit_keeps_its_scale_which_is_said(file, caplog):
     bare = {"size": CHANNELS, "scale": 0.3, "offset": 7}
     energy = read_spectrum_image(save_cube(file, energy=bare), None).energy
+
+    assert (energy.offset_ev, energy.dispersion_ev) == (7, 0.3)
+    assert "taken to be in eV, from 7 eV in steps of 0.3 eV" in caplog.text
+
+
+def test_an_energy_axis_without_a_scale_counts_channels_which_is_said(file, caplog):
+    energy = read_spectrum_image(
+        save_cube(file, energy={"size": CHANNELS}), None
+    ).energy
 
     assert (energy.offset_ev, energy.dispersion_ev) == (0, 1)
     assert "channel numbers" in caplog.text
@@ -112,12 +123,21 @@ def test_the_detector_has_the_name_of_the_kind_of_spectra(tmp_path):
     assert read_spectrum_image(eels, None).detector == "EELS"
 
 
-def test_without_a_survey_image_it_is_the_sum_over_all_channels(cube):
+def test_without_a_survey_image_it_is_blank_which_is_said(cube, caplog):
     image = read_spectrum_image(cube, None)
+
+    assert image.survey_detectors == ("blank",)
+    assert not image.survey.any()
+    assert "the agent goes by positions alone" in caplog.text
+
+
+def test_the_sum_over_all_channels_is_a_survey_image_if_a_person_wants_it(cube, caplog):
+    image = read_spectrum_image(cube, None, SUM)
 
     assert image.survey_detectors == ("sum of channels",)
     assert image.survey.dtype == np.float32
     np.testing.assert_array_equal(image.survey[0], COUNTS.sum(axis=-1))
+    assert "it is computed from the spectra" in caplog.text
 
 
 def test_a_survey_image_from_another_file_is_used(cube, tmp_path):
@@ -131,35 +151,8 @@ def test_a_survey_image_from_another_file_is_used(cube, tmp_path):
     np.testing.assert_array_equal(image.survey[0], pixels)
 
 
-def test_images_of_its_shape_in_the_same_file_are_its_survey_images(
-    cube, tmp_path, monkeypatch
-):
-    pixels, signals = np.ones((ROWS, COLUMNS)), hyperspy().signals
-    overview = signals.Signal2D(np.ones((3 * ROWS, 2 * COLUMNS)))
-    images = [signals.Signal2D(pixels * value) for value in (1, 2)]
-    measured = hyperspy().load(cube)
-    monkeypatch.setattr(
-        hyperspy(), "load", lambda path, lazy: [overview, *images, measured]
-    )
-    image = read_spectrum_image(cube, None)
-
-    assert image.survey_detectors == ("survey 1", "survey 2")
-    np.testing.assert_array_equal(image.survey, [pixels, 2 * pixels])
-
-
-def test_of_several_spectrum_images_the_first_is_taken_which_is_said(
-    cube, monkeypatch, caplog
-):
-    first = hyperspy().load(cube)
-    both = [first, hyperspy().signals.Signal1D(np.ones((2, 3, 4)))]
-    monkeypatch.setattr(hyperspy(), "load", lambda path, lazy: both)
-
-    assert read_spectrum_image(cube, None).shape == (ROWS, COLUMNS)
-    assert "holds 2 spectrum images; the first is taken" in caplog.text
-
-
 def test_a_large_file_stays_on_disk_and_gives_the_same(cube_in_blocks, always_lazy):
-    image = read_spectrum_image(cube_in_blocks, None)
+    image = read_spectrum_image(cube_in_blocks, None, SUM)
 
     assert not isinstance(image.counts, np.ndarray)
     np.testing.assert_array_equal(image.survey[0], COUNTS.sum(axis=-1))
@@ -196,18 +189,18 @@ def test_a_file_that_was_read_into_memory_is_closed(cube):
 def test_formats_that_cannot_be_lazy_are_read_at_once(cube, monkeypatch, caplog):
     load = hyperspy().load
 
-    def load_eagerly(path, lazy):
+    def load_eagerly(path, lazy, file_format):
         if lazy:
             logging.getLogger("hyperspy.io").error(
                 "please report this error to the RosettaSciIO developers"
             )
             raise NotImplementedError("Lazy loading is not supported.")
-        return load(path)
+        return load(path, file_format=file_format)
 
     monkeypatch.setattr(hyperspy(), "load", load_eagerly)
 
     np.testing.assert_array_equal(read_spectrum_image(cube, None).counts, COUNTS)
-    assert not caplog.text
+    assert "report this error" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
     from napari_hae.types import EnergyAxis
 
-EV_PER_UNIT = {"meV": 1e-3, "eV": 1.0, "keV": 1e3, "MeV": 1e6}
-"""Units of an energy axis that are understood."""
-
 
 def hyperspy() -> Any:
     """The module `hyperspy.api`; importing it takes seconds."""
@@ -57,3 +54,16 @@ def spectra_signal(counts: NDArray[np.float32], energy: EnergyAxis) -> Any:
     if counts.ndim == 2:
         axes.insert(0, {"name": "measurement", "size": len(counts), "navigate": True})
     return hyperspy().signals.Signal1D(counts, axes=axes)
+
+
+def set_known_type(signal: Any) -> None:
+    """Give a signal the class of its `Signal.signal_type`, where one is installed.
+
+    HyperSpy warns of a type that it does not know.
+    """
+    from hyperspy.extensions import ALL_EXTENSIONS
+
+    wanted = str(signal.metadata.get_item("Signal.signal_type", "") or "")
+    kinds = ALL_EXTENSIONS["signals"].values()
+    if wanted and any(wanted == kind["signal_type"] for kind in kinds):
+        signal.set_signal_type(wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -65,3 +65,21 @@ def _is_secret(field: FieldInfo) -> bool:
     extra = field.json_schema_extra
     kinds = (field.annotation, *get_args(field.annotation))
     return SecretStr in kinds or (isinstance(extra, dict) and bool(extra.get(SECRET)))
+
+
+@runtime_checkable
+class OffersChoices(Protocol):
+    """Settings some of whose values are to be chosen from what a file holds.
+
+    The fields are marked by `json_schema_extra={"offered": True}`, and stay texts: what
+    is offered is only a help.
+    """
+
+    @property
+    def listed(self) -> Any:
+        """What the offers depend on: where that is the same, they are."""
+        ...
+
+    def offers(self) -> dict[str, list[tuple[str, str]]]:
+        """The label and the value of each choice, by field; may take its time."""
+        ...

@@ -8,13 +8,14 @@ the field names.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hae.diagnostics import opinion, prediction
+from napari_hae.metadata import NO_METADATA, Metadata
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -188,6 +189,9 @@ class Spectrum:
         The axis of the channels.
     dose_e
         Electrons delivered during the exposure; NaN where the current is unknown.
+    metadata
+        What else is known of it, in the layout of HyperSpy's `metadata`, beside what
+        the instrument's capabilities say of all its spectra. Small, and of JSON.
     """
 
     counts: NDArray[np.float32]
@@ -196,6 +200,7 @@ class Spectrum:
     position: ProbePosition
     exposure_s: float
     dose_e: float
+    metadata: Metadata = field(default_factory=lambda: NO_METADATA)
 
 
 class BeamState(StrEnum):

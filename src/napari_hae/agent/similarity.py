@@ -15,7 +15,8 @@ from napari_hae.agent.scalarizers import (
     ScalarizerError,
     changed_at,
 )
-from napari_hae.hyperspy_signals import EV_PER_UNIT, hyperspy
+from napari_hae.hyperspy_signals import hyperspy
+from napari_hae.units import ev_per_unit, unit_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +117,7 @@ def _read_file(path: Path, changed: int | None) -> tuple[Array, Array]:
     if isinstance(signal, list) or signal.data.ndim != 1:
         raise ScalarizerError(f"{path} does not hold one single spectrum")
     axis = signal.axes_manager.signal_axes[0]
-    per_unit = EV_PER_UNIT.get(str(axis.units))
+    per_unit = ev_per_unit(unit_text(axis))
     if per_unit is None:
         raise ScalarizerError(
             f"the spectrum in {path} has an axis in {axis.units}; eV or keV is needed"

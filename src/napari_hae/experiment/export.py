@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import astuple
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hae.experiment.common_axis import CommonAxis
 from napari_hae.experiment.stored import NotARecord
-from napari_hae.hyperspy_signals import spectra_signal
+from napari_hae.hyperspy_signals import set_known_type, spectra_signal
+from napari_hae.metadata import common, to_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +32,12 @@ def to_hyperspy(run: StoredRun) -> Any:
     to that one, which `metadata.General.notes` says; as they were measured they are in
     `metadata.napari_hae.counts_as_measured`, by step.
 
+    What the instrument or the file that was replayed tells of the measurement
+    (`Signal.signal_type`, `Acquisition_instrument`, `Sample`, date) is where HyperSpy
+    has it; what differs between spectra is in `metadata.napari_hae.spectrum_metadata`,
+    as JSON. The signal is of the class of its type, such as eXSpy's `EELSSpectrum`,
+    where that is installed.
+
     Raises
     ------
     NotARecord
@@ -39,6 +47,9 @@ def to_hyperspy(run: StoredRun) -> Any:
         raise NotARecord(f"{run.path} holds no measurement that could be exported")
     spectra = CommonAxis.of(run.measurements)
     signal = spectra_signal(spectra.counts, spectra.energy)
+    known = [m.spectrum.metadata for m in run.measurements]
+    shared = reduce(common, known)
+    signal.metadata.add_dictionary(dict(shared))
     signal.metadata.General.title = run.path.stem
     if spectra.note:
         signal.metadata.General.notes = spectra.note
@@ -48,6 +59,9 @@ def to_hyperspy(run: StoredRun) -> Any:
     for measurement in spectra.resampled:
         name = f"napari_hae.counts_as_measured.step_{measurement.step}"
         signal.metadata.set_item(name, measurement.spectrum.counts)
+    if any(each != shared for each in known):
+        signal.metadata.napari_hae.spectrum_metadata = [to_text(each) for each in known]
+    set_known_type(signal)
     return signal
 
 

@@ -22,6 +22,7 @@ from napari_hae.experiment.journal import FORMAT, Entry, Journal
 from napari_hae.experiment.taken import fields_of
 from napari_hae.experiment.trust import packages_of
 from napari_hae.experiment.writer_lock import WriterLock
+from napari_hae.metadata import NO_METADATA, difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.dose import Exposure
+    from napari_hae.metadata import Metadata
     from napari_hae.regions.regions import Regions
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
 SUFFIX = ".hae"
 JOURNAL = "journal.jsonl"
 ARRAYS = "arrays.zarr"
-EACH_STEP = frozenset({"proposal", "measurement", "maps"})
+EACH_STEP = frozenset({"proposal", "measurement", "maps", "metadata"})
 """Events that come with the steps by themselves, and are too many to be told."""
 
 
@@ -66,6 +68,7 @@ class Record:
             raise
         self._surveys = 0
         self._arrays_s = 0.0
+        self._metadata: Metadata = NO_METADATA
         self.noted: list[Entry] = []
         """The journal's entries of this session that are not of each step, in order;
         it only grows, and may be read from any thread."""
@@ -266,6 +269,7 @@ class Record:
             energy_dispersion_ev=spectrum.energy.dispersion_ev,
             channels=len(spectrum.counts),
             times=measurement.times.to_json() if measurement.times else None,
+            **self._own_metadata(spectrum.metadata),
             **({"source": dict(source)} if source else {}),
             **({"waited_s": waited_s} if waited_s else {}),
             **_placing(measurement),
@@ -383,6 +387,14 @@ class Record:
                 file.flush()
                 os.fsync(file.fileno())
         return name
+
+    def _own_metadata(self, metadata: Metadata) -> dict[str, Any]:
+        """What a spectrum says other than the run's first one, which is noted once."""
+        if not self._metadata and metadata:
+            self._metadata = metadata
+            self._write("metadata", metadata=metadata)
+        own = difference(metadata, self._metadata)
+        return {"metadata": own} if own else {}
 
     def _write(self, event: str, **fields: Any) -> Entry:
         entry = self._journal.append(event, **fields)

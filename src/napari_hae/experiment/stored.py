@@ -44,6 +44,7 @@ from napari_hae.experiment.trust import (
 )
 from napari_hae.experiment.votes import Vote
 from napari_hae.instruments.dose import Exposure
+from napari_hae.metadata import NO_METADATA, Metadata, bounded, merged
 from napari_hae.regions.regions import Regions
 from napari_hae.types import (
     WHOLE_FIELD,
@@ -291,6 +292,7 @@ class _Reader:
         self._history: list[HistoryEvent] = []
         self._warnings: list[str] = []
         self._maps: dict[int, int] = {}
+        self._metadata: Metadata = NO_METADATA
         self._end: Entry | None = None
 
     def read(self) -> StoredRun:
@@ -467,6 +469,7 @@ class _Reader:
             position=ProbePosition(*beam) if beam else proposal.position,
             exposure_s=entry["exposure_s"],
             dose_e=_number(entry["dose_e"]),
+            metadata=merged(self._metadata, entry.get("metadata", {})),
         )
         measurement = Measurement(
             proposal=proposal,
@@ -524,6 +527,9 @@ class _Reader:
         self._queue = _pixels(entry["queue"])
         self._expect_pixels(*self._vetoed, *self._queue)
         self._votes = {each["of"]: Vote(each["vote"]) for each in entry["votes"]}
+
+    def _on_metadata(self, entry: Entry) -> None:
+        self._metadata = bounded(entry["metadata"])
 
     def _on_maps(self, entry: Entry) -> None:
         self._expect_measured(entry["known"] - 1)

@@ -11,6 +11,8 @@ from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, SpinBox
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from magicgui.widgets.bases import ValueWidget
     from pydantic.fields import FieldInfo
     from qtpy.QtWidgets import QLineEdit
@@ -34,6 +36,7 @@ class FieldControl:
         self._kinds = _kinds(field.annotation)
         self.edit: QLineEdit | None = None
         """Where a value is typed, unless a spin box sees to that."""
+        self._offered: list[tuple[str, str]] = []
         self.widget = self._make(field)
         native = self.widget.native
         native.setToolTip(self.tooltip)
@@ -70,10 +73,24 @@ class FieldControl:
         if self.is_being_typed or self._is_number_unfinished:
             return
         with self.widget.changed.blocked():
+            if self._offered and value not in [each for _, each in self._offered]:
+                # What was chosen by its title, say, is no entry of the list.
+                self.widget.choices = [*self._offered, (str(value), value)]
             if isinstance(self.widget, LineEdit):
                 self.widget.value = _as_text(value)
             else:
                 self.widget.value = value
+
+    def offer(self, choices: Sequence[tuple[str, str]]) -> None:
+        """Offer these values `(label, value)`, where a field is marked `offered`.
+
+        What is chosen stays. Nothing is emitted.
+        """
+        chosen = self.widget.value
+        self._offered = [self._offered[0], *choices]
+        with self.widget.changed.blocked():
+            self.widget.choices = self._offered
+        self.show(chosen)
 
     @property
     def _is_number_unfinished(self) -> bool:
@@ -91,6 +108,9 @@ class FieldControl:
             return CheckBox()
         extra = field.json_schema_extra
         said = extra.get("empty") if isinstance(extra, dict) else None
+        if isinstance(extra, dict) and extra.get("offered"):
+            self._offered = [(str(said or EMPTY), "")]
+            return ComboBox(choices=self._offered)
         if Path in self._kinds:
             file = FileEdit(mode="r", nullable=True)
             self.edit = file.line_edit.native

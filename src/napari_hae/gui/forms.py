@@ -99,6 +99,10 @@ class SettingsForm(QWidget):
         self._show_rows(value.model_dump())
         self._say({})
 
+    def offer(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
+        """Offer these values `(label, value)` for a field that is marked `offered`."""
+        self._controls[name].offer(choices)
+
     def say(self, text: str) -> None:
         """Say what is wrong with the form as a whole."""
         self._general.say(text)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from napari_hae.coordinates import place_text
+from napari_hae.metadata import NO_METADATA, Metadata
 from napari_hae.types import WHOLE_FIELD
 
 if TYPE_CHECKING:
@@ -131,6 +132,11 @@ class Capabilities:
         The beam currents that may be used; None where the instrument sets no limit.
     exposure_has_effect
         Whether a longer exposure gives more counts; not where spectra were recorded.
+    metadata
+        What holds for all spectra, in the layout of HyperSpy's `metadata`: beam energy,
+        angles, detector, elements, date. Small, and of JSON.
+    notes
+        Sentences that a person should read before a run.
     """
 
     survey_detectors: tuple[str, ...]
@@ -147,6 +153,8 @@ class Capabilities:
     square_surveys_only: bool = False
     allowed_current_pa: Interval | None = None
     exposure_has_effect: bool = True
+    metadata: Metadata = field(default_factory=lambda: NO_METADATA)
+    notes: tuple[str, ...] = ()
 
     def spectrum_detector(self, name: str = "") -> SpectrumDetector:
         """The spectroscopy detector of that name, or the usual one.

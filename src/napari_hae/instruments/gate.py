@@ -38,6 +38,7 @@ from napari_hae.instruments.delivered import (
 from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.instruments.dose_book import DoseBook
 from napari_hae.instruments.shutter import Shutter
+from napari_hae.metadata import bounded, merged
 from napari_hae.types import (
     WHOLE_FIELD,
     BeamState,
@@ -361,6 +362,8 @@ class GuardedInstrument:
             ):
                 spectrum = self._bare.acquire_spectrum(detector, exposure_s)
             spectrum = checked_spectrum(spectrum)
+            metadata = bounded(merged(able.metadata, spectrum.metadata))
+            spectrum = replace(spectrum, metadata=metadata)
             if math.isnan(spectrum.dose_e):
                 # With a current that a person entered.
                 return replace(spectrum, dose_e=booked.dose_e)

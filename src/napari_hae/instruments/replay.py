@@ -18,7 +18,13 @@ from napari_hae.instruments.base import (
     Unsupported,
 )
 from napari_hae.instruments.in_process import InProcessInstrument
-from napari_hae.instruments.spectrum_images import SpectrumImage, read_spectrum_image
+from napari_hae.instruments.spectrum_images import (
+    FileChoices,
+    SpectrumImage,
+    WithoutImage,
+    read_spectrum_image,
+    spectrum_images_in,
+)
 from napari_hae.settings_base import Settings
 from napari_hae.types import ScanImage, Spectrum, dose_electrons
 
@@ -34,13 +40,44 @@ class ReplaySettings(Settings):
     """Which file to serve."""
 
     file: Path | None = Field(default=None, title="Spectrum image")
-    """A file with a spectrum image, of any kind that HyperSpy reads; images of the same
-    shape in it become the survey image."""
+    """A file with a spectrum image, of any kind that HyperSpy reads. Images of its
+    shape that are known to be of a detector become the survey image; maps computed from
+    the spectra never do."""
+    spectrum_image: str = Field(
+        default="",
+        title="Which of them",
+        json_schema_extra={
+            "empty": "the first that can be used",
+            "shown_if": {"file": "set"},
+        },
+    )
+    """Which spectrum image, where the file holds several: its title, or its number from
+    1. Default: the first that can be used."""
     survey_file: Path | None = Field(
         default=None, title="Survey image", json_schema_extra={"empty": "from the same"}
     )
-    """A file with a survey image of the same shape. Default: the one in the file, else
-    the sum over all channels."""
+    """A file with a survey image of the same shape, in grey or colours. Default: the
+    images of detectors in the file."""
+    survey_image: str = Field(
+        default="", title="Which image", json_schema_extra={"empty": "of a detector"}
+    )
+    """Which of the images of that shape is the survey image: its title, or its number
+    from 1. An image that the file does not say to be of a detector is taken only if it
+    is named here. Default: all that are known to be of a detector."""
+    without_image: WithoutImage = Field(default="blank", title="Without an image")
+    """What the survey image is where there is none: blank, so that the agent goes by
+    positions alone, or the sum over all channels, which is computed from the spectra
+    and tells the agent of places that it did not measure. Default: blank."""
+    energy_axis: str = Field(
+        default="", title="Energy axis", json_schema_extra={"empty": "by its unit"}
+    )
+    """The axis of the energy, where the file does not mark it: its name, or its number
+    from 1. Default: the only axis whose unit is an energy."""
+    reader: str = Field(
+        default="", title="Reader", json_schema_extra={"empty": "by the file's name"}
+    )
+    """The name of HyperSpy's reader, such as HSPY or EMD. Default: those that claim the
+    file's extension, in turn."""
     current_pa: float | None = Field(
         default=None,
         gt=0,
@@ -58,6 +95,44 @@ class ReplaySettings(Settings):
     def _empty_is_none(cls, value: Any) -> Any:
         """An empty text is no file; pathlib would make the current folder of it."""
         return None if value in ("", Path()) else value
+
+    @field_validator(
+        "spectrum_image", "survey_image", "energy_axis", "reader", mode="before"
+    )
+    @classmethod
+    def _number_is_text(cls, value: Any) -> Any:
+        """A number counts as it is written: TOML has 2 where a title would be "2"."""
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return str(value) if is_number else value
+
+    @property
+    def listed(self) -> tuple[Path | None, str, str]:
+        """What the file offers depends on."""
+        return self.file, self.reader, self.energy_axis
+
+    def offers(self) -> dict[str, list[tuple[str, str]]]:
+        """What the file offers, by field: `(label, value)` for each spectrum image.
+
+        Raises
+        ------
+        Unsupported
+            If the file cannot be read.
+        """
+        if self.file is None:
+            return {"spectrum_image": []}
+        found = spectrum_images_in(self.file, self.choices)
+        return {"spectrum_image": [(words, number) for number, words in found]}
+
+    @property
+    def choices(self) -> FileChoices:
+        """What was chosen of the file."""
+        return FileChoices(
+            reader=self.reader,
+            spectrum_image=self.spectrum_image,
+            energy_axis=self.energy_axis,
+            survey_image=self.survey_image,
+            without_image=self.without_image,
+        )
 
 
 class ReplayedSpectrumImage(InProcessInstrument):
@@ -92,7 +167,7 @@ class ReplayedSpectrumImage(InProcessInstrument):
             if self._settings.file is None:
                 raise Unsupported("choose a file with a spectrum image to replay")
             self._data = read_spectrum_image(
-                self._settings.file, self._settings.survey_file
+                self._settings.file, self._settings.survey_file, self._settings.choices
             )
         super().connect()
 
@@ -119,6 +194,8 @@ class ReplayedSpectrumImage(InProcessInstrument):
             current_pa=self._settings.current_pa,
             blanker_can_be_read=True,
             exposure_has_effect=False,
+            metadata=data.metadata,
+            notes=data.notes,
         )
 
     def _scan(

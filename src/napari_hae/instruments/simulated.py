@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 _DETECTORS = ("HAADF", "BF")
 _EELS = SpectrumDetector("EELS", ENERGY, suggested_band_ev=(0.30, 0.40))
+_METADATA = {
+    "Signal": {"signal_type": "EELS"},
+    "Acquisition_instrument": {"TEM": {"microscope": "simulated by napari-hae"}},
+}
 _DWELL_TIME_S = Interval(1e-7, 1e-2)
 _EXPOSURE_S = Interval(1e-4, 100.0)
 
@@ -83,6 +87,7 @@ class SimulatedMicroscope(InProcessInstrument):
             current_pa=self._settings.current_pa,
             blanker_can_be_read=True,
             scans_areas=True,
+            metadata=_METADATA,
         )
 
     def _spectrum_at(

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_hae.hyperspy_signals import EV_PER_UNIT
 from napari_hae.instruments.base import InstrumentError, Unsupported
 from napari_hae.instruments.signal_files import (
+    CannotBeRead,
     in_memory,
+    in_words,
+    is_real,
     open_signals,
     reading,
     reason,
 )
-from napari_hae.types import EnergyAxis
+from napari_hae.instruments.spectrum_axes import axes_of
+from napari_hae.instruments.survey_images import chosen_images, is_image_of, planes_of
+from napari_hae.metadata import NO_METADATA, Metadata, source_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,21 +29,40 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hae.instruments.spectrum_axes import SpectrumAxes
+    from napari_hae.types import EnergyAxis
+
 logger = logging.getLogger(__name__)
 
 IN_MEMORY_BYTES = 1 << 30
 """Larger spectrum images are read from their file as they are asked for."""
 
-_NM_PER_UNIT = {
-    "pm": 1e-3,
-    "Å": 0.1,
-    "nm": 1.0,
-    "µm": 1e3,  # U+00B5, the micro sign
-    "\u03bcm": 1e3,  # the Greek letter
-    "um": 1e3,
-    "mm": 1e6,
-    "m": 1e9,
-}
+WithoutImage = Literal["blank", "sum_of_channels"]
+"""What the survey image is where no file has one: nothing to be seen, or the sum of the
+spectra, which the agent then knows before it measures any of them."""
+
+
+@dataclass(frozen=True)
+class FileChoices:
+    """What a person chose of a file; empty where the file decides.
+
+    Attributes
+    ----------
+    reader
+        The name of HyperSpy's reader.
+    spectrum_image
+        Title or number, from 1, of the spectrum image.
+    energy_axis
+        Name or number, from 1, of the energy axis.
+    survey_image
+        Title or number, from 1, of the survey image among those of its shape.
+    """
+
+    reader: str = ""
+    spectrum_image: str = ""
+    energy_axis: str = ""
+    survey_image: str = ""
+    without_image: WithoutImage = "blank"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +79,10 @@ class SpectrumImage:
         `(height, width)`.
     close
         Closes the file, if it is still needed.
+    metadata
+        What the file tells of the measurement, in HyperSpy's layout.
+    notes
+        Sentences on what was assumed, and left out.
     """
 
     counts: Any
@@ -66,6 +92,8 @@ class SpectrumImage:
     survey_detectors: tuple[str, ...]
     fov_nm: tuple[float, float]
     close: Callable[[], None]
+    metadata: Metadata = field(default_factory=lambda: NO_METADATA)
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -90,10 +118,37 @@ class SpectrumImage:
             ) from error
 
 
-def read_spectrum_image(path: Path, survey_path: Path | None) -> SpectrumImage:
+@dataclass(frozen=True, eq=False)
+class _Cube:
+    """A signal of three dimensions, and its axes or why it is no spectrum image."""
+
+    number: int
+    title: str
+    signal: Any
+    axes: SpectrumAxes | None
+    refusal: str
+
+    @property
+    def words(self) -> str:
+        """Its number, title and size, and what is wrong with it, if anything."""
+        axes = self.axes
+        if axes is None:
+            size = " × ".join(map(str, self.signal.data.shape))
+            return f"{self.number}: {self.title} ({size}, not usable)"
+        (rows, columns), energy = axes.shape, axes.energy
+        return (
+            f"{self.number}: {self.title} ({rows} × {columns}, {energy.size} channels, "
+            f"{energy.offset_ev:.6g} to {energy.last_ev:.6g} eV)"
+        )
+
+
+def read_spectrum_image(
+    path: Path, survey_path: Path | None, choices: FileChoices = FileChoices()
+) -> SpectrumImage:
     """Read a spectrum image, with its own survey image or one from another file.
 
-    Without any, the survey image is the sum over all channels.
+    Where neither file has an image of a detector, `choices` say what the survey image
+    is. What is computed from the spectra is one only where that is asked for.
 
     Raises
     ------
@@ -101,87 +156,148 @@ def read_spectrum_image(path: Path, survey_path: Path | None) -> SpectrumImage:
         If a file cannot be read, holds no spectrum image, or the survey image has
         another shape; the text says what was found and what is needed.
     """
+    try:
+        image = _read(path, survey_path, choices, lazy=True)
+    except CannotBeRead:
+        # Some files fail only when their data are asked for.
+        image = _read(path, survey_path, choices, lazy=False)
+    for note in image.notes:
+        logger.warning("%s", note)
+    return image
+
+
+def spectrum_images_in(path: Path, choices: FileChoices) -> list[tuple[str, str]]:
+    """The number and the description of each spectrum image in a file.
+
+    Raises
+    ------
+    Unsupported
+        If it cannot be read.
+    """
     with ExitStack() as files:
-        signals = open_signals(path, files)
-        cube = _the_spectrum_image(path, signals)
-        columns, rows = cube.axes_manager.navigation_axes
-        shape = (rows.size, columns.size)
-        energy = _energy_axis(path, cube.axes_manager.signal_axes[0])
-        fov_nm = (_length_nm(path, rows), _length_nm(path, columns))
-        if survey_path is None:
-            images = [each for each in signals if _is_image(each, shape)]
-        else:
-            images = _surveys_from(survey_path, shape, files)
+        cubes = _cubes(path, _signals(path, files, choices, lazy=True), choices)
+        return [(str(cube.number), cube.words) for cube in cubes]
+
+
+def _read(
+    path: Path, survey_path: Path | None, choices: FileChoices, *, lazy: bool
+) -> SpectrumImage:
+    with ExitStack() as files:
+        signals = _signals(path, files, choices, lazy=lazy)
+        notes: list[str] = []
+        cube = _the_spectrum_image(path, signals, choices, notes)
+        axes = cube.axes
+        assert axes is not None
+        notes += axes.notes
+        if survey_path is not None:
+            signals = open_signals(
+                survey_path,
+                files,
+                is_wanted=lambda found: any(is_image_of(s, axes.shape) for s in found),
+                lazy=lazy,
+            )
+        images = chosen_images(
+            survey_path or path,
+            signals,
+            axes.shape,
+            wanted=choices.survey_image,
+            is_own_file=survey_path is not None,
+            notes=notes,
+        )
         with reading(path):
-            counts = _counts(cube)
-        survey, names = _survey(survey_path or path, images, counts)
+            counts = _counts(cube.signal, axes.energy_index)
+        if images:
+            survey, names = planes_of(survey_path or path, images)
+        else:
+            survey, names = _without_image(path, counts, choices.without_image, notes)
         is_lazy = not isinstance(counts, np.ndarray)
         return SpectrumImage(
             counts=counts,
-            energy=energy,
-            detector=_detector_name(cube),
+            energy=axes.energy,
+            detector=_detector_name(cube.signal),
             survey=survey,
             survey_detectors=names,
-            fov_nm=fov_nm,
+            fov_nm=axes.fov_nm,
             close=files.pop_all().close if is_lazy else files.close,
+            metadata=source_metadata(cube.signal),
+            notes=tuple(notes),
         )
 
 
-def _the_spectrum_image(path: Path, signals: list[Any]) -> Any:
-    found = [each for each in signals if _dimensions(each) == (2, 1) and _is_real(each)]
-    if not found:
+def _signals(
+    path: Path, files: ExitStack, choices: FileChoices, *, lazy: bool
+) -> list[Any]:
+    """The signals in a file, by the reader that finds a spectrum image in it."""
+    return open_signals(
+        path,
+        files,
+        reader=choices.reader,
+        is_wanted=lambda found: any(
+            cube.axes is not None for cube in _cubes(path, found, choices)
+        ),
+        lazy=lazy,
+    )
+
+
+def _cubes(path: Path, signals: list[Any], choices: FileChoices) -> list[_Cube]:
+    """All signals that may be spectrum images, in the order of the file."""
+    found = [each for each in signals if each.data.ndim == 3 and is_real(each)]
+    cubes = []
+    for number, signal in enumerate(found, start=1):
+        title = str(signal.metadata.get_item("General.title", "") or "untitled")
+        what = str(path) if len(found) == 1 else f"number {number} ({title}) of {path}"
+        axes, refusal = None, ""
+        try:
+            axes = axes_of(what, signal, choices.energy_axis)
+        except Unsupported as error:
+            refusal = str(error)
+        cubes.append(_Cube(number, title, signal, axes, refusal))
+    return cubes
+
+
+def _the_spectrum_image(
+    path: Path, signals: list[Any], choices: FileChoices, notes: list[str]
+) -> _Cube:
+    cubes = _cubes(path, signals, choices)
+    if not cubes:
         raise Unsupported(
             f"{path} holds no spectrum image: a signal with 2 navigation dimensions "
-            f"and 1 signal dimension is needed, and it holds {_in_words(signals)}"
+            f"and 1 signal dimension is needed, and it holds {in_words(signals)}"
         )
-    if len(found) > 1:
-        logger.warning(
-            "%s holds %d spectrum images; the first is taken", path, len(found)
+    if choices.spectrum_image:
+        cube = _named(path, cubes, choices.spectrum_image)
+        if cube.axes is None:
+            raise Unsupported(cube.refusal)
+        return cube
+    usable = [cube for cube in cubes if cube.axes is not None]
+    if not usable:
+        raise Unsupported("; ".join(cube.refusal for cube in cubes))
+    if len(cubes) > 1:
+        notes.append(
+            f"{path} holds {len(cubes)} spectrum images; the first that can be used is "
+            f"taken, number {usable[0].number}. The setting instrument.spectrum_image "
+            f"chooses among {'; '.join(cube.words for cube in cubes)}"
         )
-    return found[0]
+    return usable[0]
 
 
-def _in_words(signals: list[Any]) -> str:
-    if not signals:
-        return "nothing"
-    return "; ".join(map(_signal_in_words, signals))
-
-
-def _signal_in_words(signal: Any) -> str:
-    navigation, signal_dimension = _dimensions(signal)
-    size = " × ".join(map(str, signal.data.shape))
-    kind = "" if _is_real(signal) else f" of {signal.data.dtype}, not of real numbers"
-    return f"{navigation} navigation and {signal_dimension} signal ({size}){kind}"
-
-
-def _dimensions(signal: Any) -> tuple[int, int]:
-    manager = signal.axes_manager
-    return manager.navigation_dimension, manager.signal_dimension
-
-
-def _is_real(signal: Any) -> bool:
-    return signal.data.dtype.kind in "buif"
-
-
-def _is_image(signal: Any, shape: tuple[int, int]) -> bool:
-    is_flat = _dimensions(signal) in ((0, 2), (2, 0)) and _is_real(signal)
-    return is_flat and signal.data.shape == shape
-
-
-def _surveys_from(path: Path, shape: tuple[int, int], files: ExitStack) -> list[Any]:
-    signals = open_signals(path, files)
-    images = [each for each in signals if _is_image(each, shape)]
-    if not images:
+def _named(path: Path, cubes: list[_Cube], wanted: str) -> _Cube:
+    """The one spectrum image of that number, or else of that title."""
+    text = wanted.strip().lower()
+    by_title = [cube for cube in cubes if cube.title.lower() == text]
+    matching = [cube for cube in cubes if str(cube.number) == text] or by_title
+    if len(matching) != 1:
+        said = "no spectrum image" if not matching else "several spectrum images"
         raise Unsupported(
-            f"the survey image must have the spectrum image's {shape[0]} × {shape[1]} "
-            f"pixels, and {path} holds {_in_words(signals)}"
+            f"{path} holds {said} {wanted!r}: the setting instrument.spectrum_image "
+            f"takes a title or number of {'; '.join(cube.words for cube in cubes)}"
         )
-    return images
+    return matching[0]
 
 
-def _counts(cube: Any) -> Any:
+def _counts(signal: Any, energy_index: int) -> Any:
     """The counts, `(rows, columns, channels)`; lazy where they are many."""
-    counts = np.moveaxis(cube.data, cube.axes_manager.signal_axes[0].index_in_array, -1)
+    counts = np.moveaxis(signal.data, energy_index, -1)
     # A reader that makes one block of it all reads all of it for any one spectrum.
     is_in_blocks = getattr(counts, "npartitions", 1) > 1
     if is_in_blocks and counts.nbytes > IN_MEMORY_BYTES:
@@ -189,79 +305,28 @@ def _counts(cube: Any) -> Any:
     return in_memory(counts)
 
 
-def _survey(
-    path: Path, images: list[Any], counts: Any
+def _without_image(
+    path: Path, counts: Any, kind: WithoutImage, notes: list[str]
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """The planes of the survey image and their names; without images, the sum."""
-    with reading(path):
-        if not images:
-            total = in_memory(counts.sum(axis=-1, dtype=np.float64))
-            return np.asarray(total, np.float32)[None], ("sum of channels",)
-        planes = [np.asarray(in_memory(image.data), np.float32) for image in images]
-    titles = [image.metadata.get_item("General.title", "") for image in images]
-    return np.stack(planes), _distinct([title or "survey" for title in titles])
-
-
-def _energy_axis(path: Path, axis: Any) -> EnergyAxis:
-    if not axis.is_uniform:
-        raise Unsupported(
-            f"the energy axis of {path} is not uniform; one with the same step "
-            "between all channels is needed"
+    """A survey image `(1, rows, columns)` where no file has one, and its name."""
+    if kind == "blank":
+        notes.append(
+            f"{path} has no image that is known to be of a detector: the survey image "
+            "is blank, and the agent goes by positions alone. Name an image by the "
+            "setting instrument.survey_file, or let the sum of all spectra be it by "
+            "instrument.without_image"
         )
-    unit = _unit(axis)
-    if not unit:
-        logger.warning(
-            "the signal axis of %s has no unit: its channel numbers are taken as eV",
-            path,
-        )
-        return EnergyAxis(0.0, 1.0, axis.size)
-    per_unit = EV_PER_UNIT.get(unit)
-    if per_unit is None:
-        raise Unsupported(
-            f"the signal axis of {path} is in {unit}; an energy axis in "
-            f"{', '.join(EV_PER_UNIT)} is needed"
-        )
-    if not (0 < axis.scale < math.inf and math.isfinite(axis.offset)):
-        raise Unsupported(
-            f"the energy axis of {path} starts at {axis.offset:g} {unit} with a "
-            f"step of {axis.scale:g} {unit}; a step above 0 is needed"
-        )
-    return EnergyAxis(axis.offset * per_unit, axis.scale * per_unit, axis.size)
-
-
-def _length_nm(path: Path, axis: Any) -> float:
-    if not axis.is_uniform:
-        raise Unsupported(
-            f"the pixels of {path} are not evenly spaced along {axis.name}; that is "
-            "needed"
-        )
-    per_unit = _NM_PER_UNIT.get(_unit(axis))
-    if per_unit is None or not math.isfinite(axis.scale) or axis.scale == 0:
-        logger.warning(
-            "%s has no scale for %s (step %g, unit %s): 1 nm per pixel is taken",
-            path,
-            axis.name,
-            axis.scale,
-            _unit(axis) or "none",
-        )
-        return float(axis.size)
-    return float(abs(axis.scale) * per_unit * axis.size)
-
-
-def _unit(axis: Any) -> str:
-    """The unit of an axis; empty where it is undefined."""
-    unit = axis.units.strip() if isinstance(axis.units, str) else ""
-    return "" if unit == "<undefined>" else unit
-
-
-def _detector_name(cube: Any) -> str:
-    kind = str(cube.metadata.get_item("Signal.signal_type", "") or "")
-    return kind.split("_", maxsplit=1)[0] or "spectrum"
-
-
-def _distinct(names: list[str]) -> tuple[str, ...]:
-    """The names, numbered where some are the same."""
-    return tuple(
-        name if names.count(name) == 1 else f"{name} {index + 1}"
-        for index, name in enumerate(names)
+        return np.zeros((1, *counts.shape[:2]), np.float32), ("blank",)
+    notes.append(
+        f"the survey image is the sum over all channels of {path}: it is computed from "
+        "the spectra, so that the agent knows something of all of them before it "
+        "measures any"
     )
+    with reading(path):
+        total = in_memory(counts.sum(axis=-1, dtype=np.float64))
+    return np.asarray(total, np.float32)[None], ("sum of channels",)
+
+
+def _detector_name(signal: Any) -> str:
+    kind = str(signal.metadata.get_item("Signal.signal_type", "") or "")
+    return kind.split("_", maxsplit=1)[0] or "spectrum"

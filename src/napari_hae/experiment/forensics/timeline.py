@@ -25,6 +25,7 @@ UNMOVED: Moved = ((0.0, 0.0), 0.0)
 
 _OF_THE_RUN = {
     *("start", "survey", "survey_again", "proposal", "measurement", "maps"),
+    "metadata",
     *("targets", "warning", "warning_over", "refusal", "resume", "end"),
 }
 """What a run writes into its journal by itself."""

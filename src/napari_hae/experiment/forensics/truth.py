@@ -93,7 +93,7 @@ class _Replayed:
             )
         if file is None or not Path(file).exists():
             raise NoTruth(f"the file that was replayed is not there any more: {file}")
-        self._data = read_spectrum_image(file, settings.survey_file)
+        self._data = read_spectrum_image(file, settings.survey_file, settings.choices)
         self._frame = FieldFrame(self._data.shape, self._data.fov_nm)
         self._exposure_s = run.settings.measurement.exposure_s
         if self._data.shape != run.frame.shape:

@@ -1,18 +1,20 @@
 """What travels between plugin and server: calls and answers, in msgpack.
 
 Arrays travel as `{shape, dtype, bytes}`, the value types of the protocol as their
-fields, and errors as the name of their class and their words. Nothing else is made of
-what arrives, so that no message can run code.
+fields, metadata as JSON, and errors as the name of their class and their words.
+Nothing else is made of what arrives, so that no message can run code.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hae import metadata
 from napari_hae.instruments import base
 from napari_hae.types import (
     Area,
@@ -45,6 +47,7 @@ _ERRORS = {
     if isinstance(kind, type) and issubclass(kind, base.InstrumentError)
 }
 _KIND = "kind"
+_METADATA = "Metadata"
 
 
 @cache
@@ -132,6 +135,8 @@ def packed(value: Any) -> Any:
         return [packed(each) for each in value]
     if isinstance(value, BeamState):
         return {_KIND: BeamState.__name__, "value": value.value}
+    if isinstance(value, Mapping):
+        return {_KIND: _METADATA, "text": metadata.to_text(value)}
     kind = type(value)
     if is_dataclass(kind) and _VALUES.get(kind.__name__) is kind:
         named = {each.name: packed(getattr(value, each.name)) for each in fields(kind)}
@@ -161,6 +166,8 @@ def _unpacked(value: Any, deepest: int) -> Any:
     kind = named.pop(_KIND, None)
     if kind is None:
         return _unpacked_array(**named)
+    if kind == _METADATA:
+        return metadata.from_text(str(named["text"]))
     if not isinstance(kind, str) or kind not in _VALUES:
         raise ValueError(f"a value of the unknown kind {str(kind)[:50]!r} arrived")
     given = {name: _unpacked(each, deepest - 1) for name, each in named.items()}
