@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import pytest
+import zarr
 
 from lab import Lab, experiment, run
 from napari_hae import plugins
@@ -281,3 +283,11 @@ def test_a_part_whose_package_has_changed_is_kept_as_recorded(lab, package):
     assert stored.settings.scalarizer.model_dump()["gone"] == 1
     with pytest.raises(MissingPart, match="cannot be used here"):
         stored.expect_usable()
+
+
+def test_arrays_of_the_older_zarr_format_are_not_opened(path):
+    """Its object arrays may be pickles, which run code when they are read."""
+    shutil.rmtree(path / "arrays.zarr")
+    zarr.open_group(path / "arrays.zarr", mode="w", zarr_format=2)
+    with pytest.raises((OSError, ValueError)):
+        open_run(path)

@@ -45,7 +45,13 @@ class RunArrays:
     def __init__(self, path: Path, *, writable: bool) -> None:
         _check_zarr()
         self._path = path
-        self._group = zarr.open_group(path, mode="a" if writable else "r")
+        # The codecs of the older format can unpickle, which runs code.
+        self._group = zarr.open_group(
+            path,
+            mode="a" if writable else "r",
+            zarr_format=3,
+            use_consolidated=False,
+        )
         self._spectra_written: Any = None
 
     def write_survey(self, index: int, data: NDArray[np.float32]) -> None:
