@@ -181,6 +181,11 @@ class _MeasurementTaken(_Event):
     waited_s: NotNegative = 0.0
     booked: ExposureValues | None = None
     exposures: tuple[ExposureValues, ...] | None = None
+    metadata: dict[str, Any] = {}
+
+
+class _MetadataTold(_Event):
+    metadata: dict[str, Any]
 
 
 class _Maps(_Event):
@@ -294,6 +299,7 @@ EVENTS: dict[str, type[_Event]] = {
     "booked": _Booked,
     "measurement": _MeasurementTaken,
     "maps": _Maps,
+    "metadata": _MetadataTold,
     "settings": _SettingsChanged,
     "targets": _Targets,
     "regions": _RegionsDrawn,
