@@ -1,0 +1,58 @@
+"""Start, pause, step, stop and abort, by the pointer and by keys."""
+
+from __future__ import annotations
+
+from acts import connect, end, journal, start
+
+ABORT = "ctrl+shift+BackSpace"
+STEP = "ctrl+alt+n"
+
+
+def test_start_pause_step_resume_and_stop(hand):
+    start(hand)
+    hand.click("Pause", within="Experiment")
+    taken = hand.until_run("it is paused", state="paused")["taken"]
+    hand.click("Step", within="Experiment")
+    hand.until_run("one is measured", state="paused", taken=taken + 1)
+    hand.click("Resume", within="Experiment")
+    hand.until_run("it goes on", state="running", taken=lambda n: n > taken + 2)
+    hand.click("Stop", within="Experiment")
+    run = hand.until_run("it has ended", state="idle", busy=False)
+    (ended,) = journal(run, "end")
+    assert ended["reason"] == "stopped"
+    assert len(journal(run, "measurement")) == run["taken"]
+
+
+def test_the_abort_button_ends_a_run_with_the_beam_blanked(hand):
+    start(hand)
+    end(hand)
+    hand.until(lambda: beam(hand) == {"blanked"}, "the beam is told to be blanked")
+    assert len(journal(hand.ask("run"), "end")) == 1
+
+
+def test_the_abort_key_works_from_within_a_field(hand):
+    start(hand)
+    hand.click("Reason", within="Experiment")
+    hand.key(ABORT)
+    run = hand.until_run("the run has ended", state="idle")
+    assert len(journal(run, "end")) == 1
+    assert hand.see("Reason").value == ""
+
+
+def test_what_is_typed_counts_for_a_step_that_is_taken_by_key(hand):
+    connect(hand)
+    hand.type_into("Steps", "37", within="Budget")
+    hand.key(STEP)
+    run = hand.until_run("a run has begun, and waits", state="paused")
+    assert run["settings"]["budget"]["steps"] == 37
+    assert journal(run, "start")[0]["settings"]["budget"]["steps"] == 37
+
+
+def beam(hand) -> set[str]:
+    return {
+        word
+        for control in hand.controls()
+        if "Experiment (napari-hae)" in control.within and control.seen
+        for word in ("blanked", "open")
+        if isinstance(control.value, str) and word in control.value.lower()
+    }
