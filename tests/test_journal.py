@@ -25,22 +25,22 @@ def events(path):
 
 def test_lines_that_belong_together_are_written_in_one_go(journal, path):
     with journal.at_once():
-        journal.append("refusal")
+        journal.append("alone", steps=3)
         with journal.at_once():
-            journal.append("proposal")
+            journal.append("warning", step=0, text="")
         assert path.read_bytes() == b""
         assert journal.disk_s == 0
-    assert events(path) == ["refusal", "proposal"]
+    assert events(path) == ["alone", "warning"]
     assert journal.disk_s > 0
 
 
 def test_what_was_noted_before_an_error_is_kept(journal, path):
     def fail():
         with journal.at_once():
-            journal.append("proposal")
+            journal.append("warning", step=0, text="")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    journal.append("end")
-    assert events(path) == ["proposal", "end"]
+    journal.append("end", reason="completed", text="")
+    assert events(path) == ["warning", "end"]
