@@ -81,6 +81,7 @@ def _add_run(add_command: AddCommand) -> None:
         metavar="RUN.hae",
         help="the record to write; there must be none of that name",
     )
+    _add_rescue(run)
 
 
 def _add_resume(add_command: AddCommand) -> None:
@@ -96,6 +97,7 @@ def _add_resume(add_command: AddCommand) -> None:
         f"the variable {token.VARIABLE}",
     )
     _add_set(resume)
+    _add_rescue(resume)
 
 
 def _add_serve(add_command: AddCommand) -> None:
@@ -232,6 +234,17 @@ def _add_instrument(parser: argparse.ArgumentParser) -> None:
         help="settings as a TOML file, one table for each section; --set wins",
     )
     _add_set(parser)
+
+
+def _add_rescue(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rescue",
+        type=Path,
+        metavar="DIR",
+        help="where to save all spectra if the record can be written no more, as where "
+        "the disk is full; default: beside the record, else the folder for temporary "
+        "files",
+    )
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:

@@ -78,8 +78,9 @@ def run(options: argparse.Namespace) -> int:
 
     sections = _with_length(given_sections(options), options)
     configuration = configure(options.instrument, sections)
+    out, folder = options.out, options.rescue
     with Stopping() as stopping:
-        return stopping.run(lambda: _run_new(configuration, options.out, stopping)[0])
+        return stopping.run(lambda: _run_new(configuration, out, stopping, folder)[0])
 
 
 def _with_length(
@@ -104,7 +105,10 @@ def _check_unattended(settings: ExperimentSettings) -> None:
 
 
 def _run_new(
-    configuration: Configuration, out: Path, stopping: Stopping
+    configuration: Configuration,
+    out: Path,
+    stopping: Stopping,
+    rescue: Path | None = None,
 ) -> tuple[int, Path]:
     from napari_hae.experiment.feasible import preflight
     from napari_hae.experiment.record import Record
@@ -126,7 +130,7 @@ def _run_new(
             settings=configuration.settings,
         )
         runner = Runner(instrument, record, configuration.settings)
-        return _watch(runner, stopping, instrument.abort), record.path
+        return _watch(runner, stopping, instrument.abort, rescue), record.path
     finally:
         instrument.disconnect()
 
@@ -175,7 +179,7 @@ def _go_on_alone(
         stopping.check()
         record = Record.reopen(past.path, surveys=past.surveys, lock=lock)
         runner = Runner(instrument, record, settings, past=past)
-        return _watch(runner, stopping, instrument.abort)
+        return _watch(runner, stopping, instrument.abort, options.rescue)
     finally:
         instrument.disconnect()
 
@@ -192,7 +196,24 @@ def _with_token(settings: BaseModel, file: Path | None) -> BaseModel:
     return settings.model_copy(update={"token_file": file})
 
 
-def _watch(runner: Runner, stopping: Stopping, blank: Callable[[], None]) -> int:
+def _rescue(runner: Runner, folder: Path | None) -> None:
+    """Save what is not safe; nobody is asked, and nothing is waited for."""
+    try:
+        saved = runner.rescue(folder)
+    except OSError as error:
+        if folder is None:
+            raise
+        print(f"{folder} cannot be written: {error}", file=sys.stderr)
+        saved = runner.rescue()
+    print(f"all spectra are saved: {saved}")
+
+
+def _watch(
+    runner: Runner,
+    stopping: Stopping,
+    blank: Callable[[], None],
+    rescue: Path | None = None,
+) -> int:
     """Run to the end with a progress bar, and sum up."""
     from tqdm import tqdm
 
@@ -216,6 +237,9 @@ def _watch(runner: Runner, stopping: Stopping, blank: Callable[[], None]) -> int
         runner.start()
         runner.wait()
     _sum_up(runner)
+    if runner.record.trouble:
+        _rescue(runner, rescue)
+        return FAILED
     good = {FinishReason.COMPLETED, FinishReason.EXHAUSTED}
     return DONE if runner.finish_reason in good else FAILED
 

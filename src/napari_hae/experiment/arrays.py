@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
-from napari_hae.experiment.journal import sync_directory
+from napari_hae.experiment.journal import check_same, sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,15 @@ class RunArrays:
             use_consolidated=False,
         )
         self._spectra_written: Any = None
+        self._opened = path.stat()
+
+    def check(self) -> None:
+        """Raise `OSError` if the store is not there any more, or is another one."""
+        check_same(self._path, self._opened)
+
+    def copy_maps(self, other: RunArrays, step: int) -> None:
+        """Store the maps of another store, known before `step`."""
+        self._write(f"maps/{step}", other.maps(step))
 
     def write_survey(self, index: int, data: NDArray[np.float32]) -> None:
         """Store a survey image, shape `(detectors, rows, columns)`."""
@@ -84,7 +93,8 @@ class RunArrays:
             _sync(chunk)
             return
         # What zarr would write, in a tenth of the time: the beam waits for it.
-        chunk.mkdir(parents=True, exist_ok=True)
+        # Its folder is not made anew: it is gone only where all else is.
+        chunk.mkdir(exist_ok=True)
         with (chunk / "0").open("wb", buffering=0) as file:
             file.write(np.asarray(counts, "<f4").tobytes())
             os.fsync(file.fileno())
@@ -117,6 +127,7 @@ class RunArrays:
                 compressors=None,
             )
             _sync(self._path / "spectra")
+        (self._path / "spectra" / "c").mkdir(exist_ok=True)
         self._spectra_written = self._group["spectra"]
         return self._spectra_written
 

@@ -155,6 +155,14 @@ class Controls:
                 )
             )
 
+    def wait_to_go_on(self) -> bool:
+        """Block until a person lets the run go on; False if it is to end."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._stopping or not self._paused or self._steps_allowed
+            )
+            return not self._stopping
+
     def forget_verdict(self) -> None:
         """Drop an answer that came before its question."""
         with self._changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -17,7 +18,7 @@ import numpy as np
 from napari_hae.experiment.entry_models import check_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -62,8 +63,15 @@ def _without_nan(value: Any) -> Any:
 class Journal:
     """Appends lines to a journal; a torn last line of an earlier writer is cut off."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a+b")
+    def __init__(
+        self, path: Path, attempt: Callable[[Callable[[], None]], None] | None = None
+    ) -> None:
+        self._path = path
+        self._attempt = attempt or _once
+        # Without a buffer: what could not be written must not come later.
+        self._file = path.open("a+b", buffering=0)
+        self.lines: list[bytes] = []
+        """All lines, those included that could not be written."""
         self._held: list[bytes] | None = None
         self.disk_s = 0.0
         """Seconds that writing took so far."""
@@ -103,13 +111,25 @@ class Journal:
                 self._commit(b"".join(held))
 
     def _commit(self, lines: bytes) -> None:
+        self.lines += lines.splitlines(keepends=True)
         begin_s = time.perf_counter()
         try:
-            self._file.write(lines)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._attempt(lambda: self._write(lines))
         finally:
             self.disk_s += time.perf_counter() - begin_s
+
+    def _write(self, lines: bytes) -> None:
+        """Write all of it, or nothing. Raises `OSError`."""
+        check_same(self._path, os.fstat(self._file.fileno()))
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            left = memoryview(lines)
+            while left:
+                left = left[self._file.write(left) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(end)
+            raise
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -123,7 +143,24 @@ class Journal:
         if whole < len(content):
             logger.warning("the last line of %s was torn and is cut", self._file.name)
             self._file.truncate(whole)
+        self.lines = content[:whole].splitlines(keepends=True)
         return content.count(b"\n")
+
+
+def _once(write: Callable[[], None]) -> None:
+    write()
+
+
+def check_same(path: Path, opened: os.stat_result) -> None:
+    """Raise `OSError` if there is something else at a path than what was opened."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        found = None
+    if found is None or not os.path.samestat(found, opened):
+        raise FileNotFoundError(
+            errno.ENOENT, "it was deleted, moved or replaced", str(path)
+        )
 
 
 def read_journal(path: Path) -> list[Entry]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,10 @@ from napari_hae.experiment.writer_lock import WriterLock
 from napari_hae.metadata import NO_METADATA, difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from pydantic import BaseModel
 
     from napari_hae.experiment.drift import ImageAgain
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
 SUFFIX = ".hae"
+KEPT_IMAGES = 2**28
+"""So many bytes of images taken again are kept in memory, to be saved elsewhere."""
 JOURNAL = "journal.jsonl"
 ARRAYS = "arrays.zarr"
 EACH_STEP = frozenset({"proposal", "measurement", "maps", "metadata"})
@@ -49,12 +53,29 @@ class RecordExists(ValueError):
     """There is already something where a new record was to be written."""
 
 
+class RecordLost(OSError):
+    """Nothing more can be recorded; the text says why."""
+
+
 class Record:
     """Writes one run; every method returns when what it wrote is on disk.
 
     Within `at_once` the journal's lines are when that is over.
 
     Use `create` for a new run and `reopen` to go on with one.
+
+    What cannot be written, as the record was moved or deleted or the disk is full, is
+    kept in memory, see `rescue`. Nothing is written after it, so that the record has no
+    gap.
+
+    Attributes
+    ----------
+    trouble
+        Why something could not be written, in words; empty while all is on disk.
+    may_try_again
+        Given that, waits until it is put right; False if it will not be.
+    spectra, images, files
+        Spectra by step, images taken again by number, and what else was written.
     """
 
     def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
@@ -62,13 +83,19 @@ class Record:
         self._lock = lock or WriterLock(path)
         try:
             self._arrays = RunArrays(path / ARRAYS, writable=True)
-            self._journal = Journal(path / JOURNAL)
+            self._journal = Journal(path / JOURNAL, self._attempt)
         except BaseException:
             self._lock.close()
             raise
         self._surveys = 0
         self._arrays_s = 0.0
         self._metadata: Metadata = NO_METADATA
+        self._is_lost = False
+        self.trouble = ""
+        self.may_try_again: Callable[[str], bool] = lambda trouble: False
+        self.spectra: dict[int, NDArray[np.float32]] = {}
+        self.images: dict[int, NDArray[np.float32]] = {}
+        self.files = {each.name: each.read_bytes() for each in path.glob("*.npz")}
         self.noted: list[Entry] = []
         """The journal's entries of this session that are not of each step, in order;
         it only grows, and may be read from any thread."""
@@ -138,7 +165,8 @@ class Record:
 
     def survey(self, image: ScanImage, booked: Exposure | None = None) -> None:
         """Store a survey image, with what the gate booked for it."""
-        self._arrays.write_survey(self._surveys, image.data)
+        with self._timed():
+            self._store(lambda: self._arrays.write_survey(self._surveys, image.data))
         self._write(
             "survey",
             index=self._surveys,
@@ -162,8 +190,11 @@ class Record:
 
     def image(self, image: ScanImage) -> None:
         """Store a survey image that was taken again, before `survey_again` names it."""
+        kept = sum(each.nbytes for each in self.images.values())
+        if kept + image.data.nbytes <= KEPT_IMAGES:
+            self.images[self._surveys] = image.data
         with self._timed():
-            self._arrays.write_survey(self._surveys, image.data)
+            self._store(lambda: self._arrays.write_survey(self._surveys, image.data))
         self._surveys += 1
 
     def survey_again(self, taken: ImageAgain, *, why: str = "") -> None:
@@ -253,8 +284,10 @@ class Record:
         waited for since the last survey image.
         """
         spectrum = measurement.spectrum
+        step, counts = measurement.step, spectrum.counts
+        self.spectra[step] = counts
         with self._timed():
-            self._arrays.write_spectrum(measurement.step, spectrum.counts)
+            self._store(lambda: self._arrays.write_spectrum(step, counts))
         self._write(
             "measurement",
             step=measurement.step,
@@ -279,7 +312,7 @@ class Record:
     def maps(self, maps: PredictionMaps, step: int) -> None:
         """Store the maps that were known before a step."""
         with self._timed():
-            self._arrays.write_maps(maps, step)
+            self._store(lambda: self._arrays.write_maps(maps, step))
         self._write("maps", step=step, known=maps.known)
 
     def settings(
@@ -381,11 +414,9 @@ class Record:
             return None
         content = Path(earlier).read_bytes()
         name = f"experience-{hashlib.sha256(content).hexdigest()[:16]}.npz"
-        if not (self.path / name).exists():
-            with (self.path / name).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        if name not in self.files:
+            self.files[name] = content
+            self._store(lambda: _write_file(self.path / name, content))
         return name
 
     def _own_metadata(self, metadata: Metadata) -> dict[str, Any]:
@@ -395,6 +426,49 @@ class Record:
             self._write("metadata", metadata=metadata)
         own = difference(metadata, self._metadata)
         return {"metadata": own} if own else {}
+
+    @property
+    def lines(self) -> tuple[bytes, ...]:
+        """The journal's lines, those included that could not be written."""
+        return tuple(self._journal.lines)
+
+    def readable_arrays(self) -> RunArrays | None:
+        """The arrays for reading, if they are still there."""
+        try:
+            self._arrays.check()
+        except OSError:
+            return None
+        return self._arrays
+
+    def _store(self, write: Callable[[], None]) -> None:
+        """Write what a line of the journal names.
+
+        Where that is lost it is in memory, and so the line has to be, which follows.
+        """
+        with suppress(RecordLost):
+            self._attempt(write)
+
+    def _attempt(self, write: Callable[[], None]) -> None:
+        """Write something where the record is, again if it is put right.
+
+        Raises
+        ------
+        RecordLost
+            If it cannot be written.
+        """
+        while not self._is_lost:
+            try:
+                self._arrays.check()
+                write()
+            except OSError as error:
+                self.trouble = (
+                    f"{self.path} cannot be written ({error.strerror or error})"
+                )
+                self._is_lost = not self.may_try_again(self.trouble)
+            else:
+                self.trouble = ""
+                return
+        raise RecordLost(self.trouble)
 
     def _write(self, event: str, **fields: Any) -> Entry:
         entry = self._journal.append(event, **fields)
@@ -424,6 +498,13 @@ def _placing(measurement: Measurement) -> dict[str, Any]:
         return {"drift_nm": list(drift_nm), "beam": [at.x, at.y]}
     # The instrument may say that the beam was elsewhere.
     return {"beam": [at.x, at.y]} if at != measurement.proposal.position else {}
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def named(path: Path) -> Path:

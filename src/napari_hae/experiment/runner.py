@@ -19,6 +19,8 @@ from napari_hae.experiment.loop import NOWHERE, Loop
 from napari_hae.experiment.oddities import IMAGE, oddities_of
 from napari_hae.experiment.ordered_settings import OrderedSettings
 from napari_hae.experiment.progress import NO_PROGRESS, NoProgress
+from napari_hae.experiment.record import RecordLost
+from napari_hae.experiment.rescue import rescue
 from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.steered import Steered
 from napari_hae.experiment.survey import acquire_survey
@@ -30,6 +32,8 @@ from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -48,6 +52,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+HELD = (
+    "{}. The beam is blanked, and nothing is lost: put it right and press Resume, or "
+    "press Stop, and all spectra are saved elsewhere."
+)
 _REGIONS = "regions"
 _SETTINGS = "settings"
 _BY_ITSELF = frozenset({FinishReason.COMPLETED, FinishReason.EXHAUSTED})
@@ -122,6 +130,7 @@ class Runner(Steered):
         super().__init__(instrument, targets, past.queue if past else ())
         self.events = RunEvents()
         self.record = record
+        record.may_try_again = self._may_try_again
         # Of a run that was ended before its survey image only its settings are left,
         # and what it exposed in vain.
         is_begun = past is not None and past.survey is not None
@@ -472,12 +481,14 @@ class Runner(Steered):
             self._close_loop,
             self._lift_dose_limit,
             self._close_record,
+            self._save_elsewhere,
         ):
             # One that fails must not keep the others from being done.
             try:
                 let_go()
             except Exception as error:
-                logger.exception("the end of the run failed in part")
+                if not isinstance(error, RecordLost):
+                    logger.exception("the end of the run failed in part")
                 self.finish_reason = FinishReason.FAILED
                 if str(error) not in self.finish_text:
                     self.finish_text = f"{self.finish_text} {error}".strip()
@@ -507,6 +518,43 @@ class Runner(Steered):
         if is_over and self._loop is not None:
             self._loop.decide_band_at_last()
 
+    def rescue(self, folder: Path | None = None) -> Path:
+        """Save all that the record should hold elsewhere, as a record of its own.
+
+        For a run whose `record.trouble` says why it cannot be written; while it waits,
+        or after it ended. By default the new record is beside the old one, or else in
+        the folder for temporary files. Returns its path.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written there.
+        """
+        return rescue(self.record, self.measurements, self._survey, folder)
+
+    def _may_try_again(self, trouble: str) -> bool:
+        """Pause until a person has put right that nothing can be recorded.
+
+        An exposure that is under way ends by itself, with the beam blanked after it.
+        """
+        if not self._attended:
+            return False
+        self._controls.pause()
+        # Not a warning of the record's: nothing can be recorded.
+        text = HELD.format(trouble)
+        emit(self.events.warned, text)
+        state = self._state
+        self._set_state(RunState.PAUSED)
+        goes_on = self._controls.wait_to_go_on()
+        emit(self.events.warning_over, text)
+        self._set_state(state)
+        return goes_on
+
+    def _save_elsewhere(self) -> None:
+        """Save what a person was promised, where nobody else does."""
+        if self._attended and self.record.trouble:
+            self.finish_text += f" All spectra are saved: {self.rescue()}"
+
     def _lift_dose_limit(self) -> None:
         self._instrument.limit_dose(DoseLimits())
 
@@ -520,5 +568,7 @@ class Runner(Steered):
 
     def _close_record(self) -> None:
         assert self.finish_reason is not None
-        self.record.end(self._ending())
-        self.record.close()
+        try:
+            self.record.end(self._ending())
+        finally:
+            self.record.close()

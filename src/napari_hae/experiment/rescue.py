@@ -1,0 +1,123 @@
+"""A record that cannot be written any more, saved elsewhere from memory."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_hae.experiment.arrays import RunArrays
+from napari_hae.experiment.journal import Journal
+from napari_hae.experiment.record import ARRAYS, JOURNAL, SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.record import Record
+    from napari_hae.types import Measurement, ScanImage
+
+
+def rescue(
+    record: Record,
+    measurements: Sequence[Measurement],
+    survey: ScanImage | None,
+    folder: Path | None = None,
+) -> Path:
+    """Write all that a record should hold as a record of its own.
+
+    It holds all spectra, and is resumed and exported as any other. Predicted maps, and
+    images taken again beyond what is kept in memory, are in it as far as they can still
+    be read.
+
+    Parameters
+    ----------
+    measurements
+        All of the run, those before it was resumed included.
+    folder
+        Where to put the new record; by default beside the old one, or else in the
+        folder for temporary files.
+
+    Returns the new record's path.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written there.
+    """
+    places = [folder] if folder else [record.path.parent, Path(tempfile.gettempdir())]
+    failure: OSError | None = None
+    for place in places:
+        try:
+            path = _free(place, record.path.stem)
+            _write(record, measurements, survey, path)
+        except OSError as error:
+            failure = failure or error
+        else:
+            return path
+    assert failure is not None
+    raise failure
+
+
+def _free(place: Path, name: str) -> Path:
+    """A new directory for the record."""
+    names = (f"{name}-rescued{'' if n == 1 else f'-{n}'}{SUFFIX}" for n in count(1))
+    for each in names:
+        try:
+            (place / each).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return place / each
+    raise AssertionError("there are names without end")
+
+
+def _write(
+    record: Record,
+    measurements: Sequence[Measurement],
+    survey: ScanImage | None,
+    path: Path,
+) -> None:
+    try:
+        arrays = RunArrays(path / ARRAYS, writable=True)
+        if survey is not None:
+            arrays.write_survey(0, survey.data)
+        spectra = {each.step: each.spectrum.counts for each in measurements}
+        for step, counts in {**spectra, **record.spectra}.items():
+            arrays.write_spectrum(step, counts)
+        for name, content in record.files.items():
+            (path / name).write_bytes(content)
+        entries = list(_entries(record, arrays))
+        # Last: a record is what its journal names.
+        for number, entry in enumerate(entries):
+            if "n" in entry:
+                entry["n"] = number
+        lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+        (path / JOURNAL).write_text("".join(lines), encoding="utf-8")
+        journal = Journal(path / JOURNAL)
+        text = f"This record was saved here: {record.trouble}"
+        journal.append("warning", step=len(measurements), text=text, about="")
+        journal.close()
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def _entries(record: Record, arrays: RunArrays) -> Iterator[Entry]:
+    """What the journal holds, with the images and maps that it names."""
+    old = record.readable_arrays()
+    for line in record.lines:
+        entry = json.loads(line)
+        if entry["event"] == "maps":
+            if old is None:
+                continue
+            arrays.copy_maps(old, entry["step"])
+        elif entry["event"] == "survey_again":
+            image = record.images.get(entry["index"])
+            if image is None and old is not None:
+                image = old.survey(entry["index"])
+            if image is not None:
+                arrays.write_survey(entry["index"], image)
+        yield entry
