@@ -110,6 +110,23 @@ def test_a_failure_is_told_until_it_is_done(lab, qtbot):
     finish(lab, qtbot)
 
 
+def test_what_cannot_be_measured_is_told_before_there_is_a_record(lab, qtbot):
+    session, controls = lab.session, lab.experiment.controls
+    too_long = MeasurementSettings(exposure_s=1e6)
+    session.configure(measurement=too_long)
+    lab.show_experiment()
+    with qtbot.waitSignal(session.failed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(controls.start, LEFT)
+    assert "an exposure of 1e+06 s" in controls.problem.text()
+    until(qtbot, controls.start.isEnabled)
+    assert list(session.record_folder.iterdir()) == []
+    assert lab.bare[-1].beam.exposed == []
+    begin(lab, qtbot, measurement=MeasurementSettings(exposure_s=0.2))
+    assert controls.problem.text() == ""
+    finish(lab, qtbot)
+    assert session.ending.reason == "completed"
+
+
 def test_a_microscope_that_could_not_be_connected_is_told_until_one_is(
     cockpit, qtbot, monkeypatch
 ):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from commanded import Command
 from lab import TIMEOUT_S, Lab, experiment, path_of, run
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.export import export_hspy
@@ -247,3 +248,20 @@ def test_the_command_saves_the_spectra_says_where_and_fails(tmp_path, folder):
     saved = tmp_path / (folder or "") / "a-rescued.hae"
     assert any(str(saved) in line for line in command.lines)
     assert len(open_run(saved).measurements) == 3
+
+
+@pytest.mark.parametrize("folder", [None, "safe"])
+def test_the_demo_without_a_window_makes_no_report_of_what_is_gone(tmp_path, folder):
+    out = tmp_path / "demo.hae"
+    rescue = ("--rescue", tmp_path / folder) if folder else ()
+    arguments = ("demo", "--headless", "--steps", "500", "--out", out, *rescue)
+    with Command(tmp_path, *arguments) as command:
+        command.wait_for("MEASURED")
+        out.rename(tmp_path / "elsewhere")
+        assert command.wait() == 1, command.lines
+    saved = tmp_path / (folder or "") / "demo-rescued.hae"
+    assert any(line == f"all spectra are saved: {saved}" for line in command.lines)
+    assert "There is no report: " in command.lines[-1]
+    assert not any("Traceback" in line for line in command.lines)
+    assert not list(tmp_path.rglob("*.png"))
+    assert open_run(saved).measurements

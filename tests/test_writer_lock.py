@@ -7,13 +7,14 @@ import os
 import platform
 import signal
 
+import numpy as np
 import pytest
 
 from commanded import Command, first_to_end
 from lab import Lab, experiment, run
 from napari_hae.cli import main
 from napari_hae.experiment.branch import branch
-from napari_hae.experiment.record import Record
+from napari_hae.experiment.record import Record, RecordExists
 from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.writer_lock import WRITER, RecordInUse, WriterLock
 from test_stopping import run as run_command
@@ -105,3 +106,69 @@ def test_of_two_that_resume_at_once_one_is_refused(tmp_path):
             goes.signal(signal.SIGTERM)
             assert goes.wait() == 143
     assert len(open_run(tmp_path / "a.hae").measurements) == 5
+
+
+def nothing(path):
+    pass
+
+
+def a_lock(path):
+    WriterLock(path).close()
+    (path / WRITER).write_text('{"host": ')
+
+
+def half_a_store(path):
+    a_lock(path)
+    (path / "arrays.zarr").mkdir()
+    (path / "arrays.zarr" / "zarr.json").write_text('{"zarr_')
+
+
+def half_a_line(path):
+    a_lock(path)
+    Record(path).close()
+    (path / f"experience-{'0' * 16}.npz").write_bytes(b"PK")
+    (path / "journal.jsonl").write_text('{"event": "start", ')
+
+
+@pytest.mark.parametrize("leave", [nothing, a_lock, half_a_store, half_a_line])
+def test_a_name_whose_writer_was_killed_before_the_first_line_is_used(tmp_path, leave):
+    path = tmp_path / "run1.hae"
+    path.mkdir()
+    leave(path)
+    assert len(open_run(run(Lab(tmp_path).runner(experiment())).record.path).journal)
+    assert not list(path.glob("*.npz"))
+
+
+def test_a_name_where_a_record_is_being_begun_is_not_used(tmp_path):
+    path = tmp_path / "run1.hae"
+    path.mkdir()
+    with WriterLock(path), pytest.raises(RecordInUse, match=f"process {os.getpid()}"):
+        Lab(tmp_path).runner(experiment())
+
+
+def somebody_s_file(path):
+    (path / "thesis.txt").write_text("all of it")
+
+
+def a_spectrum(path):
+    """The journal of a record was deleted."""
+    record = Record(path)
+    record._arrays.write_spectrum(0, np.ones(3, np.float32))
+    record.close()
+    (path / "journal.jsonl").unlink()
+
+
+def a_file(path):
+    path.rmdir()
+    path.write_text("no folder")
+
+
+@pytest.mark.parametrize("leave", [somebody_s_file, a_spectrum, a_file])
+def test_a_name_where_anything_is_is_not_used(tmp_path, leave):
+    path = tmp_path / "run1.hae"
+    path.mkdir()
+    leave(path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RecordExists, match="exists already"):
+        Lab(tmp_path).runner(experiment())
+    assert sorted(tmp_path.rglob("*")) == before

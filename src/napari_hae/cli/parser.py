@@ -68,6 +68,7 @@ def _add_demo(add_command: AddCommand) -> None:
     _add_run_length(demo, steps=60)
     demo.add_argument("--headless", action="store_true", help="without a window")
     demo.add_argument("--out", type=Path, metavar="RUN.hae", help="the record to write")
+    _add_rescue(demo, only="with --headless: ")
 
 
 def _add_run(add_command: AddCommand) -> None:
@@ -236,14 +237,14 @@ def _add_instrument(parser: argparse.ArgumentParser) -> None:
     _add_set(parser)
 
 
-def _add_rescue(parser: argparse.ArgumentParser) -> None:
+def _add_rescue(parser: argparse.ArgumentParser, only: str = "") -> None:
     parser.add_argument(
         "--rescue",
         type=Path,
         metavar="DIR",
-        help="where to save all spectra if the record can be written no more, as where "
-        "the disk is full; default: beside the record, else the folder for temporary "
-        "files",
+        help=f"{only}where to save all spectra if the record can be written no more, "
+        "as where the disk is full; default: beside the record, else the folder for "
+        "temporary files",
     )
 
 

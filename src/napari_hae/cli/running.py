@@ -53,8 +53,12 @@ def _headless_demo(
     if not options.headless:
         print("There is no display: the demo runs without a window.")
     configuration = configure("simulated", sections)
-    code, path = _run_new(configuration, options.out or _free_path(), stopping)
+    out = options.out or _free_path()
+    code, path = _run_new(configuration, out, stopping, options.rescue)
     stopping.check()
+    if path is None:
+        print("There is no report: its record can be written no more.")
+        return code
     report = path.with_suffix(".png")
     write_report(open_run(path), report)
     print(f"report: {report}")
@@ -109,7 +113,8 @@ def _run_new(
     out: Path,
     stopping: Stopping,
     rescue: Path | None = None,
-) -> tuple[int, Path]:
+) -> tuple[int, Path | None]:
+    """Run to the end; gives the exit code, and the record if all of it is there."""
     from napari_hae.experiment.feasible import preflight
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.runner import Runner
@@ -130,7 +135,8 @@ def _run_new(
             settings=configuration.settings,
         )
         runner = Runner(instrument, record, configuration.settings)
-        return _watch(runner, stopping, instrument.abort, rescue), record.path
+        code = _watch(runner, stopping, instrument.abort, rescue)
+        return code, None if record.trouble else record.path
     finally:
         instrument.disconnect()
 

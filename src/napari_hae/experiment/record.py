@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import astuple
@@ -21,7 +22,7 @@ from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.journal import FORMAT, Entry, Journal
 from napari_hae.experiment.taken import fields_of
 from napari_hae.experiment.trust import packages_of
-from napari_hae.experiment.writer_lock import WriterLock
+from napari_hae.experiment.writer_lock import LOCK, WRITER, WriterLock
 from napari_hae.metadata import NO_METADATA, difference
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ SUFFIX = ".hae"
 KEPT_IMAGES = 2**28
 """So many bytes of images taken again are kept in memory, to be saved elsewhere."""
 JOURNAL = "journal.jsonl"
+EXPERIENCES = "experience-*.npz"
 ARRAYS = "arrays.zarr"
 EACH_STEP = frozenset({"proposal", "measurement", "maps", "metadata"})
 """Events that come with the steps by themselves, and are too many to be told."""
@@ -111,10 +113,14 @@ class Record:
     ) -> Record:
         """Begin the record of a new run.
 
+        The name of one that was killed before its first line is taken over.
+
         Raises
         ------
         RecordExists
             If the path exists; nothing is ever overwritten.
+        RecordInUse
+            If somebody else begins a record there.
         ValueError
             If the earlier run that the settings name cannot be learned from.
         OSError
@@ -123,14 +129,7 @@ class Record:
         path = named(path)
         if settings.model.earlier is not None:
             load_experience(settings.model.earlier)
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError as error:
-            raise RecordExists(
-                f"{path} exists already; choose another name, or go on with it by "
-                f"`napari-hae resume`"
-            ) from error
-        record = cls(path)
+        record = cls(path, _claimed(path))
         record._write(
             "start",
             format=FORMAT,
@@ -483,6 +482,52 @@ class Record:
             yield
         finally:
             self._arrays_s += time.perf_counter() - begin_s
+
+
+def _claimed(path: Path) -> WriterLock:
+    """Make the directory of a new record, and lock it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir()
+    _check_unused(path)
+    lock = WriterLock(path)
+    try:
+        # Somebody else may have begun there since.
+        _check_unused(path)
+        for left in path.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left.name not in (LOCK, WRITER):
+                left.unlink()
+    except BaseException:
+        lock.close()
+        raise
+    return lock
+
+
+def _check_unused(path: Path) -> None:
+    """Raise `RecordExists` where there is anything, or a record with its first line.
+
+    A program that is killed before that leaves what holds nothing.
+    """
+    if path.is_dir():
+        names = {x.name for x in path.iterdir() if not x.match(EXPERIENCES)}
+        arrays = {x.name for x in (path / ARRAYS).glob("*")}
+        is_begun = all(name.startswith("zarr.json") for name in arrays)
+        known = {LOCK, WRITER, ARRAYS, JOURNAL}
+        if is_begun and names <= known and not _has_line(path / JOURNAL):
+            return
+    raise RecordExists(
+        f"{path} exists already; choose another name, or go on with it by "
+        f"`napari-hae resume`"
+    )
+
+
+def _has_line(journal: Path) -> bool:
+    if not journal.exists():
+        return False
+    with journal.open("rb") as file:
+        return file.readline().endswith(b"\n")
 
 
 def _packages(sections: Mapping[str, Any]) -> dict[str, Any]:

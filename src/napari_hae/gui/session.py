@@ -14,6 +14,7 @@ from qtpy.QtCore import Signal
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.ending import AbortedBy, Ending
 from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.feasible import preflight
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import ExperimentSettings
@@ -257,6 +258,8 @@ class Session(SteeredRun):
         begins_with = self.settings
 
         def work() -> Record:
+            # Before the record is made: what cannot be measured leaves no empty run.
+            preflight(begins_with, instrument)
             return Record.create(
                 where,
                 instrument=self.connection.name,
