@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import h5py
 import imageio.v3
@@ -313,6 +315,16 @@ def test_lengths_are_understood_as_people_write_them(unit, nm):
 )
 def test_energies_are_understood_as_people_write_them(unit, ev):
     assert ev_per_unit(unit) == ev
+
+
+def test_units_are_understood_however_others_write_them():
+    code = (
+        "import pint; registry = pint.get_application_registry(); "
+        "registry.formatter.default_format = '~P'; "
+        "from napari_hae.units import ev_per_unit, nm_per_unit; "
+        "assert (ev_per_unit('keV'), nm_per_unit('micron')) == (1000, 1000)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_units_of_a_file_set_its_axes(file):

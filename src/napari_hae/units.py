@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 ENERGY_UNITS = "meV, eV, keV, MeV"
@@ -71,7 +71,9 @@ def _parsed(text: str) -> Any:
     return None
 
 
+@cache
 def _registry() -> Any:
+    # Of its own: what other packages do to the shared one must not change units.
     import pint
 
-    return pint.get_application_registry()  # type: ignore[no-untyped-call]
+    return pint.UnitRegistry()
