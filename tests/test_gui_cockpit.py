@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from measured_files import COUNTS, save_cube
+from measured_files import COUNTS, cube_signal, save_cube, save_several
 from mouse import LEFT, drag_in_plot, paint_stroke
 from napari_hae.experiment.ending import AbortedBy
 from napari_hae.experiment.events import FinishReason, RunState
@@ -84,6 +84,34 @@ def test_a_file_is_chosen_and_replayed(cockpit, qtbot, tmp_path):
     for m in run.measurements:
         counts = COUNTS[m.proposal.row, m.proposal.column]
         assert np.array_equal(m.spectrum.counts, counts)
+
+
+def test_the_window_offers_the_spectrum_images_of_a_file(cockpit, qtbot, tmp_path):
+    choice = cockpit.microscope.instrument
+    choice.choice.setCurrentIndex(choice.choice.findData("replay"))
+    offered = choice.form.controls["spectrum_image"]
+    assert not offered.visible
+    several = cube_signal("EELS"), cube_signal("EDS", counts=COUNTS + 1)
+    path = save_several(tmp_path / "both.hspy", *several)
+    choice.form.controls["file"].value = path
+    until(qtbot, lambda: offered.choices == ("", "1", "2"))
+    assert offered.native.itemText(0) == "the first that can be used"
+    assert offered.native.itemText(2).startswith("2: EDS (5 × 7, 16 channels, ")
+    offered.value = "2"
+    with qtbot.waitSignal(cockpit.session.connection.changed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
+    assert cockpit.session.connection.settings.spectrum_image == "2"
+    assert cockpit.viewer.layers[0].name == "Survey blank"
+
+
+def test_a_file_that_cannot_be_read_is_told_when_it_is_chosen(cockpit, qtbot, tmp_path):
+    choice = cockpit.microscope.instrument
+    choice.choice.setCurrentIndex(choice.choice.findData("replay"))
+    (tmp_path / "garbage.hspy").write_bytes(b"garbage")
+    choice.form.controls["file"].value = tmp_path / "garbage.hspy"
+    problem = cockpit.microscope.problem
+    until(qtbot, lambda: "garbage.hspy cannot be read" in problem.text())
+    assert cockpit.microscope.connect_button.isEnabled()
 
 
 def test_the_band_of_one_microscope_is_not_carried_to_another(

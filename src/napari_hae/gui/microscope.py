@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
     QHBoxLayout,
@@ -16,12 +16,14 @@ from qtpy.QtWidgets import (
 from napari_hae import plugins
 from napari_hae.experiment.settings import SurveySettings
 from napari_hae.gui.abort import AbortButton
+from napari_hae.gui.background import Background
 from napari_hae.gui.beam import BeamLine
 from napari_hae.gui.failures import Failures
 from napari_hae.gui.forms import ChoiceForm, SettingsForm
 from napari_hae.gui.sections import pinned, section
 from napari_hae.gui.sentences import Sentence
 from napari_hae.gui.sessions import Dock
+from napari_hae.settings_base import OffersChoices
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.types import ScanImage
 
+LISTING = "Listing what the file holds"
 NOT_CONNECTED = "No microscope connected. Choose one and press Connect."
 
 
@@ -60,6 +63,11 @@ class MicroscopeDock(Dock):
         self.connect_button.clicked.connect(self._on_connect)
         self.survey_button.clicked.connect(session.connection.acquire_survey)
         self.survey_form.changed.connect(self._on_survey_settings)
+        self.instrument.changed.connect(self._on_instrument)
+        self._listed: object = None
+        # Of its own, so that connecting need not wait for it.
+        self._listing = Background(session)
+        session.closed.connect(self._listing.close)
         self._signals = [
             (session.connection.changed, self._refresh),
             (session.state_changed, self._refresh),
@@ -111,6 +119,25 @@ class MicroscopeDock(Dock):
         else:
             chosen = self.instrument
             self.session.connection.open(chosen.kind, chosen.value)
+
+    def _on_instrument(self, settings: Any) -> None:
+        """List what a file offers, once it is chosen."""
+        if not isinstance(settings, OffersChoices) or settings.listed == self._listed:
+            return
+        source, form = settings.listed, self.instrument.form
+        self._listed = source
+
+        def done(offers: dict[str, list[tuple[str, str]]]) -> None:
+            if self._listed == source:
+                self.session.mended.emit(LISTING)
+                for name, choices in offers.items():
+                    form.offer(name, choices)
+
+        def failed(error: Exception) -> None:
+            if self._listed == source:
+                self.session.failed.emit(LISTING, str(error) or type(error).__name__)
+
+        self._listing.do(LISTING, settings.offers, done, failed)
 
     def _on_survey_settings(self, settings: SurveySettings) -> None:
         self.session.configure(survey=settings)

@@ -48,6 +48,7 @@ class ReplaySettings(Settings):
         title="Which of them",
         json_schema_extra={
             "empty": "the first that can be used",
+            "offered": True,
             "shown_if": {"file": "set"},
         },
     )
