@@ -178,6 +178,34 @@ def test_an_abort_from_another_thread_ends_an_exposure(gate, bare):
     assert not bare.beam.on
 
 
+def test_who_waits_is_told_why_however_soon_an_abort_ends_it(gate, bare):
+    """The exposure has ended, and is told of, before the abort comes back."""
+    exposing, told = threading.Event(), threading.Event()
+    bare.hold = threading.Event()
+    bare.during_exposure = lambda _: exposing.set()
+    hear, errors = bare.abort, []
+
+    def abort() -> None:
+        hear()
+        assert told.wait(60)
+
+    def expose() -> None:
+        with pytest.raises(Aborted) as raised:
+            gate.acquire_spectrum("EELS", 0.1)
+        errors.append(raised.value)
+        told.set()
+
+    gate.place_beam(CENTRE)
+    waiting = meanwhile(expose)
+    assert exposing.wait(60)
+    bare.abort = abort
+    gate.abort("the client is silent")
+    waiting.join()
+    assert str(errors[0]).startswith("the client is silent: ")
+    with pytest.raises(Aborted, match="the client is silent"):
+        gate.place_beam(CENTRE)
+
+
 def test_an_abort_wins_over_an_unblanking_under_way(gate, bare):
     aborting = threading.Thread(target=gate.abort)
 

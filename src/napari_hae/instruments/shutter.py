@@ -68,6 +68,7 @@ class Shutter:
         """Whether the instrument tells the state of its beam."""
         self.is_aborted = False
         """Whether an abort holds."""
+        self._aborted_why = ""
 
     @property
     def is_in_doubt(self) -> bool:
@@ -112,12 +113,16 @@ class Shutter:
         BlankingFailed
             If the beam may be on.
         """
+        reason = _aborted(why)
         with self._state:
-            self.is_aborted = True
+            self.is_aborted, self._aborted_why = True, why
+            # Before it ends: who waits for it is told why, however soon that is.
+            if self._going is not None:
+                self._going.ended_by = reason
         try:
             self._cut()
         finally:
-            self._end(_aborted(why), at_once=False)
+            self._end(reason, at_once=False)
 
     def rearm(self) -> None:
         """Lift an abort."""
@@ -142,7 +147,7 @@ class Shutter:
     def check_not_aborted(self) -> None:
         """Raise `Aborted` while an abort holds."""
         if self.is_aborted:
-            raise _aborted()
+            raise _aborted(self._aborted_why)
 
     def make_sure(self) -> None:
         """Blank what somebody else unblanked, or what could not be blanked before."""
@@ -235,7 +240,8 @@ class Shutter:
         except BlankingFailed as failure:
             if error is None:
                 raise
-            raise BlankingFailed(f"{error}; and {failure}") from error
+            told = going.ended_by or error
+            raise BlankingFailed(f"{told}; and {failure}") from error
         finally:
             # Not before: while the beam blanks, a place may still be closed.
             with self._state:
