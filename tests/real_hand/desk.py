@@ -7,7 +7,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
-from hand import Hand, middle
+from hand import Hand
 from screen import program, source
 
 if TYPE_CHECKING:
@@ -97,17 +97,19 @@ class Desk:
         return file
 
     def _begin(self, hand: Hand) -> None:
-        """Fill the screen with the window, and open the cockpit."""
+        """Open the cockpit, with which the window fills a small screen."""
 
         def is_full() -> bool:
-            return hand.ask("window")[0] <= 2
+            (left, top, width, height), room = hand.ask("window"), hand.ask("screen")
+            bar = top - room[1]
+            return [left, width, height + bar] == [room[0], *room[2:]]
 
-        title_bar = hand.until(
-            lambda: hand.ask("title_bar"), "napari's window has a title bar", STARTS_S
-        )
-        hand.click_at(middle(title_bar), times=2)
-        hand.until(is_full, "the window fills the screen")
+        def has_title_bar() -> bool:
+            return hand.ask("window")[1] > hand.ask("screen")[1]
+
+        hand.until(has_title_bar, "napari's window has a title bar", STARTS_S)
         hand.pick("File", of="QMenuBar")
         hand.pick("Acquire", of="QMenu")
         hand.pick("Open cockpit (napari-hae)", of="QMenu")
         hand.see("Connect", within="Microscope")
+        hand.until(is_full, "the window fills the screen")

@@ -138,8 +138,9 @@ class Hand:
 
         return self.until(looked, why)
 
-    def controls(self) -> list[Control]:
-        return [Control(**told) for told in self.ask("widgets")]
+    def controls(self, **which: Any) -> list[Control]:
+        """All controls, or those of some numbers or a name, or inside another one."""
+        return [Control(**told) for told in self.ask("widgets", **which)]
 
     def all_of(
         self, name: str, *, within: str = "", kind: str = "", shown: bool | None = True
@@ -147,10 +148,9 @@ class Hand:
         """The controls of a name, inside something of another name."""
         return [
             control
-            for control in self.controls()
-            if control.name == name
+            for control in self.controls(name=name)
             # The words beside a field have its name too.
-            and (kind or "QLabel" not in control.kinds)
+            if (kind or "QLabel" not in control.kinds)
             and kind in (*control.kinds, "")
             and (not within or any(x.startswith(within) for x in control.within))
             and shown in (control.shown, None)
@@ -183,7 +183,8 @@ class Hand:
 
     def again(self, control: Control) -> Control:
         """The same control as it is now."""
-        return next(each for each in self.controls() if each.id == control.id)
+        (now,) = self.controls(numbers=[control.id])
+        return now
 
     # Moving
 
@@ -320,12 +321,7 @@ class Hand:
         return control
 
     def _has_focus(self, control: Control) -> bool:
-        family = (
-            each
-            for each in self.controls()
-            if each.id == control.id or control.id in each.around
-        )
-        return any(each.focus for each in family)
+        return any(each.focus for each in self.controls(inside=control.id))
 
     def _at_rest(self, control: Control) -> Control:
         def rested() -> Control | None:
@@ -337,10 +333,10 @@ class Hand:
 
     def _brought(self, control: Control) -> bool:
         """Whether a control is in sight; else one act to bring it there."""
+        if self.again(control).is_whole:
+            return True
         controls = {each.id: each for each in self.controls()}
         control = controls[control.id]
-        if control.is_whole:
-            return True
         around = [controls[each] for each in control.around if each in controls]
         docks = [each for each in around if "QDockWidget" in each.kinds]
         if docks and docks[0].seen is None:

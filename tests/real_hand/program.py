@@ -15,6 +15,7 @@ import sys
 import threading
 
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtGui import QGuiApplication
 
 ANSWER_S = 60.0
 
@@ -59,6 +60,8 @@ class Helper(QObject):
         import sight
 
         question, answer, answered = asked
+        # What the hand did before it asked has been seen then.
+        QGuiApplication.sync()
         try:
             answer["answer"] = getattr(sight, question.pop("what"))(**question)
         except Exception as error:

@@ -55,5 +55,5 @@ def source(environment: dict[str, str], folder: str) -> Iterator[subprocess.Pope
     """A window of another program on a screen, to drag a folder from."""
     command = [sys.executable, str(HERE / "drag_source.py"), folder]
     process = start(command, env=environment, stdout=subprocess.PIPE, text=True)
-    with ending(process):
+    with process.stdout, ending(process):
         yield process

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
     QDockWidget,
+    QHeaderView,
     QLabel,
     QLineEdit,
     QMenu,
@@ -49,17 +50,38 @@ _TOLD = (
 Rect = list[int]
 
 
-def widgets() -> list[dict[str, Any]]:
-    """All widgets that a person could know by name, shown or not."""
-    told: dict[int, dict[str, Any]] = {}
+def widgets(
+    numbers: list[int] | None = None,
+    name: str | None = None,
+    inside: int | None = None,
+) -> list[dict[str, Any]]:
+    """All widgets that a person could know by name, shown or not.
+
+    Only those of some numbers or of a name, or one with what is inside it, if given.
+    """
+    return [
+        _told(widget)
+        for widget in _known().values()
+        if (numbers is None or id(widget) in numbers)
+        and (name is None or _name(widget) == name)
+        and (inside is None or inside in (id(widget), *map(id, _around(widget))))
+    ]
+
+
+def _known() -> dict[int, QWidget]:
+    """The widgets that are told of, by number."""
     canvas_widget = _viewer().window._qt_viewer.canvas.native
-    for window in QApplication.topLevelWidgets():
-        if window.isVisible():
-            for widget in (window, *window.findChildren(QWidget)):
-                known = isinstance(widget, _TOLD) or widget is canvas_widget
-                if known or widget.isWindow():
-                    told.setdefault(id(widget), _told(widget))
-    return list(told.values())
+    windows = [each for each in QApplication.topLevelWidgets() if each.isVisible()]
+    every = [
+        widget
+        for window in windows
+        for widget in (window, *window.findChildren(QWidget))
+    ]
+    return {
+        id(widget): widget
+        for widget in every
+        if isinstance(widget, _TOLD) or widget is canvas_widget or widget.isWindow()
+    }
 
 
 def canvas(points: list[list[float]]) -> list[list[float]]:
@@ -89,12 +111,9 @@ def window() -> Rect:
     return list(_viewer().window._qt_window.geometry().getRect())
 
 
-def title_bar() -> Rect | None:
-    """Where the window manager's bar above the main window is; None without one."""
-    window = _viewer().window._qt_window
-    inner, outer = window.geometry(), window.frameGeometry()
-    height = inner.top() - outer.top()
-    return [inner.left(), outer.top(), inner.width(), height] if height else None
+def screen() -> Rect:
+    """Where windows may be on the screen that the main window is on."""
+    return list(_viewer().window._qt_window.screen().availableGeometry().getRect())
 
 
 def plot(number: int, points: list[list[float]]) -> list[list[float]]:
@@ -245,6 +264,8 @@ def _parts(widget: QWidget) -> Iterator[dict[str, Any]]:
             if action.isVisible() and not action.isSeparator():
                 where = widget.actionGeometry(action)
                 yield _part(widget, action.text(), where, action.isEnabled())
+    elif isinstance(widget, QHeaderView):
+        pass
     elif isinstance(widget, QAbstractItemView) and widget.isVisible():
         model, view = widget.model(), widget.viewport()
         for row in range(min(model.rowCount(), 200) if model else 0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acts import connect, end, journal, start
+from acts import connect, end, journal, names, remove_layer, start
 
 ABORT = "ctrl+shift+BackSpace"
 STEP = "ctrl+alt+n"
@@ -42,10 +42,22 @@ def test_the_abort_key_works_from_within_a_field(hand):
 def test_what_is_typed_counts_for_a_step_that_is_taken_by_key(hand):
     connect(hand)
     hand.type_into("Steps", "37", within="Budget")
+    assert hand.see("Step", within="Experiment").tip.startswith("Begin a run")
     hand.key(STEP)
     run = hand.until_run("a run has begun, and waits", state="paused")
     assert run["settings"]["budget"]["steps"] == 37
     assert journal(run, "start")[0]["settings"]["budget"]["steps"] == 37
+    assert hand.see("Step", within="Experiment").tip.startswith("Measure one")
+
+
+def test_a_click_that_ends_an_edit_is_not_lost(hand):
+    start(hand, steps=4000)
+    hand.type_into("Exposure (s)", "0.05", within="Measurement")
+    # What is said of the change must not move the button from under the pointer.
+    hand.click("Paint soft region")
+    hand.until(lambda: "Soft region" in names(hand), "there is a layer to paint in")
+    assert hand.ask("run")["settings"]["measurement"]["exposure_s"] == 0.05
+    remove_layer(hand, "Soft region")
 
 
 def beam(hand) -> set[str]:

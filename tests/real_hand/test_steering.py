@@ -1,10 +1,37 @@
-"""Looking back, and going back, by hand."""
+"""Answering, going back, and a finer image, by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from acts import journal, pause, start
+from acts import journal, pause, remove_layer, start
+
+ASK = "Ask before each step"
+ASKS = "waiting for approval"
+
+
+def test_proposals_are_approved_and_vetoed(hand):
+    start(hand)
+    hand.click(ASK, within="Loop")
+    taken = hand.until_run("it asks", state=ASKS)["taken"]
+    hand.click("Approve", within="Experiment")
+    hand.until_run("one is measured, and it asks", state=ASKS, taken=taken + 1)
+    proposals = journal(hand.ask("run"), "proposal")
+    hand.click("Veto", within="Experiment")
+    run = hand.until(
+        lambda: asks_again(hand, len(proposals)), "it asks about another place"
+    )
+    assert run["taken"] == taken + 1
+    *_, refused = journal(run, "refusal")
+    assert refused["who"] == "human"
+    hand.click(ASK, within="Loop")
+    hand.until_run("it goes on alone", state="running", taken=lambda n: n > taken + 3)
+
+
+def asks_again(hand, before: int):
+    run = hand.ask("run")
+    asks = run["state"] == ASKS and len(journal(run, "proposal")) > before
+    return run if asks else None
 
 
 def test_an_earlier_step_is_shown_and_gone_back_to(hand):
@@ -28,3 +55,23 @@ def test_an_earlier_step_is_shown_and_gone_back_to(hand):
     hand.click("Resume", within="Experiment")
     hand.until_run("it measures", taken=lambda n: n > 4)
     assert len(journal(back, "measurement")) >= 4
+
+
+def test_a_finer_image_of_a_rectangle(hand):
+    start(hand)
+    run = pause(hand)
+    height_nm, width_nm = run["fov_nm"]
+    hand.click("Draw area")
+    corners = [(0.3 * height_nm, 0.3 * width_nm), (0.7 * height_nm, 0.7 * width_nm)]
+    hand.stroke(corners)
+    hand.click("Image here")
+    finer = hand.until_run(
+        "the run goes on in the finer image",
+        record=lambda path: path != run["record"],
+        busy=False,
+        state="paused",
+    )
+    assert Path(finer["record"]).is_dir()
+    hand.click("Back to the wider image")
+    hand.until_run("it is back", record=run["record"], busy=False, state="paused")
+    remove_layer(hand, "Area to image")

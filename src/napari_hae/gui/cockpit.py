@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 
+from napari_hae.gui.within_screen import keep_within_screen
+
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
@@ -46,6 +48,7 @@ class Cockpit:
         self._microscope_dock, self._experiment_dock = microscope_dock, experiment_dock
         self._forensics_dock = forensics_dock
         self.show_microscope()
+        keep_within_screen(window)
 
     def show_microscope(self) -> None:
         """Bring the dock *Microscope* to the front."""

@@ -28,7 +28,7 @@ KEYS: dict[str, tuple[int, str, Callable[[Session], None]]] = {
     ),
     "napari-hae:step": (
         _WITH | KeyCode.KeyN,
-        "Measure one spectrum, and pause.",
+        "Measure one spectrum, and pause; without a run, begin one that is paused.",
         lambda session: session.step(),
     ),
     "napari-hae:next_warning": (

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from napari_hae.gui.session import Session
 
 HELD_BACK = "A proposal waits. Press Live to see it."
+STEP = "Measure one spectrum, and pause."
+BEGIN_PAUSED = "Begin a run that is paused, and measures a spectrum with each Step."
 
 _SIGNS = {
     RunState.IDLE: "○",
@@ -54,7 +56,7 @@ class RunControls(QWidget):
         self.progress = QProgressBar()
         self.start = _button("Start", "Start a run with the settings below.")
         self.pause = _button("Pause", "Pause at the end of the step; beam blanked.")
-        self.step = _button("Step", "Measure one spectrum, and pause.")
+        self.step = _button("Step", STEP)
         self.stop = _button("Stop", "End the run at the end of the step.")
         self.drift = DriftLine(session)
         self.survey_again = _button(
@@ -164,6 +166,7 @@ class RunControls(QWidget):
         self.start.setEnabled(session.can_begin)
         self.pause.setEnabled(running and state is not RunState.FINISHING)
         self.step.setEnabled(paused or session.can_begin)
+        self.step.setToolTip(STEP if running else BEGIN_PAUSED)
         self.stop.setEnabled(running)
         goes = state in (RunState.RUNNING, RunState.PAUSED, RunState.WAITING)
         self.survey_again.setEnabled(running and goes)

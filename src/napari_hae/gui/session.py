@@ -293,7 +293,7 @@ class Session(SteeredRun):
         )
 
     def step(self) -> None:
-        """Take one step; starts a run if there is none."""
+        """Take one step; without a run, begin one that is paused."""
         if self.runner is not None:
             self.runner.step()
         else:

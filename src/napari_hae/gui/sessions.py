@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from napari_hae.experiment.ending import AbortedBy
 from napari_hae.gui.abort import abort_key
+from napari_hae.gui.held_still import HeldStill
 from napari_hae.gui.keys import add_keys
 from napari_hae.gui.layer_list import stored_layers_of
 from napari_hae.gui.own_window import show_in_own_window
@@ -60,6 +61,7 @@ class Dock(QWidget):
 
     def _join_window(self) -> None:
         scroll_past(self)
+        HeldStill(self)
         for button in self.findChildren(QPushButton):
             button.pressed.connect(commit_edit)
             # Enter presses it; outside of dialogs Qt knows but Space.

@@ -1,0 +1,73 @@
+"""A button of a dock stays where it is from its press until it is let go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QAbstractButton
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QPoint
+    from qtpy.QtGui import QWindow
+    from qtpy.QtWidgets import QLayout, QWidget
+
+
+class HeldStill(QObject):
+    """Lays a dock out later, while one of its buttons is pressed.
+
+    A press ends what is being typed elsewhere, and what is said of it takes room; the
+    button would go from under the pointer, and a button that is let go elsewhere is not
+    clicked. Qt moves the focus before the button hears of its press, so the window's
+    own events are watched.
+    """
+
+    def __init__(self, dock: QWidget) -> None:
+        super().__init__(dock)
+        self._dock = dock
+        self._held: list[QLayout] = []
+        self._window: QWindow | None = None
+        dock.installEventFilter(self)
+        self._watch_window()
+
+    def eventFilter(self, _: QObject, event: QEvent) -> bool:
+        """Notice presses, and that the dock is shown in another window."""
+        kind = event.type()
+        if kind is QEvent.Type.Show:
+            self._watch_window()
+        elif kind is QEvent.Type.MouseButtonPress:
+            self._hold(event.globalPosition().toPoint())
+        elif kind is QEvent.Type.MouseButtonRelease and self._held:
+            # Not before the button was told.
+            QTimer.singleShot(0, self._let_go)
+        return False
+
+    def _watch_window(self) -> None:
+        window = self._dock.window().windowHandle()
+        if window is not None and window is not self._window:
+            # A filter is installed only once, however often it is asked for.
+            window.installEventFilter(self)
+            self._window = window
+
+    def _hold(self, place: QPoint) -> None:
+        self._let_go()
+        dock = self._dock
+        pressed = dock.childAt(dock.mapFromGlobal(place)) if dock.isVisible() else None
+        if not isinstance(pressed, QAbstractButton):
+            return
+        around: QWidget = pressed
+        while around is not dock:
+            around = around.parentWidget()
+            layout = around.layout()
+            if layout is not None and layout.isEnabled():
+                layout.setEnabled(False)
+                self._held.append(layout)
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, []
+        # A click may have removed a part of the dock.
+        for layout in filter(isalive, held):
+            layout.setEnabled(True)
+            layout.invalidate()
+            layout.activate()
