@@ -276,17 +276,16 @@ class Hand:
 
     def bring(self, control: Control) -> Control:
         """Bring a control into sight as a person does: tabs, sections, wheel."""
-        self.until(lambda: self._brought(control), f"{control.name!r} is in sight")
-        return self.again(control)
+        return self.until(lambda: self._brought(control), f"{control.name!r} in sight")
 
     def click(self, name: str, *, enabled: bool = True, **more: Any) -> Control:
         """Bring a control into sight and click it."""
         more.setdefault("shown", None)
         control = self.bring(self.see(name, **more))
-        if enabled:
+        if enabled and not control.enabled:
             self.until(lambda: self.again(control).enabled, f"{name!r} can be pressed")
-        # It moves while what is around it changes.
-        self.click_at(self._at_rest(control).middle)
+            control = self.bring(control)
+        self.click_at(control.middle)
         return control
 
     def pick(self, part: str, *, of: str, enabled: bool = True) -> None:
@@ -331,19 +330,19 @@ class Hand:
 
         return self.until(rested, f"{control.name!r} stays where it is")
 
-    def _brought(self, control: Control) -> bool:
-        """Whether a control is in sight; else one act to bring it there."""
-        if self.again(control).is_whole:
-            return True
+    def _brought(self, control: Control) -> Control | None:
+        """The control as it is in sight; else one act to bring it there."""
+        if (now := self.again(control)).is_whole:
+            return now
         controls = {each.id: each for each in self.controls()}
         control = controls[control.id]
         around = [controls[each] for each in control.around if each in controls]
         docks = [each for each in around if "QDockWidget" in each.kinds]
         if docks and docks[0].seen is None:
             self.pick(docks[0].title, of="QTabBar")
-            return False
+            return None
         if self._expand(control, controls.values()):
-            return False
+            return None
         for area in around:
             if "QScrollArea" not in area.kinds or area.seen is None:
                 continue
@@ -357,7 +356,7 @@ class Hand:
             down = y >= top + height
             if not inside and self.scroll(area, margin, down=down, times=times):
                 break
-        return False
+        return None
 
     def expand_all(self, dock: str) -> None:
         """Open all sections of a dock."""
@@ -376,5 +375,5 @@ class Hand:
         return False
 
     def _open(self, head: Control) -> None:
-        self.click_at(self._at_rest(self.bring(head)).middle)
+        self.click_at(self.bring(head).middle)
         self.until(lambda: self.again(head).value, f"{head.name!r} is open")
