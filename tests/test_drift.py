@@ -297,13 +297,13 @@ def keeping_waiting(runner, bare, clock, monkeypatch, passed_s: float) -> None:
     left_s = [passed_s]
 
     def late(answer):
-        def wait():
+        def wait(*timeout):
             waited_s = left_s.pop() if left_s else 0.0
             clock.now_s += waited_s
             bare._drift.pass_time(waited_s)
             runner.resume()
             runner.approve()
-            return answer()
+            return answer(*timeout)
 
         return wait
 

@@ -220,7 +220,7 @@ def made_a_file(folder):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (damaged, "is not JSON"),
+        (damaged, "line 1 of "),
         (emptied, "is no record: there is no journal.jsonl in it"),
         (made_a_file, "is no record: there is no journal.jsonl in it"),
     ],
@@ -243,8 +243,41 @@ def test_without_docks_it_is_told_as_well(make_napari_viewer, other, monkeypatch
     monkeypatch.setattr("napari_hae.gui.record_reader.show_error", told.append)
     damaged(other)
     drop(viewer, other)
-    assert len(told) == 1 and "is not JSON" in told[0]
+    assert len(told) == 1 and "line 1 of " in told[0]
     assert not viewer.layers
+
+
+LOST = {
+    "the spectrum of step 4 is missing": "spectra/c/3/0",
+    "survey image 1 is": "survey/0/c/0/0/0",
+}
+
+
+@pytest.mark.parametrize("words", LOST)
+def test_of_a_damaged_record_the_rest_is_shown_and_the_damage_named(
+    words, cockpit, qtbot, other
+):
+    (other / "arrays.zarr" / LOST[words]).unlink()
+    drop(cockpit.viewer, other)
+    problem = cockpit.microscope.problem
+    until(qtbot, lambda: words in problem.text())
+    assert problem.text().startswith("other.hae is damaged: ")
+    assert is_shown(cockpit.session, other)
+    assert len(cockpit.session.layers.measured_layer.data) == 12
+
+
+@pytest.mark.parametrize("words", LOST)
+def test_without_docks_the_damage_is_named_as_well(
+    words, make_napari_viewer, other, monkeypatch
+):
+    told = []
+    viewer = make_napari_viewer()
+    prefer_record_reader()
+    monkeypatch.setattr("napari_hae.gui.record_reader.show_warning", told.append)
+    (other / "arrays.zarr" / LOST[words]).unlink()
+    drop(viewer, other)
+    assert len(told) == 1 and words in told[0]
+    assert viewer.layers["Measured points"]
 
 
 def test_other_folders_are_left_to_other_readers(cockpit, tmp_path):

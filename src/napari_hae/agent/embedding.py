@@ -14,6 +14,7 @@ import torch
 
 from napari_hae.agent.covariance import Part, log_scale
 from napari_hae.agent.descriptors import derivatives, describe, finite_planes
+from napari_hae.agent.npz_files import open_npz
 from napari_hae.agent.structure_network import FEATURES, SCALES_PX, StructureNetwork
 from napari_hae.agent.threads import DRAWING
 
@@ -104,7 +105,7 @@ def load_network(weights: Path | None = None) -> StructureNetwork:
     with DRAWING, torch.random.fork_rng(devices=[]):
         network = StructureNetwork()
     try:
-        with (weights or source).open("rb") as file, np.load(file) as stored:
+        with (weights or source).open("rb") as file, open_npz(file) as stored:
             state = {name: torch.from_numpy(stored[name]) for name in stored.files}
         network.load_state_dict(state)
     except (OSError, ValueError, RuntimeError, EOFError) as error:

@@ -6,11 +6,12 @@ Nothing fitted is in it, so that it outlives another network or another kernel.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from napari_hae.agent.npz_files import open_npz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from napari_hae.agent.model_settings import ModelSettings
 
 FORMAT = 1
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 """In how many ways numpy says that a file is something else."""
 
 
@@ -100,7 +101,7 @@ def load_experience(path: Path) -> Experience:
         If the file is not there, or holds something else.
     """
     try:
-        with path.open("rb") as file, np.load(file) as stored:
+        with path.open("rb") as file, open_npz(file) as stored:
             if int(stored["format"]) > FORMAT:
                 raise ValueError("a newer version of napari-hae wrote it")
             visits = [_visit(stored, n) for n in range(int(stored["visits"]))]

@@ -50,6 +50,7 @@ def _as_json(run: StoredRun) -> dict[str, Any]:
         "instrument": run.instrument,
         "finish_reason": str(run.finish_reason) if run.finish_reason else None,
         "ending": run.ending.as_json() if run.ending else None,
+        "damage": [str(each) for each in run.damage],
         "steps": len(run.measurements),
         "measurements": [
             {
@@ -81,6 +82,7 @@ def _as_text(run: StoredRun) -> str:
             f"survey image {rows} × {columns} px, {height_nm:.4g} × {width_nm:.4g} nm, "
             + ", ".join(run.survey.detectors)
         )
+    lines += [f"damaged      {each}" for each in run.damage]
     lines += [f"warning      {text}" for text in run.warnings]
     return "\n".join(lines)
 

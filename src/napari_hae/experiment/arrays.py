@@ -2,25 +2,34 @@
 
 Spectra lie in `spectra`, one row and one chunk per measurement, those with another
 number of channels than the first in `spectra_of_other_length/STEP`; survey images in
-`survey/N`, maps in `maps/STEP` as `(mean, std, acquisition)`.
+`survey/N`, maps in `maps/STEP` as `(mean, std, acquisition)`, later ones of the same
+step in `maps/STEP-2` and so on: what was announced is not overwritten. The journal's
+line that announces an array has its checksum.
 """
 
 from __future__ import annotations
 
 import os
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 
+from napari_hae.experiment.array_files import (
+    Announced,
+    DamagedArray,
+    Rows,
+    as_stored,
+    read_array,
+)
 from napari_hae.experiment.journal import check_same, sync_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-    from napari_hae.types import PredictionMaps
 
 # Chunks that are not written take no space: rows are claimed in blocks so that the
 # array's metadata is seldom rewritten.
@@ -53,31 +62,52 @@ class RunArrays:
             use_consolidated=False,
         )
         self._spectra_written: Any = None
+        self._spectra_read: Rows | None = None
         self._opened = path.stat()
 
     def check(self) -> None:
         """Raise `OSError` if the store is not there any more, or is another one."""
         check_same(self._path, self._opened)
 
-    def copy_maps(self, other: RunArrays, step: int) -> None:
-        """Store the maps of another store, known before `step`."""
-        self._write(f"maps/{step}", other.maps(step))
+    def copy_maps(self, other: RunArrays, name: str, announced: Announced) -> None:
+        """Store maps of another store by the same name.
+
+        Raises
+        ------
+        DamagedArray
+            If they are not what was announced.
+        """
+        self._write(f"maps/{name}", other.maps(name, announced))
 
     def write_survey(self, index: int, data: NDArray[np.float32]) -> None:
         """Store a survey image, shape `(detectors, rows, columns)`."""
         self._write(f"survey/{index}", data)
 
-    def survey(self, index: int) -> NDArray[np.float32]:
-        """A stored survey image."""
-        return self._read(f"survey/{index}")
+    def survey(self, index: int, announced: Announced) -> NDArray[np.float32]:
+        """A stored survey image. Raises `DamagedArray`."""
+        return read_array(self._path / "survey" / str(index), announced, 3)
 
-    def write_maps(self, maps: PredictionMaps, step: int) -> None:
-        """Store the maps that were known before `step`."""
-        self._write(f"maps/{step}", np.stack([maps.mean, maps.std, maps.acquisition]))
+    def free_name(self, step: int) -> str:
+        """A name for maps that were known before `step`."""
+        names = (f"{step}-{n}" if n > 1 else str(step) for n in count(1))
+        return next(x for x in names if not (self._path / "maps" / x).exists())
 
-    def maps(self, step: int) -> NDArray[np.float32]:
-        """Stored maps, shape `(3, rows, columns)`: mean, std, acquisition function."""
-        return self._read(f"maps/{step}")
+    def write_maps(self, name: str, planes: NDArray[np.float32]) -> None:
+        """Store maps, as `maps` gives them."""
+        self._write(f"maps/{name}", planes)
+
+    def maps(self, name: str, announced: Announced) -> NDArray[np.float32]:
+        """Stored maps, shape `(3, rows, columns)`: mean, std, acquisition function.
+
+        Raises
+        ------
+        DamagedArray
+            If they are not what was announced.
+        """
+        found = read_array(self._path / "maps" / name, announced, 3)
+        if len(found) != 3:
+            raise DamagedArray("has another shape than was written")
+        return found
 
     def write_spectrum(self, row: int, counts: NDArray[np.float32]) -> None:
         """Store the spectrum of one measurement, shape `(channels,)`."""
@@ -103,15 +133,21 @@ class RunArrays:
         if not row:
             sync_directory(chunk.parent.parent)
 
-    def spectrum(self, row: int, channels: int | None = None) -> NDArray[np.float32]:
-        """A stored spectrum; all NaN where none was stored.
+    def spectrum(
+        self, row: int, channels: int | None, announced: Announced
+    ) -> NDArray[np.float32]:
+        """A stored spectrum.
 
-        `channels` is its length, None that of the run's first one.
+        `channels` is its length, None that of the run's first one. Raises
+        `DamagedArray`.
         """
-        stored: Any = self._group["spectra"]
-        if channels not in (None, stored.shape[1]):
-            return self._read(f"{_OTHERS}/{row}")
-        return np.asarray(stored[row], dtype=np.float32)
+        if self._spectra_read is None:
+            self._spectra_read = Rows(self._path / "spectra")
+        spectra = self._spectra_read
+        if channels in (None, spectra.length):
+            return spectra.read(row, announced)
+        announced = Announced((channels,), announced.crc32)
+        return read_array(self._path / _OTHERS / str(row), announced, 1)
 
     def _spectra(self, channels: int) -> Any:
         # To open it for each spectrum would take longer than to write the spectrum.
@@ -132,14 +168,19 @@ class RunArrays:
         return self._spectra_written
 
     def _write(self, name: str, data: NDArray[np.float32]) -> None:
+        # All chunks, so that one that is missing was lost.
         self._group.create_array(
-            name, data=np.asarray(data, np.float32), overwrite=True
+            name,
+            data=as_stored(data),
+            overwrite=True,
+            config={"write_empty_chunks": True},
         )
         _sync(self._path / name)
 
-    def _read(self, name: str) -> NDArray[np.float32]:
-        stored: Any = self._group[name]
-        return np.asarray(stored[:], dtype=np.float32)
+
+def name_of_maps(entry: Mapping[str, Any]) -> str:
+    """The name of the maps that a line of the journal announces."""
+    return str(entry.get("array") or entry["step"])
 
 
 def _sync(folder: Path) -> None:

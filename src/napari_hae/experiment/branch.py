@@ -6,6 +6,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+from napari_hae.experiment.damage import refuse
 from napari_hae.experiment.journal import Journal
 from napari_hae.experiment.record import ARRAYS, JOURNAL, RecordExists, named
 from napari_hae.experiment.stored import NotARecord, open_run
@@ -31,6 +32,8 @@ def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
         If the record has not so many steps.
     RecordExists
         If there is something at the new path.
+    DamagedRecord
+        If arrays of these steps are missing or damaged.
     """
     past = open_run(record)
     if not 0 < steps <= len(past.measurements):
@@ -38,6 +41,7 @@ def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
             f"{past.path} has {len(past.measurements)} steps: branch after 1 to "
             f"{len(past.measurements)} of them, not after {steps}"
         )
+    refuse(past.path, [each for each in past.damage if each.step < steps])
     path = named(out)
     kept = _beginning(past.journal, steps)
     try:

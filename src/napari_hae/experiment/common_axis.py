@@ -67,6 +67,8 @@ def _on_axis(spectrum: Spectrum, energy: EnergyAxis) -> NDArray[np.float32]:
     """The counts of a spectrum in the channels of another axis."""
     if spectrum.energy == energy:
         return spectrum.counts
+    if np.isnan(spectrum.counts).all():
+        return np.full(energy.size, np.nan, np.float32)
     own, wanted = _edges_ev(spectrum.energy), _edges_ev(energy)
     counted = np.concatenate([[0.0], np.cumsum(np.nan_to_num(spectrum.counts))])
     counts = np.diff(np.interp(wanted, own, counted))

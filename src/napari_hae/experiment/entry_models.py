@@ -6,11 +6,13 @@ came later have defaults, so that older records pass; unknown events do not.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from napari_hae.experiment.array_files import LARGEST as LARGEST_ARRAY
 from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.sentences import sentence
 from napari_hae.experiment.votes import Vote
@@ -27,6 +29,12 @@ def _time(text: str) -> str:
     return text
 
 
+def _not_too_large(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if math.prod(shape) > LARGEST_ARRAY:
+        raise ValueError("no array of a run is so large")
+    return shape
+
+
 def _not_zero(value: float) -> float:
     if not value:
         raise ValueError("it must not be 0")
@@ -38,6 +46,9 @@ Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 Known = Number | None
 Count = Annotated[int, Field(ge=0, le=MOST)]
+Checksum = Annotated[int, Field(ge=0, lt=2**32)]
+Size = Annotated[int, Field(ge=1, le=MOST)]
+Shape = Annotated[tuple[Size, Size, Size], AfterValidator(_not_too_large)]
 Pixel = tuple[Count, Count]
 Pair = tuple[Number, Number]
 Edges = tuple[Number, Number, Number, Number]
@@ -82,6 +93,8 @@ class _Survey(_Event):
     dwell_time_s: NotNegative
     area: Edges = (0.0, 0.0, 1.0, 1.0)
     booked: ExposureValues | None = None
+    shape: Shape | None = None
+    crc32: Checksum | None = None
 
 
 class _SurveyAgain(_Event):
@@ -98,6 +111,8 @@ class _SurveyAgain(_Event):
     against: Count
     refusal: str
     waited_s: NotNegative = 0.0
+    shape: Shape | None = None
+    crc32: Checksum | None = None
 
 
 class _RunnerUp(_Values):
@@ -175,6 +190,8 @@ class _MeasurementTaken(_Event):
     dose_e: Known
     energy_offset_ev: Number
     energy_dispersion_ev: Annotated[Number, AfterValidator(_not_zero)]
+    channels: Size | None = None
+    crc32: Checksum | None = None
     times: _Times | None = None
     drift_nm: Pair | None = None
     beam: Pair | None = None
@@ -191,6 +208,8 @@ class _MetadataTold(_Event):
 class _Maps(_Event):
     step: Count
     known: Count
+    array: Annotated[str, Field(pattern=r"^[0-9]+-[0-9]+$")] | None = None
+    crc32: Checksum | None = None
 
 
 class _Change(_Values):

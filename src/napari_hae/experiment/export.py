@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hae.experiment.common_axis import CommonAxis
+from napari_hae.experiment.damage import in_words
 from napari_hae.experiment.stored import NotARecord
 from napari_hae.hyperspy_signals import set_known_type, spectra_signal
 from napari_hae.metadata import common, to_text
@@ -30,7 +31,8 @@ def to_hyperspy(run: StoredRun) -> Any:
     `fov_nm`, `survey_area` (left, top, right, bottom as fractions of the field),
     `settings`, `instrument`. Spectra with another energy axis than most are resampled
     to that one, which `metadata.General.notes` says; as they were measured they are in
-    `metadata.napari_hae.counts_as_measured`, by step.
+    `metadata.napari_hae.counts_as_measured`, by step. What is missing or damaged is
+    NaN, and named in the notes, too.
 
     What the instrument or the file that was replayed tells of the measurement
     (`Signal.signal_type`, `Acquisition_instrument`, `Sample`, date) is where HyperSpy
@@ -51,8 +53,8 @@ def to_hyperspy(run: StoredRun) -> Any:
     shared = reduce(common, known)
     signal.metadata.add_dictionary(dict(shared))
     signal.metadata.General.title = run.path.stem
-    if spectra.note:
-        signal.metadata.General.notes = spectra.note
+    if notes := " ".join(filter(None, [spectra.note, _damage(run)])):
+        signal.metadata.General.notes = notes
     signal.metadata.Signal.quantity = "Intensity (counts)"
     signal.metadata.add_node("napari_hae")
     signal.metadata.napari_hae.add_dictionary(_metadata(run))
@@ -68,7 +70,7 @@ def to_hyperspy(run: StoredRun) -> Any:
 def export_hspy(run: StoredRun, path: Path) -> str:
     """Write a run as a .hspy file that HyperSpy opens.
 
-    Returns what was resampled, in words; empty if nothing was.
+    Returns what was resampled and what is missing, in words; empty if nothing is.
 
     Raises
     ------
@@ -84,6 +86,11 @@ def export_hspy(run: StoredRun, path: Path) -> str:
     signal = to_hyperspy(run)
     signal.save(path)
     return str(signal.metadata.get_item("General.notes", default=""))
+
+
+def _damage(run: StoredRun) -> str:
+    words = in_words(run.damage)
+    return f"The record is damaged: {words}. It is NaN here." if words else ""
 
 
 def _metadata(run: StoredRun) -> dict[str, Any]:

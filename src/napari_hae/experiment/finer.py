@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_hae.agent.schedule import Schedule
 from napari_hae.coordinates import FieldFrame, place_text
+from napari_hae.experiment.damage import refuse
 from napari_hae.experiment.journal import Journal
 from napari_hae.experiment.plans import ObjectsPlan
 from napari_hae.experiment.record import JOURNAL, Record
@@ -100,7 +101,10 @@ def begin_finer(
     ------
     RecordExists
         If there is something at the path.
+    DamagedRecord
+        If spectra of the other record are missing or damaged.
     """
+    refuse(past.path, past.damage_read)
     frame = FieldFrame.of(image)
     taken = [
         m

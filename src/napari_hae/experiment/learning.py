@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hae.agent.experience import Experience, Visit
+from napari_hae.experiment.damage import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,11 @@ def learn(runs: Sequence[StoredRun]) -> Experience:
     ------
     NothingToLearn
         If the runs measured too little, or do not fit together.
+    DamagedRecord
+        If survey images or spectra are missing or damaged.
     """
+    for run in runs:
+        refuse(run.path, run.damage_read)
     images = [_image(run) for run in runs]
     if len({len(image.data) for image in images}) > 1:
         raise NothingToLearn("the runs' survey images have not as many detectors")

@@ -16,8 +16,11 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_hae import __version__
 from napari_hae.agent.experience import load_experience
+from napari_hae.experiment.array_files import checksum
 from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.journal import FORMAT, Entry, Journal
 from napari_hae.experiment.taken import fields_of
@@ -28,7 +31,6 @@ from napari_hae.metadata import NO_METADATA, difference
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from pydantic import BaseModel
 
@@ -90,6 +92,7 @@ class Record:
             self._lock.close()
             raise
         self._surveys = 0
+        self._again: tuple[int, dict[str, Any]] = (-1, {})
         self._arrays_s = 0.0
         self._metadata: Metadata = NO_METADATA
         self._is_lost = False
@@ -173,6 +176,7 @@ class Record:
             fov_nm=list(image.fov_nm),
             dwell_time_s=image.dwell_time_s,
             area=list(astuple(image.area)),
+            **_announced(image.data),
             **({"booked": booked.to_json()} if booked else {}),
         )
         self._surveys += 1
@@ -194,11 +198,15 @@ class Record:
             self.images[self._surveys] = image.data
         with self._timed():
             self._store(lambda: self._arrays.write_survey(self._surveys, image.data))
+        self._again = self._surveys, _announced(image.data)
         self._surveys += 1
 
     def survey_again(self, taken: ImageAgain, *, why: str = "") -> None:
         """Note that a survey image was taken again, and what came of it."""
-        self._write("survey_again", why=why, **taken.fields())
+        index, announced = self._again
+        if index != taken.index:
+            raise ValueError(f"image {taken.index} is not the one that was stored last")
+        self._write("survey_again", why=why, **taken.fields(), **announced)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -300,6 +308,7 @@ class Record:
             energy_offset_ev=spectrum.energy.offset_ev,
             energy_dispersion_ev=spectrum.energy.dispersion_ev,
             channels=len(spectrum.counts),
+            crc32=checksum(counts),
             times=measurement.times.to_json() if measurement.times else None,
             **self._own_metadata(spectrum.metadata),
             **({"source": dict(source)} if source else {}),
@@ -310,9 +319,13 @@ class Record:
 
     def maps(self, maps: PredictionMaps, step: int) -> None:
         """Store the maps that were known before a step."""
+        planes = np.stack([maps.mean, maps.std, maps.acquisition])
+        name = self._arrays.free_name(step)
         with self._timed():
-            self._store(lambda: self._arrays.write_maps(maps, step))
-        self._write("maps", step=step, known=maps.known)
+            self._store(lambda: self._arrays.write_maps(name, planes))
+        other = {} if name == str(step) else {"array": name}
+        said = {"known": maps.known, "crc32": checksum(planes), **other}
+        self._write("maps", step=step, **said)
 
     def settings(
         self,
@@ -528,6 +541,11 @@ def _has_line(journal: Path) -> bool:
         return False
     with journal.open("rb") as file:
         return file.readline().endswith(b"\n")
+
+
+def _announced(image: NDArray[np.float32]) -> dict[str, Any]:
+    """What tells later whether an image is the one that was stored."""
+    return {"shape": list(image.shape), "crc32": checksum(image)}
 
 
 def _packages(sections: Mapping[str, Any]) -> dict[str, Any]:

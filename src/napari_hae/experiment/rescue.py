@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.arrays import RunArrays
+from napari_hae.experiment.array_files import Announced, DamagedArray
+from napari_hae.experiment.arrays import RunArrays, name_of_maps
 from napari_hae.experiment.journal import Journal
 from napari_hae.experiment.record import ARRAYS, JOURNAL, SUFFIX
 
@@ -111,13 +113,22 @@ def _entries(record: Record, arrays: RunArrays) -> Iterator[Entry]:
     for line in record.lines:
         entry = json.loads(line)
         if entry["event"] == "maps":
-            if old is None:
+            if old is None or not _copied_maps(old, arrays, entry):
                 continue
-            arrays.copy_maps(old, entry["step"])
         elif entry["event"] == "survey_again":
             image = record.images.get(entry["index"])
             if image is None and old is not None:
-                image = old.survey(entry["index"])
+                with suppress(DamagedArray):
+                    image = old.survey(entry["index"], Announced.of(entry))
             if image is not None:
                 arrays.write_survey(entry["index"], image)
         yield entry
+
+
+def _copied_maps(old: RunArrays, arrays: RunArrays, entry: Entry) -> bool:
+    """Copy the maps of a line; whether they could be read."""
+    try:
+        arrays.copy_maps(old, name_of_maps(entry), Announced.of(entry))
+    except DamagedArray:
+        return False
+    return True

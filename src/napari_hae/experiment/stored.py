@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from napari_hae.agent.recorded import FromRecord
 from napari_hae.coordinates import FieldFrame
 from napari_hae.diagnostics import Insight, StepTimes
-from napari_hae.experiment.arrays import RunArrays
+from napari_hae.experiment.array_files import Announced, DamagedArray
+from napari_hae.experiment.arrays import RunArrays, name_of_maps
 from napari_hae.experiment.attempts import Attempts
+from napari_hae.experiment.damage import (
+    Damage,
+    DamagedRecord,
+    damage_of_images_and_maps,
+    refuse,
+    spectrum_name,
+    survey_name,
+)
 from napari_hae.experiment.drift import ImageAgain
 from napari_hae.experiment.ending import Ending
 from napari_hae.experiment.entry_models import mistake
@@ -62,7 +73,6 @@ from napari_hae.types import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_hae.experiment.events import FinishReason
@@ -125,6 +135,9 @@ class StoredRun:
         The entries of the journal, as they are.
     ending
         None if the run did not end by itself: it runs, or the program was killed.
+    damage_read
+        The damage of the survey image and of spectra, which are NaN instead; see
+        `damage`.
     """
 
     path: Path
@@ -157,6 +170,32 @@ class StoredRun:
     warnings: tuple[str, ...]
     ending: Ending | None
     maps_known: dict[int, int]
+    damage_read: tuple[Damage, ...]
+
+    @cached_property
+    def damage(self) -> tuple[Damage, ...]:
+        """All that is missing or damaged; images and maps are read for it."""
+        others = damage_of_images_and_maps(self._arrays, self.journal)
+        return tuple(dict.fromkeys((*self.damage_read, *others)))
+
+    @property
+    def _arrays(self) -> RunArrays:
+        return RunArrays(self.path / ARRAYS, writable=False)
+
+    @cached_property
+    def _images_announced(self) -> dict[int, Announced]:
+        """What the journal says of images, by number."""
+        return {
+            entry["index"]: Announced.of(entry)
+            for entry in self.journal
+            if entry["event"] in ("survey", "survey_again")
+        }
+
+    @cached_property
+    def _maps_announced(self) -> dict[int, Entry]:
+        """The journal's last line about the maps of each step."""
+        maps = (entry for entry in self.journal if entry["event"] == "maps")
+        return {entry["step"]: entry for entry in maps}
 
     @property
     def finish_reason(self) -> FinishReason | None:
@@ -187,7 +226,11 @@ class StoredRun:
             If a part of it is not installed; the text says which package has it.
         NotTrusted
             If it names code, files or hosts, and nobody agreed to use them.
+        DamagedRecord
+            If arrays are missing or damaged.
         """
+        # First: nobody is asked to agree to what cannot be done.
+        refuse(self.path, self.damage)
         outside = self.outside
         if with_instrument:
             expect_instrument(self.instrument, self.source)
@@ -205,20 +248,39 @@ class StoredRun:
         return FieldFrame.of(self.survey)
 
     def image(self, index: int) -> NDArray[np.float32]:
-        """A survey image by its number, `(detectors, rows, columns)`."""
-        return RunArrays(self.path / ARRAYS, writable=False).survey(index)
+        """A survey image by its number, `(detectors, rows, columns)`.
+
+        Raises
+        ------
+        DamagedRecord
+            If it is missing or damaged.
+        """
+        announced = self._images_announced.get(index, Announced())
+        try:
+            return self._arrays.survey(index, announced)
+        except DamagedArray as error:
+            why = f"{self.path}: {survey_name(index)} {error}"
+            raise DamagedRecord(why) from error
 
     def latest_maps(self) -> PredictionMaps | None:
-        """The last predicted maps that were stored."""
+        """The last predicted maps that were stored; None if `damage` names them."""
         return self._maps(list(self.maps_known)[-1]) if self.maps_known else None
 
     def maps(self) -> Iterator[PredictionMaps]:
-        """All predicted maps that were stored, in order, read one by one."""
-        return (self._maps(step) for step in self.maps_known)
+        """All predicted maps that were stored, in order, read one by one.
 
-    def _maps(self, step: int) -> PredictionMaps:
-        arrays = RunArrays(self.path / ARRAYS, writable=False)
-        return PredictionMaps(self.maps_known[step], *arrays.maps(step))
+        Those are left out that `damage` names.
+        """
+        found = (self._maps(step) for step in self.maps_known)
+        return (maps for maps in found if maps is not None)
+
+    def _maps(self, step: int) -> PredictionMaps | None:
+        try:
+            entry = self._maps_announced[step]
+            planes = self._arrays.maps(name_of_maps(entry), Announced.of(entry))
+        except DamagedArray:
+            return None
+        return PredictionMaps(self.maps_known[step], *planes)
 
 
 def record_at(path: Path) -> Path:
@@ -294,6 +356,7 @@ class _Reader:
         self._maps: dict[int, int] = {}
         self._metadata: Metadata = NO_METADATA
         self._end: Entry | None = None
+        self._damage: list[Damage] = []
 
     def read(self) -> StoredRun:
         for number, entry in enumerate(self._entries):
@@ -301,6 +364,8 @@ class _Reader:
             try:
                 if handler is not None:
                     handler(entry)
+            except NotARecord:
+                raise
             except UNREADABLE as error:
                 raise damaged(self._path / JOURNAL, number, error) from error
         self._forget_outstanding()
@@ -337,6 +402,7 @@ class _Reader:
             warnings=tuple(self._warnings),
             ending=Ending.from_json(end) if end else None,
             maps_known=self._maps,
+            damage_read=tuple(self._damage),
         )
 
     def _at_last_measurement(self) -> LastBegun | None:
@@ -384,15 +450,41 @@ class _Reader:
         self._first_settings = self._validated(self._settings)
 
     def _on_survey(self, entry: Entry) -> None:
+        data = self._survey_data(entry)
         self._survey = ScanImage(
-            data=self._arrays.survey(entry["index"]),
+            data=data,
             detectors=tuple(entry["detectors"]),
             fov_nm=(entry["fov_nm"][0], entry["fov_nm"][1]),
             dwell_time_s=entry["dwell_time_s"],
             area=Area(*entry["area"]) if "area" in entry else WHOLE_FIELD,
         )
-        self._survey_exposure = scan_of(entry, self._survey)
+        if not self._damage:
+            self._survey_exposure = scan_of(entry, self._survey)
         self._surveys += 1
+
+    def _survey_data(self, entry: Entry) -> NDArray[np.float32]:
+        """A survey image, as NaN if it is damaged and its size is known."""
+        index = entry["index"]
+        try:
+            return self._arrays.survey(index, Announced.of(entry))
+        except DamagedArray as error:
+            damage = Damage(survey_name(index), str(error), 0)
+            if error.shape is None or len(error.shape) != 3:
+                raise NotARecord(
+                    f"{self._path} is damaged: {damage}, and nothing else tells its "
+                    "size"
+                ) from error
+            self._damage.append(damage)
+            return _missing(error.shape)
+
+    def _counts(self, entry: Entry) -> NDArray[np.float32]:
+        """The spectrum of a measurement, as NaN if it is damaged."""
+        step, channels = entry["step"], entry.get("channels")
+        try:
+            return self._arrays.spectrum(step, channels, Announced.of(entry))
+        except DamagedArray as error:
+            self._damage.append(Damage(spectrum_name(step), str(error), step))
+            return _missing((channels,) if channels else error.shape or (1,))
 
     def _expect_pixels(self, *pixels: tuple[int, int]) -> None:
         rows, columns = (0, 0) if self._survey is None else self._survey.shape
@@ -459,7 +551,7 @@ class _Reader:
             f"step {len(self._measured) + 1} is missing before step "
             f"{entry['step'] + 1}",
         )
-        counts = self._arrays.spectrum(entry["step"], entry.get("channels"))
+        counts = self._counts(entry)
         beam, drift = entry.get("beam"), entry.get("drift_nm")
         offset_ev, step_ev = entry["energy_offset_ev"], entry["energy_dispersion_ev"]
         spectrum = Spectrum(
@@ -551,6 +643,11 @@ def _expect(is_true: bool, otherwise: str) -> None:
     """Raise `ValueError` with a reason why a line is not possible."""
     if not is_true:
         raise ValueError(otherwise)
+
+
+def _missing(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """NaN of a shape, which takes no memory."""
+    return np.broadcast_to(np.float32(np.nan), shape)
 
 
 def _pixels(stored: list[list[int]]) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_hae.experiment.damage import in_words
 from napari_hae.experiment.history import Retargeting
 from napari_hae.experiment.place_queue import PlaceQueue
 from napari_hae.experiment.record import EACH_STEP
@@ -39,6 +40,7 @@ class OpenedRun:
         self.path, self.instrument = stored.path, stored.instrument
         self.survey, self.settings = stored.survey, stored.settings
         self.outside = stored.outside
+        self.damage = in_words(stored.damage)
         self.history = _history(stored)
         self.measurements = self.history.measurements
         self.latest_maps = stored.latest_maps()

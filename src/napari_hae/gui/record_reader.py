@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 
+from napari_hae.experiment.damage import in_words
 from napari_hae.experiment.journal import BrokenJournal
 from napari_hae.experiment.record import JOURNAL, SUFFIX
 from napari_hae.experiment.stored import NotARecord, open_run
@@ -66,6 +67,8 @@ def _stored_layers(path: Path) -> list[LayerData]:
     run = open_run(path)
     if run.survey is None:
         raise NotARecord(f"{path} has no survey image")
+    if run.damage:
+        show_warning(f"{path.name} is damaged: {in_words(run.damage)}")
     maps = run.latest_maps()
     return layer_data(run.survey, run.measurements, maps, record=path)
 

@@ -203,6 +203,8 @@ class Session(SteeredRun):
         self.settings_changed.emit(run.settings)
         self.started.emit()
         self.live.end()
+        if run.damage:
+            self.failed.emit(f"{run.path.name} is damaged", run.damage)
 
     def leave_run_of_another(self, name: str, settings: BaseModel) -> None:
         """Show no run that was measured with another instrument than this one."""

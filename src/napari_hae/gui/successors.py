@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_hae.coordinates import place_text
 from napari_hae.experiment.branch import branch
+from napari_hae.experiment.damage import refuse
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.finer import (
     acquire_finer,
@@ -50,6 +51,7 @@ class _Successor:
         try:
             # Written in this window, or agreed to.
             past = open_run(path, trust=True)
+            refuse(past.path, past.damage)
             record = Record.reopen(past.path, surveys=past.surveys, lock=lock)
         except BaseException:
             lock.close()

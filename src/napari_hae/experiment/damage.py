@@ -1,0 +1,85 @@
+"""Names what of a record's arrays is missing or damaged; the rest is readable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_hae.experiment.array_files import Announced, DamagedArray
+from napari_hae.experiment.arrays import name_of_maps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from napari_hae.experiment.arrays import RunArrays
+    from napari_hae.experiment.journal import Entry
+
+_NAMED = 10
+
+
+class DamagedRecord(ValueError):
+    """Damage keeps a record from what is wanted of it; the text says which."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """An array of a record that cannot be read.
+
+    Attributes
+    ----------
+    what, why
+        A subject and its predicate.
+    step
+        The step that it was stored for; 0 for the survey image.
+    """
+
+    what: str
+    why: str
+    step: int
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.why}"
+
+
+def survey_name(index: int) -> str:
+    """What a survey image is called, by its number from 0."""
+    return f"survey image {index + 1}"
+
+
+def spectrum_name(step: int) -> str:
+    """What a spectrum is called, by its step from 0."""
+    return f"the spectrum of step {step + 1}"
+
+
+def in_words(damage: Iterable[Damage]) -> str:
+    """Damage as one clause; empty if there is none."""
+    all_of_it = [str(each) for each in damage]
+    more = len(all_of_it) - _NAMED
+    named = "; ".join(all_of_it[:_NAMED])
+    return f"{named}; and {more} more" if more > 0 else named
+
+
+def refuse(path: Path, damage: Iterable[Damage]) -> None:
+    """Raise `DamagedRecord` if there is any damage."""
+    if words := in_words(damage):
+        raise DamagedRecord(
+            f"{path} is damaged: {words}. `napari-hae info` and `export` read the rest"
+        )
+
+
+def damage_of_images_and_maps(
+    arrays: RunArrays, entries: Iterable[Entry]
+) -> Iterator[Damage]:
+    """What of images that were taken again, and of maps, cannot be read."""
+    for entry in entries:
+        announced = Announced.of(entry)
+        try:
+            if entry["event"] == "survey_again":
+                what = survey_name(entry["index"])
+                arrays.survey(entry["index"], announced)
+            elif entry["event"] == "maps":
+                what = f"the set of maps before step {entry['step'] + 1}"
+                arrays.maps(name_of_maps(entry), announced)
+        except DamagedArray as error:
+            yield Damage(what, str(error), entry["step"])
