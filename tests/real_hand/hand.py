@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.05
+EDGE_PX = 8
 NOTCH_PX = 90
 """A notch of the wheel scrolls not farther than this."""
 Place = tuple[float, float]
@@ -285,7 +286,8 @@ class Hand:
         if enabled and not control.enabled:
             self.until(lambda: self.again(control).enabled, f"{name!r} can be pressed")
             control = self.bring(control)
-        self.click_at(control.middle)
+        # It moves while what is around it changes, and a window while it comes up.
+        self.click_at(self._at_rest(control).middle)
         return control
 
     def pick(self, part: str, *, of: str, enabled: bool = True) -> None:
@@ -347,6 +349,8 @@ class Hand:
             if "QScrollArea" not in area.kinds or area.seen is None:
                 continue
             _, top, _, height = area.rect
+            # One at the very edge is brought further in.
+            top, height = top + EDGE_PX, height - 2 * EDGE_PX
             _, y = control.middle
             # Beside the controls: the wheel is tried on them elsewhere.
             margin = area.seen[0] + 2, middle(area.seen)[1]

@@ -14,8 +14,7 @@ import socket
 import sys
 import threading
 
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtCore import QObject, QTimer, Signal
 
 ANSWER_S = 60.0
 
@@ -57,11 +56,12 @@ class Helper(QObject):
         return answer
 
     def _on_asked(self, asked: tuple) -> None:
+        # In its turn: what the hand did before it asked comes first.
+        QTimer.singleShot(0, lambda: self._answer(*asked))
+
+    def _answer(self, question: dict, answer: dict, answered: threading.Event) -> None:
         import sight
 
-        question, answer, answered = asked
-        # What the hand did before it asked has been seen then.
-        QGuiApplication.sync()
         try:
             answer["answer"] = getattr(sight, question.pop("what"))(**question)
         except Exception as error:

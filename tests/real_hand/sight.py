@@ -206,7 +206,9 @@ def _session() -> Session | None:
 
 
 def _told(widget: QWidget) -> dict[str, Any]:
-    seen = widget.visibleRegion().boundingRect()
+    handle = widget.window().windowHandle()
+    is_up = handle is not None and handle.isExposed()
+    seen = widget.visibleRegion().boundingRect() if is_up else QRect()
     around = list(_around(widget))
     return {
         "id": id(widget),
