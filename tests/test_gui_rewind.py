@@ -480,12 +480,14 @@ def test_nobody_goes_back_in_what_another_microscope_measured(
     assert "first: elsewhere" in back.button.toolTip()
     press_connect(cockpit, qtbot)
     assert not back.button.isEnabled()
-    told = "was measured on elsewhere, and connected is simulated"
-    assert told in back.button.toolTip()
+    # What another microscope measured is shown no more.
+    told = "There is no run yet to go back in."
+    assert back.button.toolTip() == told
     cockpit.experiment.reason.setText("to be kept")
     refused: list[str] = []
     session.failed.connect(lambda _, why: refused.append(why))
     session.successors.go_back(5)
-    assert told in refused[0]
+    assert refused == [told]
     assert session.reason == "to be kept"
-    assert session.record_path == opened
+    assert session.record_path is None
+    assert (opened / "journal.jsonl").read_text() == f"{other}\n{rest}"

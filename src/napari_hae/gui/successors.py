@@ -84,8 +84,7 @@ class Successors(QObject):
     def no_way_back(self) -> str:
         """Why nobody can go back in the run that is shown, in words; empty if one can.
 
-        It was measured where the record says; what another microscope measures does not
-        belong in it.
+        Another microscope that is connected shows no run of this one.
         """
         session, wanted = self._session, self._session.record_instrument
         if session.record_path is None:
@@ -94,11 +93,6 @@ class Successors(QObject):
             return BEGINNING
         if not session.connection.is_open:
             return f"Connect the microscope of this run first: {wanted}."
-        if session.connection.name != wanted:
-            return (
-                f"The run that is shown was measured on {wanted}, and connected is "
-                f"{session.connection.name}: connect {wanted} to go on from it."
-            )
         return ""
 
     def forget(self) -> None:
