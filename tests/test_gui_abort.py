@@ -273,10 +273,10 @@ def test_a_current_is_entered_in_the_budget_and_a_dose_limited_with_it(
     form = cockpit.experiment.forms["budget"]
     form.controls["dose_e"].value = "1e8"
     form.controls["steps"].value = 40
-    with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS) as finished:
+    with qtbot.waitSignal(session.failed, timeout=TIMEOUT_MS) as failed:
         session.start()
-    assert finished.args[0] is FinishReason.FAILED
-    assert "needs the beam current" in finished.args[1]
+    assert "needs the beam current" in failed.args[1]
+    assert session.record_path is None
     form.controls["current_pa"].value = str(TRUE_PA)
     with qtbot.waitSignal(session.finished, timeout=TIMEOUT_MS) as finished:
         session.start()

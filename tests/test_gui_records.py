@@ -16,6 +16,7 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_hae.cli import main
+from napari_hae.gui.abort import AbortButton
 from napari_hae.gui.cockpit import Cockpit
 from napari_hae.gui.reader_preference import FOLDER_PATTERN, prefer_record_reader
 from napari_hae.gui.record_reader import read_records
@@ -161,6 +162,26 @@ def test_beside_a_microscope_a_record_gets_a_window_of_its_own(
     for (_, old, seen), (_, new, still_seen) in zip(before, after, strict=True):
         np.testing.assert_array_equal(old, new)
         assert seen == still_seen
+
+
+def test_abort_in_the_window_of_a_record_ends_the_run_in_the_other(
+    connected, qtbot, record, windows
+):
+    session = connected.session
+    drop(connected.viewer, record)
+    until(qtbot, lambda: len(windows()) == 1)
+    until(qtbot, lambda: session_if_any(windows()[0]) is not None)
+    own = session_if_any(windows()[0])
+    until(qtbot, lambda: is_shown(own, record))
+    with qtbot.waitSignal(session.started, timeout=TIMEOUT_MS):
+        session.start()
+    window = windows()[0].window._qt_window
+    button = next(each for each in window.findChildren(AbortButton) if each.isVisible())
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    until(qtbot, lambda: not session.is_running)
+    assert session.runner is None
+    ended = (session.record_path / "journal.jsonl").read_text().splitlines()[-1]
+    assert '"reason": "aborted"' in ended and '"aborted_by": "button"' in ended
 
 
 def test_layers_of_a_record_are_not_those_of_a_microscope_connected_later(

@@ -81,7 +81,7 @@ def test_a_run_is_resumed_with_the_token_of_the_user_only(
         resume = ["resume", "--trust", str(path), "--steps", "4"]
         resume += ["--token-file", str(file)]
         assert main(resume) == 0
-        assert "(4 spectra)" in capsys.readouterr().out
+        assert "spectra: 4" in capsys.readouterr().out
 
 
 def run_of(settings, out):

@@ -252,7 +252,7 @@ def _watch(
 
 def _sum_up(runner: Runner) -> None:
     measured, goal = runner.measurements, runner.settings.goal
-    print(f"{runner.ending} ({len(measured)} spectra)")
+    print(f"{runner.ending}\nspectra: {len(measured)}")
     usable = [m for m in measured if m.usable]
     if usable:
         best_target = goal.best([m.target for m in usable])

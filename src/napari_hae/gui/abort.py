@@ -10,12 +10,8 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QPushButton, QWidget
 
-from napari_hae.experiment.ending import AbortedBy
-
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from napari_hae.gui.session import Session
 
 ABORT_KEY = "Ctrl+Shift+Backspace"
 COLOR = "#ff6b61"
@@ -24,22 +20,21 @@ CLOSING_S = 5.0
 
 
 class AbortButton(QPushButton):
-    """Blanks the beam and ends what is running; always enabled."""
+    """Blanks the beam and ends what is running; always enabled.
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    What it does is connected where all sessions are known (`sessions.py`): a person who
+    presses it means the beam, whichever window it belongs to.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("ABORT", parent)
         self.setToolTip(
             "Blank the beam at once, end what is running, and end the run. "
-            f"Key: {ABORT_KEY}, anywhere in the window."
+            f"Key: {ABORT_KEY}, in any window of the program."
         )
         # It stands beside four others.
         self.setMinimumWidth(48)
         self.setStyleSheet(f"font-weight: bold; color: {COLOR};")
-        self._session = session
-        self.clicked.connect(self._on_clicked)
-
-    def _on_clicked(self) -> None:
-        self._session.abort(AbortedBy.BUTTON)
 
 
 def abort_key(window: QWidget, abort: Callable[[], None]) -> QShortcut:

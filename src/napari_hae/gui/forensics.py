@@ -105,7 +105,7 @@ class ForensicsDock(Dock):
         layout.setContentsMargins(0, 0, 0, 0)
         buttons = QGridLayout()
         # Also here, as this dock may lie before those that measure.
-        abort = AbortButton(self.session)
+        abort = AbortButton()
         for place, button in enumerate((self.open, self.analyse, self.save, abort)):
             buttons.addWidget(button, *divmod(place, 2))
         layout.addWidget(self.state)

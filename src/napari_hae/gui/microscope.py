@@ -92,7 +92,7 @@ class MicroscopeDock(Dock):
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(6)
         self.problem = Failures(self.session)
-        self.abort = AbortButton(self.session)
+        self.abort = AbortButton()
         self.connect_button = QPushButton("Connect")
         self.survey_button = QPushButton("Acquire survey image")
         self.survey_button.setToolTip(

@@ -64,7 +64,7 @@ class RunControls(QWidget):
             "Take the survey image again after the step, or now while paused. How, and "
             "what follows, is set in the section of this name.",
         )
-        self.abort = AbortButton(session)
+        self.abort = AbortButton()
         self.approve = _button("Approve", "Measure at the ring.")
         self.veto = _button("Veto", "Do not measure there, in the whole run.")
         self.alone = _button("Go on for", "Let the agent take steps without asking.")

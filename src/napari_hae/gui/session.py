@@ -301,6 +301,11 @@ class Session(SteeredRun):
         else:
             self.start(paused=True)
 
+    @property
+    def can_abort(self) -> bool:
+        """Whether there is a run, or a microscope that is or is being connected."""
+        return self.runner is not None or self.connection.reachable is not None
+
     def abort(self, by: AbortedBy = AbortedBy.PROGRAM) -> None:
         """Blank the beam at once, end what is running, and end the run."""
         abort = self._abort_by(by)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from napari_hae.experiment.ending import AbortedBy
-from napari_hae.gui.abort import abort_key
+from napari_hae.gui.abort import AbortButton, abort_key
 from napari_hae.gui.held_still import HeldStill
 from napari_hae.gui.keys import add_keys
 from napari_hae.gui.layer_list import stored_layers_of
@@ -43,10 +44,14 @@ def session_if_any(viewer: ViewerModel) -> Session | None:
     return _sessions.get(id(viewer))
 
 
-def abort_everywhere() -> None:
-    """Abort in every window of the program: whose beam was meant cannot be asked."""
-    for session in list(_sessions.values()):
-        session.abort(AbortedBy.KEY)
+def abort_everywhere(by: AbortedBy) -> None:
+    """Abort in every window of the program: whose beam was meant cannot be asked.
+
+    Windows without a microscope have nothing to abort, and say so only if all are.
+    """
+    sessions = list(_sessions.values())
+    for session in [each for each in sessions if each.can_abort] or sessions:
+        session.abort(by)
 
 
 class Dock(QWidget):
@@ -66,10 +71,13 @@ class Dock(QWidget):
             button.pressed.connect(commit_edit)
             # Enter presses it; outside of dialogs Qt knows but Space.
             button.setAutoDefault(True)
+            if isinstance(button, AbortButton):
+                # Not its own `clicked(bool)`: the argument is none of ours.
+                button.clicked.connect(lambda: abort_everywhere(AbortedBy.BUTTON))
         window = self.window()
         if window is not self and window.findChild(_CloseWatcher) is None:
             _CloseWatcher(window, self.session)
-            abort_key(window, abort_everywhere)
+            abort_key(window, partial(abort_everywhere, AbortedBy.KEY))
 
 
 class _CloseWatcher(QObject):

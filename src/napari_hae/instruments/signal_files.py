@@ -137,6 +137,8 @@ def _readers_for(path: Path, reader: str) -> list[str]:
         if extension in (each.lower() for each in plugin["file_extensions"])
     ]
     names += [name for name in _MORE_READERS.get(extension, ()) if name not in names]
+    if extension == "zip":
+        raise Unsupported(f"{path} is an archive: unpack it, and give the file in it")
     if not names:
         raise Unsupported(
             f"{path} cannot be read: HyperSpy knows no format with the extension "
