@@ -53,6 +53,10 @@ EACH_STEP = frozenset({"proposal", "measurement", "maps", "metadata"})
 """Events that come with the steps by themselves, and are too many to be told."""
 
 
+_NOT_RESCUED = frozenset({"end", "maps"})
+"""Events that are not missed where all else was saved elsewhere."""
+
+
 class RecordExists(ValueError):
     """There is already something where a new record was to be written."""
 
@@ -76,8 +80,11 @@ class Record:
     ----------
     trouble
         Why something could not be written, in words; empty while all is on disk.
+    saved_at
+        The record that all of this one was saved as, see `rescue`; None where there is
+        none, or something was noted since.
     may_try_again
-        Given that, waits until it is put right; False if it will not be.
+        Given the trouble, waits until it is put right; False if it will not be.
     spectra, images, files
         Spectra by step, images taken again by number, and what else was written.
     """
@@ -97,6 +104,7 @@ class Record:
         self._metadata: Metadata = NO_METADATA
         self._is_lost = False
         self.trouble = ""
+        self.saved_at: Path | None = None
         self.may_try_again: Callable[[str], bool] = lambda trouble: False
         self.spectra: dict[int, NDArray[np.float32]] = {}
         self.images: dict[int, NDArray[np.float32]] = {}
@@ -452,6 +460,11 @@ class Record:
             return None
         return self._arrays
 
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether something of it is in memory only."""
+        return bool(self.trouble) and self.saved_at is None
+
     def _store(self, write: Callable[[], None]) -> None:
         """Write what a line of the journal names.
 
@@ -483,6 +496,8 @@ class Record:
         raise RecordLost(self.trouble)
 
     def _write(self, event: str, **fields: Any) -> Entry:
+        if event not in _NOT_RESCUED:
+            self.saved_at = None
         entry = self._journal.append(event, **fields)
         if event not in EACH_STEP:
             self.noted.append(entry)

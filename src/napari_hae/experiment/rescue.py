@@ -59,6 +59,7 @@ def rescue(
         except OSError as error:
             failure = failure or error
         else:
+            record.saved_at = path
             return path
     assert failure is not None
     raise failure

@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 HELD = (
     "{}. The beam is blanked, and nothing is lost: put it right and press Resume, or "
-    "press Stop, and all spectra are saved elsewhere."
+    "press Stop, and all spectra are saved elsewhere; where, you may choose before."
 )
 _REGIONS = "regions"
 _SETTINGS = "settings"
@@ -551,9 +551,10 @@ class Runner(Steered):
         return goes_on
 
     def _save_elsewhere(self) -> None:
-        """Save what a person was promised, where nobody else does."""
+        """Save what a person was promised, and has not saved by now."""
         if self._attended and self.record.trouble:
-            self.finish_text += f" All spectra are saved: {self.rescue()}"
+            saved = self.record.saved_at or self.rescue()
+            self.finish_text += f" All spectra are saved: {saved}"
 
     def _lift_dose_limit(self) -> None:
         self._instrument.limit_dose(DoseLimits())

@@ -25,6 +25,7 @@ from napari_hae.gui.beam import BeamLine
 from napari_hae.gui.drift import DriftLine
 from napari_hae.gui.failures import Failures
 from napari_hae.gui.sentences import Sentence, SteadyLabel
+from napari_hae.gui.unsaved import SaveElsewhereButton
 
 if TYPE_CHECKING:
     from napari_hae.gui.session import Session
@@ -77,6 +78,7 @@ class RunControls(QWidget):
         self.record.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.record.setEllipsesWidth(12)  # and the margins of the window's style
         self.record.hide()
+        self.save_elsewhere = SaveElsewhereButton(session, self)
         self.problem = Failures(session)
         for sentence in (self.message, self.problem):
             # One long word must not take the room of the lines.
@@ -113,6 +115,8 @@ class RunControls(QWidget):
         layout.addLayout(buttons)
         layout.addLayout(surveys)
         layout.addWidget(self._question)
+        # Above the message: what that says next has another height.
+        layout.addWidget(self.save_elsewhere)
         layout.addWidget(self.message)
         layout.addWidget(self.record)
         layout.addWidget(self.problem)

@@ -35,6 +35,7 @@ from napari_hae.gui.regions_in_effect import RegionsInEffect
 from napari_hae.gui.steered_run import SteeredRun
 from napari_hae.gui.successors import Successors
 from napari_hae.gui.trust import RecordTrust
+from napari_hae.gui.unsaved import Unsaved
 from napari_hae.regions.regions import Regions
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Session(SteeredRun):
         self._pointing = Pointing(self)
         self.successors = Successors(self)
         self.trust = RecordTrust(self)
+        self.unsaved = Unsaved(self)
         self.settings = ExperimentSettings()
         self.record_folder = Path.home() / "napari-hae"
         self.survey: ScanImage | None = None
@@ -365,6 +367,8 @@ class Session(SteeredRun):
             self.aborting.close()
         if self.runner is not None:
             self.runner.wait()
+            self.unsaved.keep(self.runner)
+        self.unsaved.close()
         self.beam.close()
         self.background.close()
         self.connection.let_go()
@@ -556,5 +560,6 @@ class Session(SteeredRun):
         if runner is not None:
             runner.wait()
             self._drift_nm = runner.drift_nm
+            self.unsaved.keep(runner)
         self.state_changed.emit(RunState.IDLE)
         self.finished.emit(reason, text)

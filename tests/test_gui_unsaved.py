@@ -1,0 +1,101 @@
+"""A record that vanishes while somebody is at the window."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from qtpy.QtWidgets import QFileDialog
+
+from napari_hae.experiment import runner as running
+from napari_hae.experiment.events import RunState
+from napari_hae.experiment.stored import open_run
+from napari_hae.types import BeamState
+from steered import LEFT, until
+
+pytestmark = pytest.mark.gui
+STEPS = 12
+
+
+@pytest.fixture
+def held(paused, qtbot):
+    """A run whose record was deleted, and which was to take another step."""
+    session, controls = paused.session, paused.experiment.controls
+    assert controls.save_elsewhere.isHidden()
+    shutil.rmtree(session.record_path)
+    qtbot.mouseClick(controls.step, LEFT)
+    until(qtbot, controls.save_elsewhere.isVisible)
+    assert session.state is RunState.PAUSED
+    assert "cannot be written" in controls.message.text()
+    return paused
+
+
+@pytest.fixture
+def safe(tmp_path, monkeypatch):
+    """The folder that a person chooses."""
+    folder = tmp_path / "safe"
+    folder.mkdir()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    return folder
+
+
+def save(cockpit, qtbot):
+    button = cockpit.experiment.controls.save_elsewhere
+    qtbot.mouseClick(button, LEFT)
+    until(qtbot, lambda: not button.isEnabled())
+
+
+def stop(cockpit, qtbot):
+    qtbot.mouseClick(cockpit.experiment.controls.stop, LEFT)
+    until(qtbot, lambda: not cockpit.session.is_running)
+
+
+def test_spectra_are_saved_to_a_folder_by_a_button(held, qtbot, safe, tmp_path):
+    session, controls = held.session, held.experiment.controls
+    assert session.connection.instrument.status().beam is BeamState.BLANKED
+    before = controls.save_elsewhere.geometry()
+    save(held, qtbot)
+    (saved,) = safe.iterdir()
+    assert len(open_run(saved).measurements) >= STEPS
+    assert str(saved) in controls.message.text()
+    # Nothing moves below the pointer.
+    assert controls.save_elsewhere.isVisible()
+    assert controls.save_elsewhere.geometry() == before
+    stop(held, qtbot)
+    assert str(saved) in controls.message.text()
+    assert controls.save_elsewhere.isHidden()
+    assert not list(tmp_path.glob("*-rescued.hae"))
+
+
+def test_a_run_that_is_stopped_saves_them_by_itself(held, qtbot, tmp_path):
+    stop(held, qtbot)
+    (saved,) = tmp_path.glob("*-rescued.hae")
+    assert len(open_run(saved).measurements) >= STEPS
+    assert str(saved) in held.experiment.controls.message.text()
+    assert held.experiment.controls.save_elsewhere.isHidden()
+
+
+def test_where_they_can_be_saved_nowhere_the_button_stays(
+    held, qtbot, safe, monkeypatch
+):
+    session, controls = held.session, held.experiment.controls
+    rescue = running.rescue
+
+    def no(record, measurements, survey, folder=None):
+        raise OSError("no space is left anywhere")
+
+    monkeypatch.setattr(running, "rescue", no)
+    stop(held, qtbot)
+    assert "no space is left" in controls.message.text()
+    assert controls.save_elsewhere.isVisible()
+    qtbot.mouseClick(controls.save_elsewhere, LEFT)
+    until(qtbot, lambda: "no space is left" in controls.problem.text())
+    assert controls.save_elsewhere.isEnabled()
+    monkeypatch.setattr(running, "rescue", rescue)
+    save(held, qtbot)
+    (saved,) = safe.iterdir()
+    assert len(open_run(saved).measurements) >= STEPS
+    assert controls.problem.text() == ""
+    with qtbot.waitSignal(session.started, timeout=60_000):
+        qtbot.mouseClick(controls.start, LEFT)
+    assert controls.save_elsewhere.isHidden()
