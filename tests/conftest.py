@@ -73,9 +73,11 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=nightly)
         items[:] = [item for item in items if item not in set(nightly)]
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            # Files have fixtures of their own that are dear to make.
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        # Files have fixtures of their own that are dear to make; real hands share a
+        # program, and one at a time is enough for two cores.
+        is_real = "real_hand" in item.path.parts
+        group = "real_hand" if is_real else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
     weights = Counter()
     for item in items:
         weights[_group(item)] += 5 if "make_napari_viewer" in item.fixturenames else 1

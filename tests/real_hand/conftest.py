@@ -13,13 +13,6 @@ SIZES = ("1366x768", pytest.param("1280x1024", marks=pytest.mark.nightly))
 _FAILED = pytest.StashKey[bool]()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent.name == "real_hand":
-            # One after the other, on one worker: they share the program.
-            item.add_marker(pytest.mark.xdist_group("real_hand"))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     report = yield

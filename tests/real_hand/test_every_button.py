@@ -25,6 +25,7 @@ NEED_MORE = {
     *("Remove", "Empty", "Clear", "Measure there", "Make region of interest"),
     *("Make forbidden zone", "Follow again", "Live", "Look for what I like"),
     *("Fit the plot to its data", "Save report…", "Cancel"),
+    "Save the unsaved spectra to…",
     *("Scroll Left", "Scroll Right"),
 }
 """What can be pressed only after something else was done."""

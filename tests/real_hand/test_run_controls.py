@@ -61,10 +61,10 @@ def test_a_click_that_ends_an_edit_is_not_lost(hand):
 
 
 def beam(hand) -> set[str]:
+    """What the dock says of the beam: "blanked", "on", …"""
     return {
-        word
+        control.value.split()[1].strip(",")
         for control in hand.controls()
         if "Experiment (napari-hae)" in control.within and control.seen
-        for word in ("blanked", "open")
-        if isinstance(control.value, str) and word in control.value.lower()
+        if isinstance(control.value, str) and control.value.startswith("Beam ")
     }
