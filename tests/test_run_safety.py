@@ -28,7 +28,7 @@ def lab(tmp_path) -> Lab:
     return Lab(tmp_path, RecordingInstrument())
 
 
-def failing(lab: Lab, moment: str, error: Exception, *, spectra: int = 3) -> None:
+def failing(lab: Lab, moment: str, error: BaseException, *, spectra: int = 3) -> None:
     """Let a moment fail once so many spectra are under way."""
 
     def fail(which: str) -> None:
@@ -413,3 +413,28 @@ def test_an_abort_between_the_order_to_start_and_the_start_holds(lab, monkeypatc
     assert runner.wait(TIMEOUT_S)
     assert runner.finish_reason is FinishReason.ABORTED
     assert lab.bare.delivered == []
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("moment", ["acquire_spectrum", "unblank", "place_beam"])
+def test_what_would_end_a_thread_ends_the_run_in_words(lab, moment, error):
+    failing(lab, moment, error)
+    runner = run(lab.runner(experiment()))
+    assert runner.finish_reason is FinishReason.FAILED
+    assert type(error).__name__ in runner.finish_text
+    assert not lab.bare.beam.on
+    stored = open_run(runner.record.path)
+    assert stored.finish_reason is FinishReason.FAILED
+    assert len(stored.measurements) >= 2
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_a_blanking_that_would_end_the_thread_is_refused_in_words(lab, error):
+    failing(lab, "blank", error)
+    runner = run(lab.runner(experiment()))
+    assert runner.finish_reason is FinishReason.FAILED
+    assert type(error).__name__ in runner.finish_text
+    assert "blank it by hand" in runner.finish_text
+    # The other way.
+    assert not lab.bare.beam.on
+    assert open_run(runner.record.path).finish_reason is FinishReason.FAILED

@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_hae.cli.exit_codes import BY_SIGNAL
+from napari_hae.instruments.broken_off import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,8 +163,9 @@ def _on_a_thread(act: Callable[[], None]) -> threading.Thread:
     def work() -> None:
         try:
             act()
-        except Exception as error:
-            logger.critical("%s", error)
+        # An instrument may raise what would end the thread without a word.
+        except BaseException as error:
+            logger.critical("%s", told(error))
 
     thread = threading.Thread(target=work, name="napari-hae-ending", daemon=True)
     thread.start()

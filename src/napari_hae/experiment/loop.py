@@ -25,6 +25,7 @@ from napari_hae.experiment.times import StepClock
 from napari_hae.experiment.warnings import Warnings
 from napari_hae.experiment.watch import Watch
 from napari_hae.instruments.base import ForbiddenPosition, LocalDoseExceeded
+from napari_hae.instruments.broken_off import told
 from napari_hae.regions.regions import Regions
 from napari_hae.types import ChosenBy, Measurement
 
@@ -240,7 +241,7 @@ class Loop:
         ):
             try:
                 let_go()
-            except Exception as error:
+            except BaseException as error:
                 errors.append(error)
         if errors:
             raise errors[0]
@@ -340,8 +341,8 @@ class Loop:
             self._look_ahead(proposal.step)
             try:
                 spectrum = self._exposures.wait()
-            except Exception as error:
-                self._note_lost(str(error))
+            except BaseException as error:
+                self._note_lost(told(error))
                 if not isinstance(error, ForbiddenPosition | LocalDoseExceeded):
                     raise
                 keep_out = isinstance(error, LocalDoseExceeded)

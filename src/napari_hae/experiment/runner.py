@@ -27,6 +27,7 @@ from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.taken import taken_before
 from napari_hae.experiment.targets import Targets
 from napari_hae.instruments.base import Aborted, DoseExceeded, InstrumentError
+from napari_hae.instruments.broken_off import told
 from napari_hae.instruments.delivered import check_image
 from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.regions.regions import Regions
@@ -298,6 +299,10 @@ class Runner(Steered):
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             logger.exception("the run failed")
+        # Nor may what ends a thread without a word, as an instrument's `sys.exit`.
+        except BaseException as error:
+            text = told(error)
+            logger.info("the run failed", exc_info=True)
         finally:
             if self._interrupted_by and reason not in _BY_ITSELF:
                 # An abort ends in words of its own, which are no news.
@@ -486,12 +491,12 @@ class Runner(Steered):
             # One that fails must not keep the others from being done.
             try:
                 let_go()
-            except Exception as error:
+            except BaseException as error:
                 if not isinstance(error, RecordLost):
                     logger.exception("the end of the run failed in part")
                 self.finish_reason = FinishReason.FAILED
-                if str(error) not in self.finish_text:
-                    self.finish_text = f"{self.finish_text} {error}".strip()
+                if told(error) not in self.finish_text:
+                    self.finish_text = f"{self.finish_text} {told(error)}".strip()
         self._set_state(RunState.IDLE)
         emit(self.events.finished, self.finish_reason, self.finish_text)
 

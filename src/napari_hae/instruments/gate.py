@@ -161,7 +161,7 @@ class GuardedInstrument:
             self._bare.connect()
             self._shutter.take_over()
             self._able()
-        except Exception:
+        except BaseException:
             with suppress(Exception):
                 self._shutter.release()
             raise

@@ -16,6 +16,7 @@ from napari_hae.instruments.base import (
     ForbiddenPosition,
     InstrumentError,
 )
+from napari_hae.instruments.broken_off import ends_thread, told
 from napari_hae.types import BeamState
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Shutter:
                 self.abort()
         except BlankingFailed:
             raise
-        except Exception:
+        except BaseException:
             # It blanked all the same.
             logger.exception("the instrument does not abort")
         finally:
@@ -169,7 +170,7 @@ class Shutter:
         self._failed = problem is not None
         if problem is not None:
             # Many instruments abort by another way than they blank.
-            with suppress(Exception):
+            with suppress(BaseException):
                 self._bare.abort()
             raise BlankingFailed(f"{problem}: blank it by hand")
 
@@ -208,8 +209,13 @@ class Shutter:
         except BaseException as error:
             self._close(going, overrun, error)
             reason = going.ended_by
-            if reason not in (None, error) and isinstance(error, InstrumentError):
+            is_broken_off = ends_thread(error)
+            is_known = is_broken_off or isinstance(error, InstrumentError)
+            if reason not in (None, error) and is_known:
                 raise reason from error
+            if is_broken_off:
+                text = f"the instrument broke off: {told(error)}"
+                raise InstrumentError(text) from error
             raise
         self._close(going, overrun, None)
         # Who painted meanwhile may still be looking at it. The beam is off by now.
@@ -240,8 +246,8 @@ class Shutter:
         except BlankingFailed as failure:
             if error is None:
                 raise
-            told = going.ended_by or error
-            raise BlankingFailed(f"{told}; and {failure}") from error
+            before = going.ended_by or error
+            raise BlankingFailed(f"{told(before)}; and {failure}") from error
         finally:
             # Not before: while the beam blanks, a place may still be closed.
             with self._state:
@@ -282,13 +288,18 @@ class Shutter:
             wait_s = _AGAIN_S
             try:
                 self._cut()
-            except Exception:
+            except BaseException:
                 logger.exception("an acquisition that is to end could not be ended")
 
     def _cut(self) -> None:
         """Have the instrument abort, and blank in any case."""
         try:
             self._bare.abort()
+        except BaseException as error:
+            if not ends_thread(error):
+                raise
+            text = f"the instrument's abort failed: {told(error)}"
+            raise InstrumentError(text) from error
         finally:
             # An unblanking that was already on its way would win over the abort: wait
             # for it, and blank once more.
@@ -304,8 +315,9 @@ class Shutter:
                 if time.monotonic() >= give_up_s:
                     return "the beam was told to blank and still reads as on"
                 time.sleep(_LOOK_AGAIN_S)
-        except Exception as error:
-            return f"the beam could not be blanked ({error})"
+        # Whatever it is: the beam may be on, and somebody has to be told.
+        except BaseException as error:
+            return f"the beam could not be blanked ({told(error)})"
         return None
 
     def _reads_on(self) -> bool:
