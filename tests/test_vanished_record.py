@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -48,6 +49,28 @@ def delete_arrays(record):
 def delete_spectra(record):
     shutil.rmtree(record / "arrays.zarr" / "spectra")
 
+
+VANISH = """
+import shutil, sys
+from napari_hae.cli import main
+from napari_hae.experiment.record import Record
+store = Record.measurement
+def measurement(self, taken, *arguments, **more):
+    store(self, taken, *arguments, **more)
+    if taken.step == 2:
+        shutil.rmtree(self.path)
+Record.measurement = measurement
+"""
+BREAK = """
+ours, its = os.pipe()
+os.close(ours)
+os.dup2(its, 1)
+sys.exit(main())
+"""
+FILL = """
+os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+sys.exit(main())
+"""
 
 WAYS = [
     *(delete, rename, delete_journal),
@@ -250,6 +273,23 @@ def test_the_command_saves_the_spectra_says_where_and_fails(tmp_path, folder):
     saved = tmp_path / (folder or "") / "a-rescued.hae"
     assert any(str(saved) in line for line in command.lines)
     assert len(open_run(saved).measurements) == 3
+
+
+@pytest.mark.parametrize("output", ["broken pipe", "/dev/full"])
+def test_the_command_saves_the_spectra_where_it_cannot_print(tmp_path, output):
+    before = f"import os, signal; signal.signal({int(signal.SIGPIPE)}, signal.SIG_IGN)"
+    code = f"{before}\n{VANISH}" + (BREAK if output == "broken pipe" else FILL)
+    arguments = ("run", "--steps", "6", "--out", tmp_path / "a.hae")
+    rescue = ("--rescue", tmp_path / "safe", "--instrument", "simulated")
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *map(str, (*arguments, *rescue))],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert open_run(tmp_path / "safe" / "a-rescued.hae").measurements
 
 
 @pytest.mark.parametrize("folder", [None, "safe"])

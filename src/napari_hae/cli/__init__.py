@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from napari_hae.cli.exit_codes import BY_SIGNAL, FAILED, WRONG_USE
+from napari_hae.cli.output import say
 from napari_hae.cli.parser import make_parser
 from napari_hae.instruments.base import InstrumentError
 
@@ -41,5 +42,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: Exception, code: int) -> int:
-    print(f"napari-hae: {error}", file=sys.stderr)
+    say(f"napari-hae: {error}", sys.stderr)
     return code

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hae.cli.exit_codes import DONE, FAILED
+from napari_hae.cli.output import say
 from napari_hae.cli.sections import given_sections
 from napari_hae.cli.stopping import Stopping
 
@@ -51,17 +52,17 @@ def _headless_demo(
     from napari_hae.experiment.stored import open_run
 
     if not options.headless:
-        print("There is no display: the demo runs without a window.")
+        say("There is no display: the demo runs without a window.")
     configuration = configure("simulated", sections)
     out = options.out or _free_path()
     code, path = _run_new(configuration, out, stopping, options.rescue)
     stopping.check()
     if path is None:
-        print("There is no report: its record can be written no more.")
+        say("There is no report: its record can be written no more.")
         return code
     report = path.with_suffix(".png")
     write_report(open_run(path), report)
-    print(f"report: {report}")
+    say(f"report: {report}")
     return code
 
 
@@ -202,16 +203,20 @@ def _with_token(settings: BaseModel, file: Path | None) -> BaseModel:
     return settings.model_copy(update={"token_file": file})
 
 
-def _rescue(runner: Runner, folder: Path | None) -> None:
-    """Save what is not safe; nobody is asked, and nothing is waited for."""
+def _rescue(runner: Runner, folder: Path | None) -> str:
+    """Save what is not safe, and tell where it is; nobody is asked.
+
+    Nothing is printed before it is done: that may fail, or be waited for.
+    """
+    refused = ""
     try:
         saved = runner.rescue(folder)
     except OSError as error:
         if folder is None:
             raise
-        print(f"{folder} cannot be written: {error}", file=sys.stderr)
+        refused = f"{folder} cannot be written: {error}\n"
         saved = runner.rescue()
-    print(f"all spectra are saved: {saved}")
+    return f"{refused}all spectra are saved: {saved}"
 
 
 def _watch(
@@ -242,9 +247,13 @@ def _watch(
         stopping.reach(runner.interrupt, blank)
         runner.start()
         runner.wait()
-    _sum_up(runner)
-    if runner.record.trouble:
-        _rescue(runner, rescue)
+        try:
+            where = _rescue(runner, rescue) if runner.record.trouble else ""
+        finally:
+            progress.close()
+            _sum_up(runner)
+    if where:
+        say(where)
         return FAILED
     good = {FinishReason.COMPLETED, FinishReason.EXHAUSTED}
     return DONE if runner.finish_reason in good else FAILED
@@ -252,13 +261,13 @@ def _watch(
 
 def _sum_up(runner: Runner) -> None:
     measured, goal = runner.measurements, runner.settings.goal
-    print(f"{runner.ending}\nspectra: {len(measured)}")
+    say(f"{runner.ending}\nspectra: {len(measured)}")
     usable = [m for m in measured if m.usable]
     if usable:
         best_target = goal.best([m.target for m in usable])
         best = next(m for m in usable if m.target == best_target)
-        print(
+        say(
             f"best target {best.target:.4g} at step {best.step + 1}, "
             f"x = {best.x_nm:.4g} nm, y = {best.y_nm:.4g} nm"
         )
-    print(f"record: {runner.record.path}")
+    say(f"record: {runner.record.path}")
