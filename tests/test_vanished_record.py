@@ -72,8 +72,19 @@ os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
 sys.exit(main())
 """
 
+
+def delete_lock(record):
+    """Another program may write it now."""
+    (record / "writer.lock").unlink()
+
+
+def replace_lock(record):
+    delete_lock(record)
+    (record / "writer.lock").touch()
+
+
 WAYS = [
-    *(delete, rename, delete_journal),
+    *(delete, rename, delete_journal, delete_lock, replace_lock),
     *(replace_journal, delete_arrays, delete_spectra),
 ]
 

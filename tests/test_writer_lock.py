@@ -172,3 +172,31 @@ def test_a_name_where_anything_is_is_not_used(tmp_path, leave):
     with pytest.raises(RecordExists, match="exists already"):
         Lab(tmp_path).runner(experiment())
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_writer_whose_lock_was_deleted_is_believed_while_it_lives(tmp_path):
+    with run_command(tmp_path) as command:
+        command.wait_for("exposure goes on")
+        (tmp_path / "a.hae" / "writer.lock").unlink()
+        with pytest.raises(RecordInUse, match=f"process {command.pid} on {HERE}"):
+            WriterLock(tmp_path / "a.hae")
+        command.signal(signal.SIGKILL)
+        command.wait()
+    WriterLock(tmp_path / "a.hae").close()
+
+
+def test_another_process_of_the_same_number_is_not_believed(record):
+    lock = WriterLock(record)
+    signed = json.loads((record / WRITER).read_text())
+    lock.close()
+    (record / WRITER).write_text(json.dumps({**signed, "began": signed["began"] - 60}))
+    WriterLock(record).close()
+
+
+def test_a_writer_whose_lock_is_gone_leaves_the_next_one_s_name(record):
+    first = WriterLock(record)
+    (record / "writer.lock").unlink()
+    theirs = (record / WRITER).read_bytes().replace(b"since", b"Since")
+    (record / WRITER).write_bytes(theirs)
+    first.close()
+    assert (record / WRITER).read_bytes() == theirs

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from napari_hae.experiment.damage import refuse
 from napari_hae.experiment.journal import Journal
 from napari_hae.experiment.record import ARRAYS, JOURNAL, RecordExists, named
-from napari_hae.experiment.stored import NotARecord, open_run
+from napari_hae.experiment.record_files import NotARecord
+from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.writer_lock import WriterLock
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_hae.experiment.common_axis import CommonAxis
 from napari_hae.experiment.damage import in_words
-from napari_hae.experiment.stored import NotARecord
+from napari_hae.experiment.record_files import NotARecord
 from napari_hae.hyperspy_signals import set_known_type, spectra_signal
 from napari_hae.metadata import common, to_text
 

@@ -23,6 +23,7 @@ from napari_hae.agent.experience import load_experience
 from napari_hae.experiment.array_files import checksum
 from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.journal import FORMAT, Entry, Journal
+from napari_hae.experiment.record_files import check_plain
 from napari_hae.experiment.taken import fields_of
 from napari_hae.experiment.trust import packages_of
 from napari_hae.experiment.writer_lock import LOCK, WRITER, WriterLock
@@ -167,7 +168,7 @@ class Record:
         RecordInUse
             If somebody else writes it.
         """
-        record = cls(named(path), lock)
+        record = cls(directory_of(path), lock)
         record._surveys = surveys
         # Older programs asked the agent for a refused step as if for the first time.
         record._write("resume", version=__version__, counts_on=True)
@@ -484,6 +485,7 @@ class Record:
         while not self._is_lost:
             try:
                 self._arrays.check()
+                self._lock.check()
                 write()
             except OSError as error:
                 self.trouble = (
@@ -539,6 +541,7 @@ def _check_unused(path: Path) -> None:
     A program that is killed before that leaves what holds nothing.
     """
     if path.is_dir():
+        check_plain(path)
         names = {x.name for x in path.iterdir() if not x.match(EXPERIENCES)}
         arrays = {x.name for x in (path / ARRAYS).glob("*")}
         is_begun = all(name.startswith("zarr.json") for name in arrays)
@@ -589,3 +592,8 @@ def named(path: Path) -> Path:
     """The path with the suffix of a record."""
     path = Path(path)
     return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+
+
+def directory_of(path: Path) -> Path:
+    """The directory of a record that there is, named with its suffix or without."""
+    return Path(path) if Path(path).is_dir() else named(path)

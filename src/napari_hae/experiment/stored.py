@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +41,8 @@ from napari_hae.experiment.journal import (
     damaged,
     read_journal,
 )
-from napari_hae.experiment.record import ARRAYS, JOURNAL, named
+from napari_hae.experiment.record import ARRAYS, JOURNAL, directory_of
+from napari_hae.experiment.record_files import NotARecord, check_plain
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.taken import exposures_of, scan_of
 from napari_hae.experiment.trust import (
@@ -72,6 +72,7 @@ from napari_hae.types import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -79,10 +80,6 @@ if TYPE_CHECKING:
 
 
 _EXPERIENCE = re.compile(r"experience-[0-9a-f]{16}\.npz")
-
-
-class NotARecord(ValueError):
-    """The path holds no record that can be read; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -289,11 +286,12 @@ def record_at(path: Path) -> Path:
     Raises
     ------
     NotARecord
-        If there is none.
+        If there is none, or one with links, pipes or devices in it.
     """
-    found = Path(path) if Path(path).is_dir() else named(path)
+    found = directory_of(path)
     if not (found / JOURNAL).is_file():
         raise NotARecord(f"{path} is no record: there is no {JOURNAL} in it")
+    check_plain(found)
     return found
 
 

@@ -9,7 +9,7 @@ from napari_hae.experiment.damage import in_words
 from napari_hae.experiment.history import Retargeting
 from napari_hae.experiment.place_queue import PlaceQueue
 from napari_hae.experiment.record import EACH_STEP
-from napari_hae.experiment.stored import NotARecord
+from napari_hae.experiment.record_files import NotARecord
 from napari_hae.gui.history import History, ModelView
 from napari_hae.types import Measurement
 
