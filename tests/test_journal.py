@@ -44,3 +44,12 @@ def test_what_was_noted_before_an_error_is_kept(journal, path):
         fail()
     journal.append("end", reason="completed", text="")
     assert events(path) == ["warning", "end"]
+
+
+def test_a_line_that_could_not_be_read_is_not_written(journal, path):
+    with pytest.raises(ValueError, match=r"cannot hold this: alone: steps"):
+        journal.append("alone", steps="three")
+    with pytest.raises(ValueError, match="no event 'dance'"):
+        journal.append("dance")
+    journal.append("alone", steps=3)
+    assert events(path) == ["alone"]

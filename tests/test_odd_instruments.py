@@ -518,3 +518,57 @@ def test_a_vote_for_an_odd_spectrum_does_not_count(tmp_path):
     votes = {2: Vote.GOOD, 3: Vote.GOOD}
     assert len(target_spectrum(votes, runner.measurements)) == 16
     assert target_spectrum({3: Vote.GOOD}, runner.measurements) is None
+
+
+def with_axis(offset_ev, dispersion_ev):
+    axis = EnergyAxis(offset_ev, dispersion_ev, 16)
+    return {"energy": axis}
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        *({"exposure_s": value} for value in (NAN, -1.0, 0.0, 1e40, None)),
+        *({"dose_e": value} for value in (1e40, -1.0, math.inf, "many")),
+        *({"detector": value} for value in (None, 7)),
+        {"position": None},
+        *(with_axis(*values) for values in ((NAN, 0.1), (1e40, 0.1), (0.0, 0.0))),
+    ],
+)
+def test_what_cannot_be_is_replaced_with_a_warning_and_the_record_is_read(
+    tmp_path, stated
+):
+    lab = Lab(tmp_path, OddSpectra(lambda _, spectrum: replace(spectrum, **stated)))
+    runner = run(lab.runner(experiment()))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    (text,) = warnings_of(runner)
+    assert "cannot be" in text
+    assert next(iter(stated)) in text
+    stored = open_run(runner.record.path)
+    assert len(stored.measurements) == 12
+    for each in stored.measurements:
+        spectrum, wanted = each.spectrum, experiment().measurement
+        assert spectrum.exposure_s == wanted.exposure_s
+        assert spectrum.detector == "EELS"
+        assert spectrum.energy == EnergyAxis(0.0, 0.1, 16)
+        assert 0 <= spectrum.dose_e < 1e10
+        assert each.usable
+
+
+def test_counts_beyond_all_measure_give_no_target_and_a_record_that_is_read(tmp_path):
+    def burn(number, spectrum):
+        return replace(spectrum, counts=spectrum.counts + np.float32(1e35))
+
+    lab = Lab(tmp_path, OddSpectra(burn))
+    runner = run(lab.runner(experiment()))
+    stored = open_run(runner.record.path)
+    assert len(stored.measurements) == 12
+    assert not any(each.usable for each in stored.measurements)
+
+
+def test_a_current_beyond_all_measure_counts_as_unknown(tmp_path):
+    lab = Lab(tmp_path, OddSpectra(lambda _, spectrum: spectrum, current_pa=1e35))
+    runner = run(lab.runner(experiment()))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert "1e+35 pA, which cannot be" in lab.gate.capabilities().notes[-1]
+    assert len(open_run(runner.record.path).measurements) == 12

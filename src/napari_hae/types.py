@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from napari_hae.diagnostics import Insight, Outcome, StepTimes
 
 ELEMENTARY_CHARGE_C = 1.602176634e-19
+LARGEST = 1e30
+"""No number of a run is larger, and squares of these are still numbers."""
 
 
 def dose_electrons(current_pa: float, exposure_s: float) -> float:

@@ -16,10 +16,8 @@ from napari_hae.experiment.array_files import LARGEST as LARGEST_ARRAY
 from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.sentences import sentence
 from napari_hae.experiment.votes import Vote
-from napari_hae.types import ChosenBy
+from napari_hae.types import LARGEST, ChosenBy
 
-LARGEST = 1e30
-"""No number of a run is larger, and squares of these are still numbers."""
 MOST = 10_000_000
 """No run has more steps, lines of an image or measurements."""
 

@@ -93,6 +93,7 @@ class Exposures:
         self._under_way: Future[tuple[Spectrum, Interval]] | None = None
         self._booked: list[Exposure] = []
         self._left_out: list[Exposure] = []
+        self._corrected = ""
         self.interval: Interval = (0.0, 0.0)
         """When the instrument began with the place that was waited for last, and when
         it was done, on the clock `time.perf_counter`."""
@@ -141,6 +142,14 @@ class Exposures:
         """
         left_out, self._left_out = self._left_out, []
         return tuple(left_out)
+
+    def take_corrected(self) -> str:
+        """What the gate replaced in spectra since the last call; empty if nothing.
+
+        Not while a place is under way.
+        """
+        corrected, self._corrected = self._corrected, ""
+        return corrected
 
     def close(self) -> None:
         """End the thread; an exposure that nobody waits for any more is aborted."""
@@ -200,7 +209,9 @@ class Exposures:
     def _once(self, detector: str, exposure_s: float) -> Spectrum:
         """One exposure where the beam was placed; noted if it was booked."""
         with booking(self._instrument, self._note):
-            return self._instrument.acquire_spectrum(detector, exposure_s)
+            spectrum = self._instrument.acquire_spectrum(detector, exposure_s)
+            self._corrected = self._corrected or self._instrument.corrected
+            return spectrum
 
     def _note(self, exposure: Exposure, failed: BaseException | None) -> None:
         self._booked.append(exposure)

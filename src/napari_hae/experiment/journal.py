@@ -82,12 +82,21 @@ class Journal:
         """Write one line and wait until it is on disk; returns what was written.
 
         Within `at_once` nothing is waited for.
+
+        Raises
+        ------
+        ValueError
+            If the line is one that could not be read; nothing is written then.
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         values = {"event": event, "time": now, **fields, "n": self._lines}
         entry: Entry = _without_nan(values)
         line = json.dumps(entry, ensure_ascii=False, allow_nan=False)
         encoded = line.encode() + b"\n"
+        try:
+            check_entry(entry, encoded)
+        except UNREADABLE as error:
+            raise ValueError(f"a record cannot hold this: {error}") from error
         self._lines += 1
         if self._held is None:
             self._commit(encoded)

@@ -16,7 +16,7 @@ from napari_hae.experiment.following import Following
 from napari_hae.experiment.in_force import InForce
 from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.journal import FORMAT
-from napari_hae.experiment.oddities import ELSEWHERE, placed_elsewhere
+from napari_hae.experiment.oddities import ELSEWHERE, STATED, placed_elsewhere
 from napari_hae.experiment.progress import NO_PROGRESS, Progress
 from napari_hae.experiment.resume import replay
 from napari_hae.experiment.settings_patch import SettingsPatch
@@ -382,6 +382,10 @@ class Loop:
             )
             self._record.booked(exposure, self._open().frame.field_nm, why=why)
             self.warnings.say(f"Left out: {why}. Look at the detector.")
+        if text := self._exposures.take_corrected():
+            self.warnings.stand_once(STATED, text)
+        else:
+            self.warnings.end(STATED)
         spectrum = self._placed(begun, spectrum)
         y_nm, x_nm = begun.allowed.on_sample_nm(spectrum.position)
         unscored = Measurement(

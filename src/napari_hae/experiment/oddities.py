@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari_hae.coordinates import FieldFrame
     from napari_hae.types import ProbePosition, ScanImage
 
-IMAGE, ELSEWHERE = "survey image", "beam elsewhere"
+IMAGE, ELSEWHERE, STATED = "survey image", "beam elsewhere", "stated values"
 """What warnings are about that stand until an image or a spectrum says otherwise."""
 NEAR_PX = 0.5
 """A position so near to where it should be is in the right pixel."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_hae.agent.bands import choose_band
 from napari_hae.agent.scalarizers import ScalarizerError
+from napari_hae.types import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,7 +103,7 @@ class Targets:
                 f"the scalarizer {scalarizer.title!r} gave no number for the spectrum "
                 f"of step {measurement.step + 1}: {type(failure).__name__}: {failure}"
             ) from failure
-        if not math.isfinite(target) or math.isinf(error):
+        if not abs(target) <= LARGEST or abs(error) > LARGEST:
             target = error = math.nan
         return replace(measurement, target=target, error=error)
 

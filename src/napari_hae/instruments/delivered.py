@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_hae.coordinates import place_text
 from napari_hae.instruments.base import FieldChanged, InstrumentError
+from napari_hae.types import LARGEST
 
 if TYPE_CHECKING:
     from napari_hae.types import Area, ScanImage, Spectrum
@@ -65,7 +66,7 @@ def check_same_field(now_nm: Field, known_nm: Field) -> None:
 def check_image(image: ScanImage) -> None:
     """Raise `InstrumentError` unless an image can be a survey image."""
     check_field(image.fov_nm, "the survey image shows")
-    if not 0 < image.dwell_time_s < math.inf:
+    if not 0 < image.dwell_time_s <= LARGEST:
         raise InstrumentError(
             f"the survey image has a dwell time of {image.dwell_time_s:g} s: a number "
             "above 0 is needed"

@@ -38,12 +38,14 @@ from napari_hae.instruments.delivered import (
 from napari_hae.instruments.dose import DoseLimits, Exposure
 from napari_hae.instruments.dose_book import DoseBook
 from napari_hae.instruments.shutter import Shutter
+from napari_hae.instruments.stated import with_credible_current, with_credible_values
 from napari_hae.metadata import bounded, merged
 from napari_hae.types import (
     WHOLE_FIELD,
     BeamState,
     ProbePosition,
     ScanImage,
+    Spectrum,
     dose_electrons,
 )
 
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from napari_hae.types import Area, Spectrum
+    from napari_hae.types import Area
 
 PATIENCE_S = 120.0
 """An acquisition that takes so much longer than its exposure is ended."""
@@ -146,6 +148,8 @@ class GuardedInstrument:
         self._position: ProbePosition | None = None
         self.booked: Exposure | None = None
         """The exposure that was booked last, with the electrons that were booked."""
+        self.corrected = ""
+        """What of the last spectrum was replaced since it could not be, in words."""
         self._fov_nm: tuple[float, float] | None = None
         """The newest field of view, for the words that tell of a place."""
 
@@ -179,7 +183,7 @@ class GuardedInstrument:
 
     def capabilities(self) -> Capabilities:
         """What the instrument can do. Raises `NotConnected`."""
-        return self._bare.capabilities()
+        return with_credible_current(self._bare.capabilities())
 
     def status(self) -> Status:
         """The state now, *unverified* where nobody can tell; never raises."""
@@ -361,6 +365,16 @@ class GuardedInstrument:
                 lambda: self._refusal_at(position), exposure_s, opens=True
             ):
                 spectrum = self._bare.acquire_spectrum(detector, exposure_s)
+            axes = {each.name: each.energy for each in able.spectrum_detectors}
+            known = Spectrum(
+                spectrum.counts,
+                axes.get(detector, spectrum.energy),
+                detector,
+                position,
+                exposure_s,
+                booked.dose_e,
+            )
+            spectrum, self.corrected = with_credible_values(spectrum, known)
             spectrum = checked_spectrum(spectrum)
             metadata = bounded(merged(able.metadata, spectrum.metadata))
             spectrum = replace(spectrum, metadata=metadata)
