@@ -16,9 +16,10 @@ from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.scalarizers import BandIntegral, Scalarizer, ScalarizerError
 from napari_hae.cli import main
 from napari_hae.experiment.forensics.analysis import analyse
+from napari_hae.experiment.journal import BrokenJournal
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
-from napari_hae.experiment.stored import NotARecord, open_run
+from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.trust import MissingPart, NotTrusted
 from napari_hae.gui.record_reader import read_records
 
@@ -170,7 +171,7 @@ def test_the_experience_of_a_record_lies_inside_of_it(path, name):
             entry["experience"] = name
 
     rewrite(path, change)
-    with pytest.raises(NotARecord, match="experience"):
+    with pytest.raises(BrokenJournal, match="line 1 of .*is no name of an experience"):
         open_run(path)
 
 
