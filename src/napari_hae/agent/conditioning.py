@@ -10,7 +10,6 @@ over them, `O(n m)` for `n` candidates and `m` known, instead of a new factor an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,26 +29,6 @@ KEPT_VALUES = 32_000_000
 _CHUNK_VALUES = 100_000
 """Cross-covariances computed at once: what stays in the processor's cache."""
 _SPARE_ROWS = 16
-
-
-@dataclass(frozen=True)
-class _Across:
-    """What the known candidates tell of further ones before these count as known.
-
-    Attributes
-    ----------
-    new, count
-        Those candidates, and how many were known.
-    along
-        Their columns of the factor, `(m, k)`.
-    explained
-        Their covariance with all candidates that the known ones explain, `(k, n)`.
-    """
-
-    new: list[int]
-    count: int
-    along: Tensor
-    explained: Tensor
 
 
 class Conditioning:
@@ -120,7 +99,6 @@ class Conditioning:
                 self._rows[:count, place] = solved
 
         self._with_pending = self.variance
-        self._first: _Across | None = None
 
     @property
     def room(self) -> Tensor | None:
@@ -190,49 +168,31 @@ class Conditioning:
         Their rows over all candidates, `(k, n)`, and their block of the factor.
         """
         count, covariance = len(self._known), self._covariance
-        added = self._candidates[new]
-        across = self._across(new)
-        along = across.along
+        measured, added = self._candidates[self._known], self._candidates[new]
+        along = _solved(self._factor, covariance.between(measured, added))
         noisy = covariance.between(added, added) - along.T @ along
         noisy.diagonal().add_(covariance.noise).add_(known_noise)
         block = cholesky(noisy)
-        rows = across.explained.clone()
+        if self._rows is None or self._kept < count:
+            upper = self._factor.T
+            weights = torch.linalg.solve_triangular(upper, along, upper=True)
+            rows = self.mean.new_empty((len(new), len(self._candidates)))
+            for place in _chunks(rows.shape[1], count):
+                across = covariance.between(measured, self._candidates[place])
+                torch.mm(weights.T, across, out=rows[:, place])
+        else:
+            rows = along.T @ self._rows[:count]
         for place in _chunks(rows.shape[1], len(new)):
             own = covariance.between(added, self._candidates[place])
             own.sub_(rows[:, place])
             rows[:, place] = _solved(block, own)
         self._keep(count, rows)
         total = count + len(new)
-        factor = self._factor.new_empty((total, total))
-        factor[:count, :count], factor[:count, count:] = self._factor, 0
+        factor = self._factor.new_zeros((total, total))
+        factor[:count, :count] = self._factor
         factor[count:, :count], factor[count:, count:] = along.T, block
         self._factor, self._known = factor, self._known + new
         return rows, block
-
-    def _across(self, new: list[int]) -> _Across:
-        """What all that counts as known tells of further candidates.
-
-        Of the first pending one it is remembered: that is measured next as a rule.
-        """
-        first = self._first
-        if first is not None and first.new == new and first.count == len(self._known):
-            return first
-        count, covariance = len(self._known), self._covariance
-        measured, added = self._candidates[self._known], self._candidates[new]
-        along = _solved(self._factor, covariance.between(measured, added))
-        if self._rows is None or self._kept < count:
-            upper = self._factor.T
-            weights = torch.linalg.solve_triangular(upper, along, upper=True)
-            explained = self.mean.new_empty((len(new), len(self._candidates)))
-            for place in _chunks(explained.shape[1], count):
-                across = covariance.between(measured, self._candidates[place])
-                torch.mm(weights.T, across, out=explained[:, place])
-        else:
-            explained = along.T @ self._rows[:count]
-        found = _Across(new, count, along, explained)
-        if not self._pending:
-            self._first = found
-        return found
 
     def _keep(self, count: int, rows: Tensor) -> None:
         total, most = count + len(rows), KEPT_VALUES // rows.shape[1]
