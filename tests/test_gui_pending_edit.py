@@ -32,9 +32,9 @@ def part(qtbot):
         box.setKeyboardTracking(False)
     part.button.pressed.connect(commit_edit)
     qtbot.addWidget(part)
-    part.show()
-    part.activateWindow()
-    qtbot.waitActive(part)
+    with qtbot.waitActive(part):
+        part.show()
+        part.activateWindow()
     return part
 
 

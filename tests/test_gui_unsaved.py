@@ -26,7 +26,7 @@ def held(paused, qtbot):
     qtbot.mouseClick(controls.step, LEFT)
     until(qtbot, controls.save_elsewhere.isVisible)
     assert session.state is RunState.PAUSED
-    assert "cannot be written" in controls.message.text()
+    until(qtbot, lambda: "cannot be written" in controls.message.text())
     return paused
 
 
