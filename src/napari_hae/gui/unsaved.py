@@ -58,7 +58,7 @@ class Unsaved(QObject):
             return runner.rescue(folder)
 
         def done(path: Path) -> None:
-            session.said.emit(f"All spectra are saved: {path}")
+            session.said.emit(f"The spectra so far are saved: {path}")
             self.changed.emit()
 
         session.do("Saving the spectra", work, done)
