@@ -237,6 +237,40 @@ def test_a_run_with_a_soft_region_painted_in_it_is_retraced(tmp_path, lookahead,
     assert counterfactual(run, timeline_of(run), {}, None, name="").parts_at is None
 
 
+@pytest.mark.parametrize("kind", ["thompson", "ucb", "maximum_uncertainty"])
+def test_what_a_soft_region_and_jumps_come_to_is_that_of_the_run(tmp_path, kind):
+    """Until its last steps, when hardly anything is left of what the record knows."""
+    runner, gate = runner_of(
+        tmp_path, **SIMULATED, acquisition={"kind": kind}, moves={"travel_cost": 1.0}
+    )
+    (region,) = zone().forbidden
+    runner.set_regions(Regions(soft=(SoftRegion(region, 1.0),)))
+    run = finish(runner, gate)
+    again = counterfactual(run, timeline_of(run), {}, None, name="the same")
+    assert again.path == path_of(run)
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_a_run_in_which_a_person_measured_a_place_again_is_retraced(
+    tmp_path, lookahead
+):
+    runner, gate = runner_of(tmp_path, **SIMULATED, loop={"lookahead": lookahead})
+    again_at = {8: 7, 13: 7, 16: 16}
+
+    def act(measurement):
+        if measurement.step in again_at:
+            proposal = runner.measurements[again_at[measurement.step]].proposal
+            runner.measure_next([(proposal.row, proposal.column)])
+
+    runner.events.measured.connect(act)
+    run = finish(runner, gate)
+    path = path_of(run)
+    assert len(path) == STEPS and len(set(path)) == STEPS - len(again_at)
+    again = counterfactual(run, timeline_of(run), {}, None, name="the same")
+    assert again.path == path
+    assert again.targets == pytest.approx([m.target for m in run.measurements])
+
+
 @pytest.mark.parametrize(("lookahead", "batch"), [(0, 1), (1, 1), (1, 3)])
 def test_a_run_whose_runners_up_were_vetoed_is_retraced(tmp_path, lookahead, batch):
     loop = {"lookahead": lookahead, "batch": batch}

@@ -1,19 +1,28 @@
 """Traps and travel: how the agent moves on."""
 
+import copy
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import blobs
-from napari_hae.agent.acquisition import LogExpectedImprovement
+from napari_hae.agent.acquisition import (
+    ExpectedImprovement,
+    LogExpectedImprovement,
+    MaximumUncertainty,
+    RandomChoice,
+    ThompsonSampling,
+    UpperConfidenceBound,
+)
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.policy import Policy
 from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.agent.traps import is_trapped
 from napari_hae.agent.travel import with_travel_cost
-from napari_hae.types import ScanImage
+from napari_hae.types import ChosenBy, ScanImage
 from trap_sample import SIDE, Sample
 
 ALIKE, SPREAD = np.full((5, 3), 0.1), np.ones(3)
@@ -134,19 +143,94 @@ def policy_with(**moves):
     )
 
 
-@pytest.mark.parametrize("reachable", [None, blobs.ANYWHERE])
-def test_a_choice_among_few_places_is_made_as_one_among_all_that_is_in_reach(reachable):
+def trapped_policy():
+    """A policy that found nothing better of late, and where it did not, as a pixel."""
     policy, truth = policy_with(patience=3), blobs.truth()
     for index in np.random.default_rng(0).permutation(truth.size)[:8]:
         policy.tell(*divmod(int(index), blobs.SIDE), float(truth.flat[index]))
-    row, column = np.unravel_index(truth.argmax(), truth.shape)
+    row, column = map(int, np.unravel_index(truth.argmax(), truth.shape))
     for right in (0, 1, 2, 3):
-        policy.tell(int(row), int(column) + right, 0.9)
+        policy.tell(row, column + right, 0.9)
+    return policy, row, column
+
+
+def few_places(row, column):
+    """Those beside where nothing better was found."""
     few = np.zeros_like(blobs.ANYWHERE)
     few[row - 1, column : column + 4] = True
+    return few
+
+
+@pytest.mark.parametrize("reachable", [None, blobs.ANYWHERE])
+def test_a_choice_among_few_places_is_made_as_one_among_all_that_is_in_reach(reachable):
+    policy, row, column = trapped_policy()
+    few = few_places(row, column)
     insight = policy.ask(12, few, reachable=reachable).insight
     assert insight.trapped == (reachable is not None)
     assert policy.is_trapped == insight.trapped
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_a_place_of_a_person_is_judged_by_what_is_in_reach_now(asked_before):
+    policy, row, column = trapped_policy()
+    few = few_places(row, column)
+    if asked_before:
+        place = policy.ask(12, blobs.ANYWHERE)
+        policy.withdraw(place.row, place.column)
+    human = ChosenBy.HUMAN
+    assert not policy.choose(12, row - 1, column, human, few).insight.trapped
+    policy.withdraw(row - 1, column)
+    everywhere = policy.choose(12, row - 1, column, human, blobs.ANYWHERE)
+    assert everywhere.insight.trapped
+
+
+ACQUISITIONS = [
+    UpperConfidenceBound(),
+    ThompsonSampling(),
+    ExpectedImprovement(),
+    MaximumUncertainty(),
+    LogExpectedImprovement(),
+    RandomChoice(),
+]
+
+
+@pytest.mark.parametrize("acquisition", ACQUISITIONS, ids=lambda each: each.kind)
+def test_costs_and_preferences_are_worth_as_much_among_few_places(acquisition):
+    policy, truth = policy_with(travel_cost=0.5), blobs.truth()
+    policy.configure(acquisition=acquisition)
+    rng = np.random.default_rng(0)
+    for index in rng.permutation(truth.size)[:12]:
+        policy.tell(*divmod(int(index), blobs.SIDE), float(truth.flat[index]))
+    preference = rng.standard_normal(truth.shape)
+    for step in range(12, 18):
+        few = np.zeros_like(blobs.ANYWHERE)
+        few.flat[rng.permutation(truth.size)[:3]] = True
+        again = copy.deepcopy(policy)
+        chosen = policy.ask(step, blobs.ANYWHERE, 0, preference)
+        few[chosen.row, chosen.column] = True
+        among_few = again.ask(step, few, 0, preference, blobs.ANYWHERE)
+        # As text NaN equals itself.
+        plain = [repr(replace(each, insight=None)) for each in (among_few, chosen)]
+        assert plain[0] == plain[1]
+
+
+def test_which_of_equal_places_is_chosen_does_not_depend_on_the_others():
+    """Of a model that says nothing, all places are equal."""
+
+    class Indifferent(UpperConfidenceBound):
+        def __call__(self, posterior, best, rng):
+            return np.zeros_like(posterior.mean)
+
+    policy, truth = policy_with(), blobs.truth()
+    policy.configure(acquisition=Indifferent())
+    for index in (3, 90, 400):
+        policy.tell(*divmod(index, blobs.SIDE), float(truth.flat[index]))
+    again = copy.deepcopy(policy)
+    chosen = policy.ask(12, blobs.ANYWHERE)
+    few = np.random.default_rng(0).random(truth.shape) < 0.1
+    few[chosen.row, chosen.column] = True
+    among_few = again.ask(12, few, reachable=blobs.ANYWHERE)
+    assert (among_few.row, among_few.column) == (chosen.row, chosen.column)
 
 
 def path_length(policy, steps=20):

@@ -86,7 +86,7 @@ class Policy:
         self._surrogate: Surrogate | None = None
         self._space = ModelSpace()
         self._is_stale = True
-        self._reachable: NDArray[np.bool_] | None = None
+        self._reachable = np.ones(self._frame.shape, dtype=bool)
         self._posterior: Posterior | None = None
         self._values: Array = np.empty(0)
         self.doing = CHOOSING
@@ -167,8 +167,8 @@ class Policy:
             Shape `(rows, columns)`: how much places are preferred, in standard
             deviations of the acquisition function; the initial design has none.
         reachable
-            Shape `(rows, columns)`: what tells a trap, where `allowed` is not all that
-            an experiment could measure.
+            Shape `(rows, columns)`: what tells a trap, and how much a preference or a
+            cost comes to, where `allowed` is not all that an experiment could measure.
 
         Raises
         ------
@@ -232,6 +232,7 @@ class Policy:
             return replace(made, known=known, best=best)
         open_ = self._data.open(allowed)
         open_[row, column] = True
+        self._reachable = np.array(allowed)
         rng = np.random.default_rng([self._seed, step, 0, 1])
         wanted = self._data.by_candidate(preference)
         choice = self._choice(step, predicted, open_, rng, wanted, leaving=False)
@@ -292,7 +293,7 @@ class Policy:
 
     def _within_reach(self, recent: NDArray[np.intp]) -> NDArray[np.intp] | None:
         """The recent measurements and what is open; None stands for the whole field."""
-        if self._reachable is None or self._reachable.all():
+        if self._reachable.all():
             # Hardly any are measured, and how much all of them vary is known already.
             return None
         # What cannot be measured is nothing to leave for, however different it is.
@@ -359,15 +360,17 @@ class Policy:
         nothing = np.full(open_.size, NAN)
         posterior = predicted or Posterior(nothing, nothing, sample=lambda rng: nothing)
         utility, best, values = posterior, NAN, nothing
+        # Also where fewer may be chosen; what is measured or closed tells nothing of
+        # how those in reach differ.
+        in_reach = (open_ | self._data.open(self._reachable)).ravel()
         if predicted is not None and not leaving:
             utility = self._goal.utility(predicted)
             best = self._best_utility(utility)
         if predicted is not None or not acquisition.needs_model:
             values = _valued(acquisition, utility, best, rng)
-            values = self._with_costs(values, acquisition, posterior, open_)
+            values = self._with_costs(values, acquisition, posterior, in_reach)
         if preference is not None:
-            # What is measured or closed tells nothing of how those open differ.
-            unit = acquisition.unit(values[open_.ravel()])
+            unit = acquisition.unit(values[in_reach])
             values = with_preference(values, preference, unit)
         chosen = _largest(np.where(open_.ravel(), values, NAN), open_.ravel(), rng)
         return Choice(chosen, open_, posterior, utility, best, values, acquisition)
@@ -395,7 +398,7 @@ class Policy:
         values: Array,
         acquisition: AcquisitionFunction,
         posterior: Posterior,
-        open_: NDArray[np.bool_],
+        in_reach: NDArray[np.bool_],
     ) -> Array:
         """Values less what it costs to measure there, and to go there, `(n,)`."""
         if self._moves.per_exposure and acquisition.needs_model:
@@ -405,7 +408,7 @@ class Policy:
         beam, across = self._data.newest, self._moves.travel_cost
         if beam is None or not across:
             return values
-        weight = across * acquisition.unit(values[open_.ravel()])
+        weight = across * acquisition.unit(values[in_reach])
         return with_travel_cost(values, self._frame.shape, beam, weight)
 
     def _proposal(
@@ -474,10 +477,16 @@ def _valued(
 
 
 def _largest(values: Array, open_: NDArray[np.bool_], rng: np.random.Generator) -> int:
-    """The index of the largest finite value, by chance among equals."""
+    """The index of the largest finite value, by chance among equals.
+
+    Where fewer are open, it is the same one as long as that is among them.
+    """
     usable = np.isfinite(values)
-    if not usable.any():
+    if usable.any():
+        top = np.flatnonzero(usable & (values == values[usable].max()))
+    else:
         logger.warning("the acquisition function gives no value: chosen at random")
-        return int(rng.choice(np.flatnonzero(open_)))
-    top = np.flatnonzero(usable & (values == values[usable].max()))
-    return int(top[0] if len(top) == 1 else rng.choice(top))
+        top = np.flatnonzero(open_)
+    if len(top) == 1:
+        return int(top[0])
+    return int(top[rng.random(len(values))[top].argmax()])

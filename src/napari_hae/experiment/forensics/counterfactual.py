@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -171,9 +172,11 @@ class _Rerun(Retracing):
         super().__init__(replace(run, first_settings=first), timeline, lambda *_: None)
         self._run, self._frame, self._changes = run, run.frame, dict(changes)
         self._truth, self._on_step = truth, on_step
-        self._recorded: dict[Pixel, Spectrum] = {
-            _pixel(m.proposal): m.spectrum for m in run.measurements
-        }
+        self._recorded: dict[Pixel, list[Spectrum]] = {}
+        for measured in run.measurements:
+            spectra = self._recorded.setdefault(_pixel(measured.proposal), [])
+            spectra.append(measured.spectrum)
+        self._visits: Counter[Pixel] = Counter()
         self._targets = Targets(first.scalarizer)
         if truth is None:
             among = np.zeros(self._frame.shape, dtype=bool)
@@ -226,18 +229,22 @@ class _Rerun(Retracing):
         """The recorded position where a human or the design chose; else the agent's."""
         recorded = decision.proposal
         answer = self.answer(decision)[0]
-        taken = {_pixel(m.proposal) for m in self.measurements}
-        is_given = recorded.chosen_by is not ChosenBy.AGENT
-        if is_given and _pixel(recorded) not in taken:
+        pixel = _pixel(recorded)
+        visits, spectra = self._visits[pixel], self._recorded.get(pixel, [])
+        # A person may have had a place measured again.
+        is_left = visits == 0 or visits < len(spectra)
+        if recorded.chosen_by is not ChosenBy.AGENT and is_left:
             return recorded
         return answer
 
     def _measure(self, proposal: Proposal) -> None:
         pixel = _pixel(proposal)
-        spectrum = self._recorded.get(pixel)
-        if spectrum is None:
+        if spectra := self._recorded.get(pixel):
+            spectrum = spectra[min(self._visits[pixel], len(spectra) - 1)]
+        else:
             assert self._truth is not None
             spectrum = self._truth.measured(*pixel)
+        self._visits[pixel] += 1
         y_nm, x_nm = self._frame.nm(proposal.position)
         nothing = Measurement(proposal, spectrum, math.nan, x_nm=x_nm, y_nm=y_nm)
         self._targets.add(self._targets.score(nothing))
