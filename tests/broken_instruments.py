@@ -11,7 +11,6 @@ from napari_hae.instruments.base import (
     Aborted,
     InstrumentError,
     Interval,
-    check_exposure,
 )
 from napari_hae.instruments.simulated import SimulatedMicroscope, SimulatedSettings
 from napari_hae.types import BeamState, ProbePosition, ScanImage
@@ -160,46 +159,6 @@ class ShiftedAxis(SimulatedMicroscope):
         return replace(spectrum, counts=spectrum.counts[1:])
 
 
-class EagerPositions(SimulatedMicroscope):
-    def acquire_spectra(self, positions, detector, exposure_s):
-        return super().acquire_spectra(iter(list(positions)), detector, exposure_s)
-
-
-class DrawsOneAhead(SimulatedMicroscope):
-    def acquire_spectra(self, positions, detector, exposure_s):
-        def ahead():
-            waiting = None
-            for position in positions:
-                if waiting is not None:
-                    yield waiting
-                waiting = position
-            if waiting is not None:
-                yield waiting
-
-        return super().acquire_spectra(ahead(), detector, exposure_s)
-
-
-class ClipsAmongMany(SimulatedMicroscope):
-    def acquire_spectra(self, positions, detector, exposure_s):
-        clipped = (_clipped(position) for position in positions)
-        return super().acquire_spectra(clipped, detector, exposure_s)
-
-
-class BeamOnBetweenSpectra(SimulatedMicroscope):
-    def acquire_spectra(self, positions, detector, exposure_s):
-        for spectrum in super().acquire_spectra(positions, detector, exposure_s):
-            self.unblank()
-            yield spectrum
-
-
-class BeamOnWhenClosed(SimulatedMicroscope):
-    def acquire_spectra(self, positions, detector, exposure_s):
-        try:
-            yield from super().acquire_spectra(positions, detector, exposure_s)
-        except GeneratorExit:
-            self.unblank()
-
-
 class OverwritesTheLast(SimulatedMicroscope):
     memory = None
 
@@ -211,20 +170,13 @@ class OverwritesTheLast(SimulatedMicroscope):
         return replace(spectrum, counts=self.memory)
 
 
-class LosesOne(SimulatedMicroscope):
-    def acquire_spectra(self, positions, detector, exposure_s):
-        spectra = super().acquire_spectra(positions, detector, exposure_s)
-        yield next(spectra)
-        yield next(spectra)
+class NamesTheFirstPlace(SimulatedMicroscope):
+    first = None
 
-
-class SwallowsRefusals(SimulatedMicroscope):
-    def acquire_spectra(self, positions, detector, exposure_s):
-        try:
-            yield from super().acquire_spectra(positions, detector, exposure_s)
-        except InstrumentError as error:
-            if "closed" not in str(error):
-                raise
+    def acquire_spectrum(self, detector, exposure_s):
+        spectrum = super().acquire_spectrum(detector, exposure_s)
+        self.first = self.first or spectrum.position
+        return replace(spectrum, position=self.first)
 
 
 class AbortDoesNotBlank(SimulatedMicroscope):
@@ -259,17 +211,6 @@ class AbortInOneThreadOnly(SimulatedMicroscope):
         if threading.current_thread() is not threading.main_thread():
             raise InstrumentError("call abort in the main thread")
         super().abort()
-
-
-class AbortLostAmongMany(SimulatedMicroscope):
-    def acquire_spectra(self, positions, detector, exposure_s):
-        check_exposure(detector, exposure_s, self.capabilities())
-        for position in positions:
-            self.place_beam(position)
-            self.unblank()
-            spectrum = self.acquire_spectrum(detector, exposure_s)
-            self.blank()
-            yield spectrum
 
 
 class DisconnectsUnblanked(SimulatedMicroscope):

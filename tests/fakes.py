@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -31,7 +30,7 @@ from napari_hae.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 ENERGY = EnergyAxis(offset_ev=0.0, dispersion_ev=0.1, size=16)
 
@@ -133,15 +132,6 @@ class FakeInstrument:
         counts = np.full(ENERGY.size, bump(self.position), np.float32)
         return Spectrum(counts, ENERGY, "EELS", self.position, exposure_s, 1.0)
 
-    def acquire_spectra(
-        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
-    ) -> Iterator[Spectrum]:
-        for position in positions:
-            self.place_beam(position)
-            with self._unblanked():
-                spectrum = self.acquire_spectrum(detector, exposure_s)
-            yield spectrum
-
     def blank(self) -> None:
         self._check()
         self.beam.on = False
@@ -155,14 +145,6 @@ class FakeInstrument:
     def abort(self) -> None:
         self.beam.on = False
         self._aborted.set()
-
-    @contextmanager
-    def _unblanked(self) -> Iterator[None]:
-        self.unblank()
-        try:
-            yield
-        finally:
-            self.blank()
 
     def _check(self) -> None:
         if not self.connected:

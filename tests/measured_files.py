@@ -125,7 +125,12 @@ def expose(replay, row, column, exposure_s=0.1):
     """A spectrum with the beam on a pixel."""
     able = replay.capabilities()
     frame = FieldFrame(able.survey_shape, able.fov_nm)
-    replay.place_beam(frame.position(row, column))
+    return expose_at(replay, frame.position(row, column), exposure_s)
+
+
+def expose_at(replay, position, exposure_s=0.1):
+    """A spectrum with the beam on a position."""
+    replay.place_beam(position)
     replay.unblank()
     spectrum = replay.acquire_spectrum("", exposure_s)
     replay.blank()

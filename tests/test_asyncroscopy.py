@@ -246,7 +246,5 @@ def test_a_position_outside_never_reaches_the_device(connect):
     for position in (nan, outside):
         with pytest.raises(OutOfRange):
             microscope.place_beam(position)
-        with pytest.raises(OutOfRange):
-            list(microscope.acquire_spectra([position], "eds", 0.01))
 
     assert lever.happened("place") == []

@@ -186,8 +186,6 @@ def test_a_forbidden_zone_holds_at_the_server_without_a_gate_here(remote):
     remote.hand_on_constraint(closed_right_half(remote))
     with pytest.raises(ForbiddenPosition, match="zone 'right half'"):
         remote.place_beam(RIGHT)
-    with pytest.raises(ForbiddenPosition, match="zone 'right half'"):
-        next(remote.acquire_spectra([RIGHT], "EELS", 0.01))
     with pytest.raises(ForbiddenPosition, match="survey image"):
         remote.acquire_survey(["HAADF"], (32, 32), 1e-6)
     assert expose(remote, LEFT).position == LEFT
@@ -419,7 +417,6 @@ def test_who_has_no_microscope_can_neither_move_nor_open_the_beam(server, remote
         for method, *arguments in (
             ("place", 0, LEFT),
             ("expose", 0, "EELS", 0.1, True),
-            ("measure", 0, LEFT, "EELS", 0.1),
             ("blank",),
             ("abort",),
             ("obey", 1, "{}"),

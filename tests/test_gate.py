@@ -122,19 +122,6 @@ def test_a_place_closed_during_the_exposure_ends_it_and_discards_the_spectrum(
     assert gate.acquire_spectrum("EELS", 0.1).position == CENTRE
 
 
-def test_many_positions_are_checked_one_by_one_as_the_beam_goes(gate, bare):
-    def positions():
-        yield CENTRE
-        gate.set_constraint(LeftHalf())
-        yield RIGHT
-
-    spectra = gate.acquire_spectra(positions(), "EELS", 0.1)
-    assert next(spectra).position == CENTRE
-    with pytest.raises(ForbiddenPosition):
-        next(spectra)
-    assert bare.beam.placed == [CENTRE]
-
-
 def test_a_survey_image_is_refused_while_a_part_of_the_field_is_closed(gate):
     gate.set_constraint(LeftHalf())
     with pytest.raises(ForbiddenPosition, match="reaches into the right half"):

@@ -101,7 +101,6 @@ commands = st.one_of(
     st.tuples(st.just("measure"), st.integers(0, 3), st.integers(0, 2)),
     st.tuples(st.just("expose"), st.integers(0, 4), st.just(0)),
     st.tuples(st.just("scan"), st.integers(0, 2), st.integers(0, 1)),
-    st.tuples(st.just("many"), st.integers(0, 5), st.integers(0, 5)),
     st.tuples(st.just("paint"), st.integers(0, 2), st.just(0)),
     st.tuples(st.just("limit"), st.integers(0, 5), st.just(0)),
     st.tuples(
@@ -192,11 +191,6 @@ class Trial:
 
     def expose(self, exposure: int, _: int = 0) -> None:
         self._look(self.gate.acquire_spectrum("EELS", EXPOSURES_S[exposure]))
-
-    def many(self, first: int, second: int) -> None:
-        places = [PLACES[first], PLACES[second]]
-        for spectrum in self.gate.acquire_spectra(iter(places), "EELS", 0.05):
-            self._look(spectrum)
 
     def _look(self, spectrum: Spectrum) -> None:
         if self.law.constraint.refusal(spectrum.position):

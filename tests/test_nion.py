@@ -76,8 +76,12 @@ def registered():
 
 
 def spectrum_at(nion, position, exposure_s=EXPOSURE_S):
-    (spectrum,) = nion.acquire_spectra([position], "EELS", exposure_s)
-    return spectrum
+    nion.place_beam(position)
+    nion.unblank()
+    try:
+        return nion.acquire_spectrum("EELS", exposure_s)
+    finally:
+        nion.blank()
 
 
 def survey(nion, *area):
@@ -319,9 +323,7 @@ def test_spectra_belong_to_the_place_in_the_field_that_was_scanned(fov_nm):
     with connected(fov_nm=fov_nm) as nion:
         image = survey(nion)
         expected = [hits_a_flake(registered(), p, fov_nm) for p in positions]
-        seen = [
-            has_plasmons(s) for s in nion.acquire_spectra(positions, "EELS", EXPOSURE_S)
-        ]
+        seen = [has_plasmons(spectrum_at(nion, position)) for position in positions]
         context_nm = registered().scan_context.fov_nm
 
     assert image.fov_nm == (fov_nm, fov_nm)
@@ -381,7 +383,7 @@ def test_after_an_area_positions_are_fractions_of_the_whole_field(nion, controll
     nion.unblank()
     first = nion.acquire_spectrum("EELS", EXPOSURE_S)
     nion.blank()
-    rest = list(nion.acquire_spectra(positions[1:], "EELS", EXPOSURE_S))
+    rest = [spectrum_at(nion, position) for position in positions[1:]]
 
     seen = [has_plasmons(spectrum) for spectrum in (first, *rest)]
     assert seen == [hits_a_flake(controller, place, 100.0) for place in positions]

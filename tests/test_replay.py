@@ -23,6 +23,7 @@ from measured_files import (
     ROWS,
     connected,
     expose,
+    expose_at,
     needs_data,
     save_cube,
     survey_of,
@@ -61,7 +62,7 @@ def test_every_pixel_gives_the_spectrum_measured_there(replay):
 
 @given(x=st.floats(0, 1), y=st.floats(0, 1))
 def test_a_position_gives_the_pixel_that_holds_it(replay, x, y):
-    [spectrum] = replay.acquire_spectra([ProbePosition(x, y)], "", 0.1)
+    spectrum = expose_at(replay, ProbePosition(x, y))
 
     row, column = min(int(y * ROWS), ROWS - 1), min(int(x * COLUMNS), COLUMNS - 1)
     np.testing.assert_array_equal(spectrum.counts, COUNTS[row, column])
@@ -111,7 +112,9 @@ def test_spectra_with_the_beam_on_are_counted(cube):
     replay = connected(cube)
     expose(replay, 0, 0)
     replay.acquire_spectrum("", 0.1)
-    list(replay.acquire_spectra([MIDDLE] * 3, "", 0.1))
+    expose_at(replay, MIDDLE)
+    expose_at(replay, MIDDLE)
+    expose_at(replay, MIDDLE)
 
     assert replay.spectra_served == 4
     with pytest.raises(AttributeError):
@@ -270,7 +273,7 @@ def test_measured_maps_hold_the_lines_they_are_known_for(path, band_ev, counts):
     replay = connected(path)
     random = np.random.default_rng(0).random((400, 2))
     positions = [ProbePosition(x, y) for x, y in random]
-    spectra = list(replay.acquire_spectra(positions, "", 0.1))
+    spectra = [expose_at(replay, position) for position in positions]
     band = spectra[0].energy.channels(*band_ev)
     per_pixel = [spectrum.counts[band].sum() for spectrum in spectra]
 

@@ -11,7 +11,7 @@ from napari_hae.metadata import NO_METADATA, Metadata
 from napari_hae.types import WHOLE_FIELD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from threading import Lock
 
     from pydantic import BaseModel
@@ -243,17 +243,6 @@ class Instrument(Protocol):
         placed yet), `Busy`, `Aborted`, `AcquisitionTimeout`.
         """
 
-    def acquire_spectra(
-        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
-    ) -> Iterator[Spectrum]:
-        """Take a spectrum at each position, in order, one per item of the iterator.
-
-        The next position is drawn from `positions` only when the beam is about to go
-        there, so that the caller can still refuse it. The beam is unblanked for
-        each exposure only and is blanked whenever the iterator hands over a spectrum
-        or is closed.
-        """
-
     def blank(self) -> None:
         """Keep the electrons off the sample. Raises `NotConnected`."""
 
@@ -264,8 +253,8 @@ class Instrument(Protocol):
         """Blank at once, then end what is running, which raises `Aborted`.
 
         May be called from any thread and any number of times. It holds until the next
-        `place_beam`, `acquire_survey` or `acquire_spectra`, so that an abort between
-        placing and acquiring is not lost.
+        `place_beam` or `acquire_survey`, so that an abort between placing and
+        acquiring is not lost.
         """
 
 

@@ -383,19 +383,6 @@ class GuardedInstrument:
                 return replace(spectrum, dose_e=booked.dose_e)
             return spectrum
 
-    def acquire_spectra(
-        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
-    ) -> Iterator[Spectrum]:
-        """Take a spectrum at each position; each is checked just before the beam goes.
-
-        Raises what `place_beam` and `acquire_spectrum` raise.
-        """
-        allowed = self.capabilities().exposure_s
-        check_interval("an exposure", exposure_s, allowed, "s")
-        for position in positions:
-            self.place_beam(position)
-            yield self.acquire_spectrum(detector, exposure_s)
-
     @contextmanager
     def _in_use(self) -> Iterator[None]:
         if not self._using.acquire(blocking=False):

@@ -23,7 +23,7 @@ from napari_hae.instruments.base import (
 from napari_hae.types import WHOLE_FIELD, BeamState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pydantic import BaseModel
 
@@ -141,20 +141,6 @@ class InProcessInstrument(ABC):
         with in_use(self._using):
             return self._expose(detector, exposure_s)
 
-    def acquire_spectra(
-        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
-    ) -> Iterator[Spectrum]:
-        """Take a spectrum at each position, each drawn when the beam is about to go.
-
-        Raises what `place_beam` and `acquire_spectrum` raise. An abort ends it.
-        """
-        check_exposure(detector, exposure_s, self.capabilities())
-        with in_use(self._using):
-            self._aborted.clear()
-            with self._state:
-                self._beam = BeamState.BLANKED
-        return self._spectra(positions, detector, exposure_s)
-
     def blank(self) -> None:
         """Keep the electrons off the sample. Raises `NotConnected`."""
         self._check_connected()
@@ -176,19 +162,6 @@ class InProcessInstrument(ABC):
         with self._state:
             self._beam = BeamState.BLANKED
             self._aborted.set()
-
-    def _spectra(
-        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
-    ) -> Iterator[Spectrum]:
-        for position in positions:
-            self._check_connected()
-            check_position(position)
-            with in_use(self._using):
-                self._check_not_aborted()
-                self._move(position)
-                with self._beam_on():
-                    spectrum = self._expose(detector, exposure_s)
-            yield spectrum
 
     def _move(self, position: ProbePosition) -> None:
         with self._state:

@@ -25,7 +25,7 @@ from napari_hae.instruments.bridge.settings import RemoteSettings
 from napari_hae.types import WHOLE_FIELD, BeamState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from napari_hae.instruments.base import Capabilities
     from napari_hae.instruments.dose import DoseLimits, Exposure
@@ -155,19 +155,6 @@ class RemoteMicroscope:
             spectrum: Spectrum = self._work("expose", *asked, takes_s=exposure_s)
             return spectrum
 
-    def acquire_spectra(
-        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
-    ) -> Iterator[Spectrum]:
-        """Take a spectrum at each position, each drawn when the beam is about to go.
-
-        Raises like `acquire_survey`. An abort ends it.
-        """
-        check_exposure(detector, exposure_s, self.capabilities())
-        with in_use(self._using):
-            self._lit = False
-            self._work("lift")
-        return self._spectra(positions, detector, exposure_s)
-
     def blank(self) -> None:
         """Keep the electrons off the sample. Raises `NotConnected`."""
         self._lit = False
@@ -205,17 +192,6 @@ class RemoteMicroscope:
         """Let the server's gate keep dose limits before anything else is done."""
         with self._ordering:
             self._orders.give("dose_limits", limits)
-
-    def _spectra(
-        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
-    ) -> Iterator[Spectrum]:
-        for position in positions:
-            self._connected()
-            check_position(position)
-            with in_use(self._using):
-                asked = (position, detector, exposure_s)
-                spectrum: Spectrum = self._work("measure", *asked, takes_s=exposure_s)
-            yield spectrum
 
     def _work(self, method: str, *asked: object, takes_s: float = 0.0) -> Any:
         value, news = self._connected().work(method, *asked, takes_s=takes_s)

@@ -37,7 +37,7 @@ from napari_hae.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_hae.types import Area, ProbePosition
 
@@ -184,19 +184,6 @@ class Asyncroscopy:
         with self._in_use() as stack:
             return self._expose(stack, name, exposure_s)
 
-    def acquire_spectra(
-        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
-    ) -> Iterator[Spectrum]:
-        """Take a spectrum at each position, each drawn when the beam is about to go.
-
-        Raises what `place_beam` and `acquire_spectrum` raise. An abort ends it.
-        """
-        name = check_exposure(detector, exposure_s, self.capabilities())
-        with self._in_use() as stack:
-            self._ready_again(stack)
-            self.blank()
-        return self._spectra(positions, name, exposure_s)
-
     def blank(self) -> None:
         """Keep the electrons off the sample.
 
@@ -249,20 +236,6 @@ class Asyncroscopy:
             stack.stop()
         except InstrumentError as error:
             logger.warning("a detector could not be stopped: %s", error)
-
-    def _spectra(
-        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
-    ) -> Iterator[Spectrum]:
-        for position in positions:
-            check_position(position)
-            with self._in_use() as stack:
-                self._calls.check()
-                stack.beam.settle(self._settings.margin_s)
-                self._move(stack, position)
-                with self._blanked_after():
-                    self.unblank()
-                    spectrum = self._expose(stack, detector, exposure_s)
-            yield spectrum
 
     def _move(self, stack: Stack, position: ProbePosition) -> None:
         stack.microscope.check_ready()

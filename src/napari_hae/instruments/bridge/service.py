@@ -167,10 +167,6 @@ class Service:
         self.ownership.gate_of(client).abort()
 
     @_works(lifts=True)
-    def lift(self, gate: ServedInstrument) -> None:
-        """Lift an abort."""
-
-    @_works(lifts=True)
     def place(self, gate: ServedInstrument, position: ProbePosition) -> None:
         """Put the blanked beam at a position."""
         gate.place_beam(position)
@@ -183,18 +179,6 @@ class Service:
         if lit:
             return gate.acquire_spectrum(detector, exposure_s)
         return gate.acquire_dark_spectrum(detector, exposure_s)
-
-    @_works(lifts=False)
-    def measure(
-        self,
-        gate: ServedInstrument,
-        position: ProbePosition,
-        detector: str,
-        exposure_s: float,
-    ) -> Spectrum:
-        """Put the beam at a position and take a spectrum there."""
-        gate.place_beam(position)
-        return gate.acquire_spectrum(detector, exposure_s)
 
     @_works(lifts=True)
     def survey(

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hae.instruments.base import (
     Aborted,
-    ForbiddenPosition,
     OutOfRange,
     Unsupported,
 )
 from napari_hae.instruments.conformance.subject import (
     FIRST,
     NO_DETECTOR,
-    OUTSIDE,
     SECOND,
     Subject,
     are_close,
@@ -31,8 +28,6 @@ from napari_hae.instruments.conformance.subject import (
 from napari_hae.types import BeamState, dose_electrons
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari_hae.types import ProbePosition, Spectrum
 
 _PATIENCE_S = 30
@@ -101,86 +96,23 @@ def spectrum_refusals(subject: Subject) -> None:
     instrument.place_beam(FIRST)
     with must_raise(Unsupported, "a spectrum with an unknown detector"):
         instrument.acquire_spectrum(NO_DETECTOR, subject.exposure_s)
-    with must_raise(Unsupported, "acquire_spectra with an unknown detector"):
-        next(instrument.acquire_spectra(iter([FIRST]), NO_DETECTOR, subject.exposure_s))
     for wrong_s in outside(subject.capabilities.exposure_s):
         with must_raise(OutOfRange, f"a spectrum with an exposure of {wrong_s} s"):
             instrument.acquire_spectrum(detector, wrong_s)
-        with must_raise(OutOfRange, f"acquire_spectra with an exposure of {wrong_s} s"):
-            next(instrument.acquire_spectra(iter([FIRST]), detector, wrong_s))
     subject.expect_blanked("after a refused spectrum")
 
 
-def many_spectra(subject: Subject) -> None:
-    """Spectra at many positions come in order, one for each position."""
-    positions = [FIRST, SECOND, FIRST]
-    number = 0
-    for spectrum, position in zip(
-        subject.spectra(iter(positions)), positions, strict=False
-    ):
+def several_spectra(subject: Subject) -> None:
+    """Spectra at several positions, one after the other, each belong to their own."""
+    instrument = subject.instrument
+    for position in (FIRST, SECOND, FIRST):
+        instrument.place_beam(position)
+        instrument.unblank()
+        spectrum = subject.spectrum()
+        instrument.blank()
+        subject.expect_blanked("after a spectrum and blank")
         _expect_spectrum(subject, spectrum, position)
         subject.expect_at(position, "its spectrum")
-        subject.expect_blanked("when acquire_spectra hands over a spectrum")
-        number += 1
-    rule = "acquire_spectra gives one spectrum for each position"
-    expect(number == len(positions), rule, f"{number} for {len(positions)}")
-    subject.expect_blanked("after acquire_spectra")
-
-
-def laziness(subject: Subject) -> None:
-    """A position is drawn only when the beam is about to go there, and is blanked."""
-    drawn: list[ProbePosition] = []
-
-    def positions() -> Iterator[ProbePosition]:
-        for position in (FIRST, SECOND, FIRST):
-            drawn.append(position)
-            subject.expect_blanked("while the next position is drawn")
-            yield position
-
-    rule = "acquire_spectra draws a position only when the beam is about to go there"
-    with _closing(subject.spectra(positions())) as spectra:
-        expect(not drawn, rule, f"{len(drawn)} drawn before the first next()")
-        for number in (1, 2):
-            next(spectra)
-            seen = f"{len(drawn)} drawn for spectrum {number}"
-            expect(len(drawn) == number, rule, seen)
-    subject.expect_blanked("after acquire_spectra was closed early")
-
-
-@contextmanager
-def _closing(spectra: Iterator[Spectrum]) -> Iterator[Iterator[Spectrum]]:
-    try:
-        yield spectra
-    finally:
-        close = getattr(spectra, "close", None)
-        if close is not None:
-            close()
-
-
-def bad_positions(subject: Subject) -> None:
-    """A position that is refused among many ends the spectra with the beam blanked."""
-    for wrong in OUTSIDE:
-        spectra = subject.spectra(iter([FIRST, wrong]))
-        next(spectra)
-        with must_raise(OutOfRange, f"acquire_spectra at {wrong} (never clipped)"):
-            next(spectra)
-        subject.expect_blanked("after a refused position")
-        subject.expect_at(FIRST, "a refused position")
-
-
-def refusing_caller(subject: Subject) -> None:
-    """An error raised by the positions reaches the caller, with the beam blanked."""
-
-    def positions() -> Iterator[ProbePosition]:
-        yield FIRST
-        raise ForbiddenPosition("the check closed this position")
-
-    spectra = subject.spectra(positions())
-    next(spectra)
-    with must_raise(ForbiddenPosition, "acquire_spectra whose positions raise it"):
-        next(spectra)
-    subject.expect_blanked("after the positions raised an error")
-    subject.expect_at(FIRST, "the positions raised an error")
 
 
 def aborting(subject: Subject) -> None:
@@ -231,22 +163,6 @@ def _abort_elsewhere(subject: Subject) -> None:
     expect(not failures, "abort works in any thread", f"it raised {failures}")
 
 
-def aborting_many(subject: Subject) -> None:
-    """An abort ends the spectra at many positions; new ones may be started."""
-    for elsewhere in (False, True):
-        spectra = subject.spectra(iter([FIRST, SECOND]))
-        next(spectra)
-        if elsewhere:
-            _abort_elsewhere(subject)
-        else:
-            subject.instrument.abort()
-        with must_raise(Aborted, "the next of acquire_spectra after abort"):
-            next(spectra)
-        subject.expect_blanked("after acquire_spectra was aborted")
-    _expect_spectrum(subject, next(subject.spectra(iter([SECOND]))), SECOND)
-    subject.expect_blanked("after abort and acquire_spectra")
-
-
 def disconnecting(subject: Subject) -> None:
     """Disconnecting blanks, twice does no harm, and nothing answers afterwards."""
     instrument = subject.instrument
@@ -267,13 +183,9 @@ def disconnecting(subject: Subject) -> None:
 RULES = (
     one_spectrum,
     spectrum_refusals,
-    many_spectra,
-    laziness,
-    bad_positions,
-    refusing_caller,
+    several_spectra,
     aborting,
     aborting_from_another_thread,
-    aborting_many,
 )
 LAST = (disconnecting,)
 """What comes after all other rules."""

@@ -62,12 +62,6 @@ class Subject:
         """A spectrum where the beam is."""
         return self.instrument.acquire_spectrum(self.detector, self.exposure_s)
 
-    def spectra(self, positions: Iterator[ProbePosition]) -> Iterator[Spectrum]:
-        """Spectra at these positions."""
-        return self.instrument.acquire_spectra(
-            positions, self.detector, self.exposure_s
-        )
-
     def expect_blanked(self, when: str) -> None:
         """The beam is blanked, as far as the instrument can be asked."""
         status = self.instrument.status()
@@ -120,9 +114,6 @@ def expect_not_connected(instrument: Instrument, when: str) -> None:
         "unblank": instrument.unblank,
         "place_beam": lambda: instrument.place_beam(FIRST),
         "acquire_spectrum": lambda: instrument.acquire_spectrum("", 0.1),
-        "acquire_spectra": lambda: next(
-            instrument.acquire_spectra(iter([FIRST]), "", 0.1)
-        ),
         "acquire_survey": lambda: instrument.acquire_survey(("",), (64, 64), 1e-6),
     }
     for name, call in calls.items():

@@ -33,7 +33,7 @@ from napari_hae.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any, TypeVar
 
     from napari_hae.instruments.base import Capabilities
@@ -163,19 +163,6 @@ class NionSwift:
         with in_use(self._using):
             return self._expose(exposure_s)
 
-    def acquire_spectra(
-        self, positions: Iterable[ProbePosition], detector: str, exposure_s: float
-    ) -> Iterator[Spectrum]:
-        """Take a spectrum at each position, each drawn when the beam is about to go.
-
-        Raises what `place_beam` and `acquire_spectrum` raise. An abort ends it.
-        """
-        check_exposure(detector, exposure_s, self.capabilities())
-        with in_use(self._using):
-            self._aborted.clear()
-            self.blank()
-        return self._spectra(positions, exposure_s)
-
     def blank(self) -> None:
         """Keep the electrons off the sample; also while something is recorded.
 
@@ -202,22 +189,6 @@ class NionSwift:
         with suppress(NotConnected):
             worker, microscope = self._connected()
             worker.call(microscope.abort, _ANSWER_S)
-
-    def _spectra(
-        self, positions: Iterable[ProbePosition], exposure_s: float
-    ) -> Iterator[Spectrum]:
-        for position in positions:
-            self._connected()
-            check_position(position)
-            with in_use(self._using):
-                check_not_aborted(self._aborted)
-                self._place(position)
-                try:
-                    self.unblank()
-                    spectrum = self._expose(exposure_s)
-                finally:
-                    self.blank()
-            yield spectrum
 
     def _place(self, position: ProbePosition) -> None:
         _, microscope = self._connected()
