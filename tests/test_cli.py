@@ -2,23 +2,26 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 
 import numpy as np
 import pytest
 
 from napari_hae import plugins
-from napari_hae.cli import main
+from napari_hae.cli import main, serving
 from napari_hae.cli.settings_list import SECTIONS
 from napari_hae.experiment.known_settings import kinds_of, sections
 from napari_hae.experiment.settings import Budget
 from napari_hae.hyperspy_signals import hyperspy
+from napari_hae.instruments.simulated import SimulatedMicroscope as Simulated
 
+SIMULATED = ["--instrument", "simulated"]
 SMALL = ["--set", "instrument.shape=[32, 32]", "--set", "acquisition.kind='random'"]
 
 
 def run(out, *more, steps=6):
-    arguments = ["run", "--instrument", "simulated", *SMALL, "--steps", str(steps)]
+    arguments = ["run", *SIMULATED, *SMALL, "--steps", str(steps)]
     return main([*arguments, "--out", str(out), *more])
 
 
@@ -87,6 +90,87 @@ def test_wrong_use_is_told_in_words_and_leaves_no_record(
     assert run(out, *arguments) == 2
     assert words in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "sub/.."])
+@pytest.mark.parametrize("command", [["run", *SIMULATED], ["branch", "--after", "3"]])
+def test_what_names_no_record_is_refused_before_anything_is_done(
+    record, tmp_path, monkeypatch, capsys, command, name
+):
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    monkeypatch.setattr(Simulated, "connect", lambda self: pytest.fail("connected"))
+    given = [str(record)] if command[0] == "branch" else []
+    assert main([*command, *given, "--out", name]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "names no record; a name such as run.hae is needed" in said
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["first.hae", "sub"]
+
+
+def test_a_record_in_what_is_no_folder_is_refused(tmp_path, capsys):
+    (tmp_path / "plain").touch()
+    assert run(tmp_path / "plain" / "sub" / "wrong.hae") == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "plain is no folder" in said
+
+
+def test_a_record_in_use_is_told_before_the_microscope_is_connected(
+    record, monkeypatch, capsys
+):
+    monkeypatch.setattr(Simulated, "connect", lambda self: pytest.fail("connected"))
+    assert run(record) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--instrument", "replay", "--out", "new.hae", "--file"],
+        ["serve", "--instrument", "replay", "--port", "0", "--file"],
+        ["run", *SIMULATED, "--out", "new.hae", "--config"],
+        ["serve", "--instrument", "simulated", "--port", "0", "--config"],
+        ["info"],
+        ["resume"],
+        ["learn", "--out", "new.npz"],
+    ],
+)
+def test_a_file_that_is_not_there_is_wrong_use_everywhere(
+    tmp_path, monkeypatch, capsys, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(serving, "_log_with_times", lambda: None)
+    assert main([*arguments, "missing.hspy"]) == 2
+    assert "missing.hspy" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--config", "pipe"],
+        ["--set", "model.weights=pipe"],
+        ["--set", "model.earlier=pipe"],
+        ["--set", "scalarizer.kind=similarity", "--set", "scalarizer.file=pipe"],
+        ["--instrument", "replay", "--file", "pipe"],
+    ],
+)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are named on POSIX only")
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(
+    tmp_path, monkeypatch, capsys, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    assert main(["run", *SIMULATED, "--out", "new.hae", *arguments]) == 2
+    assert "pipe is a pipe, socket or device" in capsys.readouterr().err
+    assert not (tmp_path / "new.hae").exists()
+
+
+def test_a_record_is_named_by_the_folder_that_one_is_in(
+    record, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(record)
+    assert main(["forensics", "."]) == 0
+    assert (tmp_path / "first.html").is_file()
 
 
 def test_nothing_is_overwritten(record, capsys):

@@ -17,6 +17,7 @@ from napari_hae.agent.descriptors import derivatives, describe, finite_planes
 from napari_hae.agent.npz_files import open_npz
 from napari_hae.agent.structure_network import FEATURES, SCALES_PX, StructureNetwork
 from napari_hae.agent.threads import DRAWING
+from napari_hae.files import check_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +106,8 @@ def load_network(weights: Path | None = None) -> StructureNetwork:
     with DRAWING, torch.random.fork_rng(devices=[]):
         network = StructureNetwork()
     try:
+        if weights is not None:
+            check_file(weights)
         with (weights or source).open("rb") as file, open_npz(file) as stored:
             state = {name: torch.from_numpy(stored[name]) for name in stored.files}
         network.load_state_dict(state)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hae.agent.npz_files import open_npz
+from napari_hae.files import check_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,6 +102,7 @@ def load_experience(path: Path) -> Experience:
         If the file is not there, or holds something else.
     """
     try:
+        check_file(path)
         with path.open("rb") as file, open_npz(file) as stored:
             if int(stored["format"]) > FORMAT:
                 raise ValueError("a newer version of napari-hae wrote it")

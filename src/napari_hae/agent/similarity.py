@@ -15,6 +15,7 @@ from napari_hae.agent.scalarizers import (
     ScalarizerError,
     changed_at,
 )
+from napari_hae.files import check_file
 from napari_hae.hyperspy_signals import hyperspy
 from napari_hae.units import ev_per_unit, unit_text
 
@@ -110,6 +111,7 @@ class SimilarityToTarget(Scalarizer):
 def _read_file(path: Path, changed: int | None) -> tuple[Array, Array]:
     """The energies in eV and counts of a file as it was at a time, `(channels,)`."""
     try:
+        check_file(path)
         signal = hyperspy().load(path)
     # HyperSpy's readers fail in as many ways as there are formats.
     except Exception as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_hae.cli.exit_codes import BY_SIGNAL, FAILED, WRONG_USE
 from napari_hae.cli.output import say
 from napari_hae.cli.parser import make_parser
-from napari_hae.instruments.base import InstrumentError
+from napari_hae.instruments.base import InstrumentError, OutOfRange, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         return int(options.command(options))
+    # What an instrument refuses before there is a run: files that are not there, values
+    # that it cannot have. During a run they end it, in its record.
+    except (Unsupported, OutOfRange) as error:
+        return _complain(error, WRONG_USE)
     except InstrumentError as error:
         return _complain(error, FAILED)
     except BrokenPipeError:

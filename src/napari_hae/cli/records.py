@@ -10,6 +10,7 @@ from napari_hae.cli.exit_codes import DONE
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from napari_hae.experiment.stored import StoredRun
 
@@ -19,6 +20,7 @@ def learn(options: argparse.Namespace) -> int:
     from napari_hae.experiment.learning import learn as learn_from
     from napari_hae.experiment.stored import open_run
 
+    _check_out(options.out, "what was learned")
     experience = learn_from(
         [open_run(record, trust=options.trust) for record in options.records]
     )
@@ -26,6 +28,14 @@ def learn(options: argparse.Namespace) -> int:
     print(f"learned from {experience}")
     print(f"written: {options.out}; use it by --set model.earlier={options.out}")
     return DONE
+
+
+def _check_out(path: Path, what: str) -> None:
+    """Refuse what cannot be the name of a file, before it takes time to fill it."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a directory; --out needs the name of a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no directory {path.parent} for {what}")
 
 
 def branch(options: argparse.Namespace) -> int:
@@ -99,10 +109,7 @@ def forensics(options: argparse.Namespace) -> int:
 
     run = open_run(options.record, trust=options.trust)
     report = options.out or run.path.with_suffix(".html")
-    if report.is_dir():
-        raise ValueError(f"{report} is a directory; --out needs the name of a file")
-    if not report.parent.is_dir():
-        raise ValueError(f"there is no directory {report.parent} for the report")
+    _check_out(report, "the report")
     agents = [shlex.split(text) for text in options.against if text != "random"]
     against = {", ".join(words): changed_sections(run, words) for words in agents}
     with tqdm(unit="step", disable=None) as progress:

@@ -117,11 +117,12 @@ def _run_new(
 ) -> tuple[int, Path | None]:
     """Run to the end; gives the exit code, and the record if all of it is there."""
     from napari_hae.experiment.feasible import preflight
-    from napari_hae.experiment.record import Record
+    from napari_hae.experiment.record import Record, check_free
     from napari_hae.experiment.runner import Runner
     from napari_hae.instruments.catalogue import guarded
 
     _check_unattended(configuration.settings)
+    check_free(out)
     instrument = guarded(configuration.instrument, configuration.instrument_settings)
     stopping.reach(lambda _: instrument.abort(), instrument.abort)
     try:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from napari_hae.experiment.damage import refuse
 from napari_hae.experiment.journal import Journal
-from napari_hae.experiment.record import ARRAYS, JOURNAL, RecordExists, named
+from napari_hae.experiment.record import (
+    ARRAYS,
+    JOURNAL,
+    RecordExists,
+    check_free,
+    named,
+)
 from napari_hae.experiment.record_files import NotARecord
 from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.writer_lock import WriterLock
@@ -44,6 +50,7 @@ def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
         )
     refuse(past.path, [each for each in past.damage if each.step < steps])
     path = named(out)
+    check_free(path)
     kept = _beginning(past.journal, steps)
     try:
         path.mkdir(parents=True)

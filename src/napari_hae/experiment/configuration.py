@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from napari_hae.experiment.known_settings import INSTRUMENT, known_names, sections
 from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.files import check_file
 from napari_hae.instruments.catalogue import settings_of
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         If it cannot be read or is no TOML.
     """
     try:
+        check_file(path)
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise BadConfiguration(f"{path} cannot be read as TOML: {error}") from error

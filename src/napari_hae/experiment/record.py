@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
 SUFFIX = ".hae"
+_NAMELESS = ("", "..")
 KEPT_IMAGES = 2**28
 """So many bytes of images taken again are kept in memory, to be saved elsewhere."""
 JOURNAL = "journal.jsonl"
@@ -134,7 +135,8 @@ class Record:
         RecordInUse
             If somebody else begins a record there.
         ValueError
-            If the earlier run that the settings name cannot be learned from.
+            If the path names no record, or the earlier run that the settings name
+            cannot be learned from.
         OSError
             If the directory cannot be made.
         """
@@ -514,8 +516,27 @@ class Record:
             self._arrays_s += time.perf_counter() - begin_s
 
 
+def check_free(path: Path) -> None:
+    """Refuse a path at which no new record can be made.
+
+    Raises
+    ------
+    RecordExists
+        If there is something already.
+    ValueError
+        If it names no record, or lies in what is no folder.
+    """
+    path = named(path)
+    above = next((each for each in path.parents if each.exists()), path.parent)
+    if not above.is_dir():
+        raise ValueError(f"{path} cannot be a record: {above} is no folder")
+    if path.exists():
+        _check_unused(path)
+
+
 def _claimed(path: Path) -> WriterLock:
     """Make the directory of a new record, and lock it."""
+    check_free(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         path.mkdir()
@@ -589,11 +610,25 @@ def _write_file(path: Path, content: bytes) -> None:
 
 
 def named(path: Path) -> Path:
-    """The path with the suffix of a record."""
+    """The path with the suffix of a record.
+
+    Raises
+    ------
+    ValueError
+        If it has no name, as `/`, `..` and an empty one.
+    """
     path = Path(path)
+    if path.name in _NAMELESS:
+        raise ValueError(
+            f"{str(path)!r} names no record; a name such as run.hae is needed"
+        )
     return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 def directory_of(path: Path) -> Path:
     """The directory of a record that there is, named with its suffix or without."""
-    return Path(path) if Path(path).is_dir() else named(path)
+    path = Path(path)
+    if not path.is_dir():
+        return named(path)
+    # The files beside it are named after it.
+    return path if path.name not in _NAMELESS else path.resolve()

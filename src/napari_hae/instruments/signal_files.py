@@ -7,6 +7,7 @@ import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from napari_hae.files import check_file
 from napari_hae.hyperspy_signals import hyperspy
 from napari_hae.instruments.base import Unsupported
 
@@ -118,11 +119,12 @@ def _readers_for(path: Path, reader: str) -> list[str]:
     """The names of the readers to try, in order."""
     from rsciio import IO_PLUGINS
 
-    if not path.exists():
-        raise Unsupported(f"there is no file {path}")
     extension = path.suffix.removeprefix(".").lower()
-    if path.is_dir() and extension != "zspy":
-        raise Unsupported(f"{path} is a folder; a file is needed")
+    if extension != "zspy" or not path.is_dir():
+        try:
+            check_file(path)
+        except ValueError as error:
+            raise Unsupported(str(error)) from error
     all_names = [str(plugin["name"]) for plugin in IO_PLUGINS]
     if reader:
         by_name = {name.lower(): name for name in all_names}

@@ -1,0 +1,28 @@
+"""Files that a person or a setting names, looked at before they are opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no regular file: a pipe would be waited for without end.
+
+    Raises
+    ------
+    ValueError
+        In one sentence, if there is none.
+    """
+    try:
+        is_there, is_file = path.exists(), path.is_file()
+    # A name that no file can have.
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if not is_there:
+        raise ValueError(f"there is no file {path}")
+    if not is_file:
+        kind = "a folder" if path.is_dir() else "a pipe, socket or device"
+        raise ValueError(f"{path} is {kind}; a file is needed")
