@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import settings
 
+from groups import TOGETHER, group_of, group_scheduler
 from virtual_display import missing, virtual_display
 
 # Threads that wait for each other make small matrices slow on a busy machine, and so do
@@ -72,27 +73,25 @@ def pytest_collection_modifyitems(config, items):
         nightly = [item for item in items if item.get_closest_marker("nightly")]
         config.hook.pytest_deselected(items=nightly)
         items[:] = [item for item in items if item not in set(nightly)]
-    for item in items:
-        # Files have fixtures of their own that are dear to make; real hands share a
-        # program, and one at a time is enough for two cores.
-        is_real = "real_hand" in item.path.parts
-        group = "real_hand" if is_real else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
     weights = Counter()
     for item in items:
-        weights[_group(item)] += 5 if "make_napari_viewer" in item.fixturenames else 1
+        has_window = "make_napari_viewer" in item.fixturenames
+        weights[group_of(item.nodeid)] += 5 if has_window else 1
     # Long groups go first, so that no worker is left with one at the end.
     items.sort(
         key=lambda item: (
-            "real_hand" not in item.path.parts,
-            -weights[_group(item)],
-            _group(item),
+            group_of(item.nodeid) != TOGETHER,
+            -weights[group_of(item.nodeid)],
+            group_of(item.nodeid),
         )
     )
 
 
-def _group(item):
-    return item.get_closest_marker("xdist_group").args[0]
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    if config.getoption("dist") == "loadfile":
+        return group_scheduler(config, log)
+    return None
 
 
 @pytest.fixture
