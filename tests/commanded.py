@@ -23,12 +23,12 @@ beam_log = beam_log:BeamLog
 SCRIPT = "run_command.py"
 
 
-class Command(Process):
-    """One command under way; its lines can be waited for."""
+class WithBeamLog(Process):
+    """A program whose beam is told of in its lines, which can be waited for."""
 
-    def __init__(self, folder: Path, *arguments, before=()) -> None:
-        path = with_doubles(folder)
-        super().__init__(SCRIPT, *arguments, before=before, PYTHONPATH=path)
+    def __init__(self, folder: Path, script, *arguments, before=(), **more) -> None:
+        more["PYTHONPATH"] = with_doubles(folder)
+        super().__init__(script, *arguments, before=before, **more)
 
     @property
     def beam(self) -> list[str]:
@@ -38,6 +38,13 @@ class Command(Process):
     def close(self) -> None:
         self._child.kill()
         super().close()
+
+
+class Command(WithBeamLog):
+    """One command under way."""
+
+    def __init__(self, folder: Path, *arguments, before=()) -> None:
+        super().__init__(folder, SCRIPT, *arguments, before=before)
 
 
 @contextmanager

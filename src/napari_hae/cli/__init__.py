@@ -8,10 +8,11 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from napari_hae.cli.exit_codes import BY_SIGNAL, FAILED, WRONG_USE
+from napari_hae.cli.exit_codes import FAILED, WRONG_USE
 from napari_hae.cli.output import say
 from napari_hae.cli.parser import make_parser
 from napari_hae.instruments.base import InstrumentError, OutOfRange, Unsupported
+from napari_hae.signal_listener import BY_SIGNAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,8 +1,6 @@
 """What the command line exits with."""
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
-BY_SIGNAL = 128
-"""Plus the number of the signal that ended the command, as shells have it."""
 EXPLAINED = (
     "exit codes: 0 done, 1 a run that failed or a beam that may be on, 2 wrong use; "
     "130, 143 and 129 ended by SIGINT (Ctrl+C), SIGTERM and SIGHUP (149 by SIGBREAK)"

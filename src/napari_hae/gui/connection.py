@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_hae.experiment.survey import acquire_survey
+from napari_hae.gui.system_signals import system_signals
 from napari_hae.instruments.catalogue import guarded
 from napari_hae.instruments.gate import Unconstrained
 from napari_hae.regions.allowed_field import AllowedField
@@ -50,6 +52,7 @@ class Connection(QObject):
         self.settings: BaseModel | None = None
         self._opening: GuardedInstrument | None = None
         """The instrument while it connects and takes its first survey image."""
+        self._connecting = threading.Lock()
         self._survey_of: tuple[str, BaseModel] | None = None
 
     @property
@@ -78,7 +81,7 @@ class Connection(QObject):
             session.failed.emit(CONNECTING, DRAWN_ELSEWHERE)
             return
 
-        def work() -> tuple[GuardedInstrument, ScanImage | None]:
+        def connect() -> tuple[GuardedInstrument, ScanImage | None]:
             instrument = self._opening = guarded(name, settings)
             try:
                 instrument.connect()
@@ -91,6 +94,10 @@ class Connection(QObject):
                 self._opening = None
                 instrument.disconnect()
                 raise
+
+        def work() -> tuple[GuardedInstrument, ScanImage | None]:
+            with self._connecting:
+                return connect()
 
         def done(result: tuple[GuardedInstrument, ScanImage | None]) -> None:
             self.instrument, survey = result
@@ -107,7 +114,12 @@ class Connection(QObject):
                 session.show_survey(survey)
             self.changed.emit()
 
-        session.do(f"{CONNECTING} to {name}", work, done)
+        def ended() -> None:
+            if not self.is_open:
+                system_signals().release(session)
+
+        system_signals().hold(session)
+        session.do(f"{CONNECTING} to {name}", work, done, ended)
 
     def close(self) -> None:
         """Stop the run, blank the beam and let go of the instrument."""
@@ -122,20 +134,30 @@ class Connection(QObject):
             instrument.disconnect()
 
         def done(_: None) -> None:
-            self.instrument = None
-            self.changed.emit()
+            self.forget()
 
         self._session.do("Disconnecting", work, done)
 
     def let_go(self) -> None:
-        """Disconnect at once, as the window closes; nothing runs in the background."""
-        # One that was connected just now may not be told of yet.
-        instrument = self.reachable
-        if instrument is not None:
+        """Disconnect at once, as the window or the program ends; on any thread.
+
+        One that is just connecting is waited for.
+        """
+        with self._connecting:
+            # One that was connected just now may not be told of yet.
+            instrument = self.reachable
+            if instrument is None:
+                return
             try:
                 instrument.disconnect()
             except Exception:
                 logger.exception("the microscope was not let go of as it should be")
+
+    def forget(self) -> None:
+        """There is no instrument any more: it was let go of."""
+        self.instrument = self._opening = None
+        system_signals().release(self._session)
+        self.changed.emit()
 
     def acquire_survey(self) -> None:
         """Take a new survey image; not during a run."""

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication
 from napari_hae.experiment.configuration import configure
 from napari_hae.gui.cockpit import Cockpit
 from napari_hae.gui.sessions import session_of
+from napari_hae.gui.system_signals import system_signals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,17 +48,16 @@ def show_demo(sections: dict[str, Any], out: Path | None, stopping: Stopping) ->
     configuration = configure("simulated", {**REALTIME, **sections})
     stopping.check()
     viewer = napari.Viewer()
-    closer = _Closer(viewer)
-    cockpit = start_demo(viewer, configuration, out)
-    session = cockpit.experiment.session
+    closer, signals = _Closer(viewer), system_signals()
+    start_demo(viewer, configuration, out)
 
     def end(signal_name: str) -> None:
         try:
-            session.interrupt(signal_name)
+            signals.interrupt(signal_name)
         finally:
             closer.wanted.emit()
 
-    stopping.reach(end, session.blank)
+    stopping.reach(end, signals.blank)
     # napari takes the signals over while its window is open, and waits in vain for all
     # but Ctrl+C.
     QTimer.singleShot(0, stopping.listen)

@@ -34,6 +34,7 @@ from napari_hae.gui.regions import RegionWatcher
 from napari_hae.gui.regions_in_effect import RegionsInEffect
 from napari_hae.gui.steered_run import SteeredRun
 from napari_hae.gui.successors import Successors
+from napari_hae.gui.system_signals import system_signals
 from napari_hae.gui.trust import RecordTrust
 from napari_hae.gui.unsaved import Unsaved
 from napari_hae.regions.regions import Regions
@@ -332,6 +333,9 @@ class Session(SteeredRun):
 
         May be called on any thread, and waits for the instrument.
         """
+        # Nor does a run begin that is about to.
+        self._aborted_by = AbortedBy.SIGNAL
+        self.aborting.presses += 1
         if (runner := self.runner) is not None:
             runner.interrupt(by)
         else:
@@ -355,6 +359,7 @@ class Session(SteeredRun):
         self._pointing.detach()
         self.in_effect.close()
         self._let_go()
+        system_signals().release(self)
         self.blockSignals(False)
         self.closed.emit(self)
         self.blockSignals(True)
