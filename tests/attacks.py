@@ -17,11 +17,11 @@ from contextlib import ExitStack, suppress
 
 import msgpack
 
-from napari_hae import __version__
 from napari_hae.instruments.bridge import PROTOCOL, admission
 from napari_hae.instruments.bridge.admission import Message, Proofs
 from napari_hae.instruments.bridge.channel import Channel, ChannelClosed
 from napari_hae.instruments.bridge.wire import call_bytes
+from napari_hae.version import __version__
 
 MIB = 1 << 20
 SILENT = 100

@@ -1,3 +1,28 @@
-"""Human-in-the-loop automated experiments in electron microscopy, in napari."""
+"""Human-in-the-loop automated experiments in electron microscopy, in napari.
 
-__version__ = "0.1.0"
+The names of `napari_hae.api` are offered here too, loaded when first asked for:
+`import napari_hae as hae`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_hae.version import __version__ as __version__
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name (PEP 562). Raises `AttributeError` for any other."""
+    if not name.startswith("_"):
+        from importlib import import_module
+
+        api = import_module("napari_hae.api")
+        if name in api.__all__:
+            return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    from importlib import import_module
+
+    return [*globals(), *import_module("napari_hae.api").__all__]

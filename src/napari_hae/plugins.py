@@ -55,6 +55,13 @@ def load(group: str, name: str) -> Any:
         ) from error
 
 
+def name_of(group: str, part: type) -> str:
+    """The name that a class is registered under, else `module:class`."""
+    value = f"{part.__module__}:{part.__qualname__}"
+    found = (name for name, entry in _found(group).items() if entry.value == value)
+    return next(found, value)
+
+
 def package_of(group: str, name: str) -> str | None:
     """Package and version that register `name`; None for a built-in one, or none."""
     entry = _found(group).get(name)

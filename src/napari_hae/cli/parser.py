@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_hae import __version__, plugins
+from napari_hae import plugins
 from napari_hae.cli import exit_codes, records, running, serving, settings_list
 from napari_hae.instruments.bridge import PORT, token
+from napari_hae.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable

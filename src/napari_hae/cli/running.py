@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
     from napari_hae.experiment.configuration import Configuration
     from napari_hae.experiment.runner import Runner
-    from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.writer_lock import WriterLock
-
-NOBODY = "it paused, and without a window nobody can let it go on"
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -100,15 +97,6 @@ def _with_length(
     return sections
 
 
-def _check_unattended(settings: ExperimentSettings) -> None:
-    """Refuse what would wait for somebody who is not there."""
-    if settings.loop.approve:
-        raise ValueError(
-            "loop.approve: true is not allowed without a window, where nobody could "
-            "answer; give --set loop.approve=false, or run it in napari"
-        )
-
-
 def _run_new(
     configuration: Configuration,
     out: Path,
@@ -119,9 +107,10 @@ def _run_new(
     from napari_hae.experiment.feasible import preflight
     from napari_hae.experiment.record import Record, check_free
     from napari_hae.experiment.runner import Runner
+    from napari_hae.experiment.unattended import check_unattended
     from napari_hae.instruments.catalogue import guarded
 
-    _check_unattended(configuration.settings)
+    check_unattended(configuration.settings)
     check_free(out)
     instrument = guarded(configuration.instrument, configuration.instrument_settings)
     stopping.reach(lambda _: instrument.abort(), instrument.abort)
@@ -165,6 +154,7 @@ def _go_on_alone(
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.runner import Runner
     from napari_hae.experiment.stored import open_run
+    from napari_hae.experiment.unattended import check_unattended
     from napari_hae.instruments.catalogue import guarded, recorded_settings_of
 
     past = open_run(options.record, trust=options.trust)
@@ -178,7 +168,7 @@ def _go_on_alone(
     budget = budget.model_copy(update={"steps": steps})
     settings = past.settings.model_copy(update={"budget": budget})
     settings = changed(settings, options.set)
-    _check_unattended(settings)
+    check_unattended(settings)
     recorded = recorded_settings_of(past.instrument, past.instrument_settings)
     instrument = guarded(past.instrument, _with_token(recorded, options.token_file))
     stopping.reach(lambda _: instrument.abort(), instrument.abort)
@@ -229,7 +219,8 @@ def _watch(
     """Run to the end with a progress bar, and sum up."""
     from tqdm import tqdm
 
-    from napari_hae.experiment.events import FinishReason, RunState
+    from napari_hae.experiment.events import FinishReason
+    from napari_hae.experiment.unattended import stop_in_pauses
 
     steps = runner.settings.budget.steps
     with tqdm(total=steps, unit="step", disable=None) as progress:
@@ -237,14 +228,10 @@ def _watch(
         def show(_: object = None) -> None:
             progress.update(len(runner.measurements) - progress.n)
 
-        def end_in_a_pause(state: RunState) -> None:
-            if state is RunState.PAUSED:
-                runner.stop(why=NOBODY)
-
         runner.events.measured.connect(show)
         runner.events.survey_acquired.connect(show)
         runner.events.warned.connect(tqdm.write)
-        runner.events.state_changed.connect(end_in_a_pause)
+        stop_in_pauses(runner)
         stopping.reach(runner.interrupt, blank)
         runner.start()
         runner.wait()

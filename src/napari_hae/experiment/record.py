@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hae import __version__
 from napari_hae.agent.experience import load_experience
 from napari_hae.experiment.array_files import checksum
 from napari_hae.experiment.arrays import RunArrays
@@ -28,6 +27,7 @@ from napari_hae.experiment.taken import fields_of
 from napari_hae.experiment.trust import packages_of
 from napari_hae.experiment.writer_lock import LOCK, WRITER, WriterLock
 from napari_hae.metadata import NO_METADATA, difference
+from napari_hae.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

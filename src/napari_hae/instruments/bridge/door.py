@@ -16,9 +16,9 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from napari_hae import __version__
 from napari_hae.instruments.bridge import PROTOCOL, admission, former
 from napari_hae.instruments.bridge.admission import NoAdmission, Proofs, Refused
+from napari_hae.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from napari_hae import __version__
 from napari_hae.instruments.bridge import PROTOCOL
+from napari_hae.version import __version__
 
 _BEGINS = b"PYRO"
 _REFUSAL, _MSGPACK, _SHORT_TEXT = 3, 4, b"\xd9"

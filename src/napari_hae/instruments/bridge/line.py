@@ -14,7 +14,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from napari_hae import __version__
 from napari_hae.instruments.base import InstrumentError, NotConnected
 from napari_hae.instruments.bridge import PROTOCOL, admission
 from napari_hae.instruments.bridge.admission import Caller, NoAdmission, Proofs, Refused
@@ -32,6 +31,7 @@ from napari_hae.instruments.bridge.wire import (
     unpacked,
     unpacked_error,
 )
+from napari_hae.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

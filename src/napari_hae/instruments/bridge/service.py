@@ -8,9 +8,9 @@ import threading
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from napari_hae import __version__
 from napari_hae.instruments.base import InstrumentError, NotConnected
 from napari_hae.instruments.bridge.wire import packed, packed_error, unpacked
+from napari_hae.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,0 +1,218 @@
+"""Experiments that a script runs, with the runner, gate and record of the window."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Self
+
+from napari_hae.experiment.events import FinishReason
+from napari_hae.experiment.export import to_hyperspy
+from napari_hae.experiment.feasible import preflight
+from napari_hae.experiment.record import Record
+from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.experiment.stored import open_run
+from napari_hae.experiment.survey import acquire_survey
+from napari_hae.experiment.unattended import check_unattended, stop_in_pauses
+from napari_hae.instruments.gate import GuardedInstrument
+from napari_hae.regions.disc import Disc
+from napari_hae.regions.regions import Regions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_hae.agent.acquisition import AcquisitionFunction
+    from napari_hae.agent.scalarizers import Scalarizer
+    from napari_hae.experiment.stored import StoredRun
+    from napari_hae.instruments import ChosenInstrument
+    from napari_hae.regions.regions import Region
+    from napari_hae.types import Measurement, PredictionMaps, ScanImage
+
+
+class RunFailed(RuntimeError):
+    """An error ended the run; what was measured before it is in the record."""
+
+
+class Experiment:
+    """One run of the agent on an instrument, from a script or a notebook.
+
+    Iterating over it runs it and gives each measurement when it is on disk. The run
+    does not wait for the loop's body; leaving the loop, also by an error, stops it.
+    Whatever ends the iteration, the beam is blanked and the instrument disconnected.
+
+    Parameters
+    ----------
+    instrument
+        One of `napari_hae.instruments`, such as `instruments.Simulated()`.
+    target
+        Number that a spectrum is worth. None: that of `settings`.
+    acquire
+        Acquisition function. None: that of `settings`.
+    steps
+        Number of spectra. None: that of `settings`.
+    out
+        Directory of the record, which must not exist; `.hae` is added where it lacks.
+    settings
+        All other settings.
+
+    Raises
+    ------
+    ValueError
+        If the settings ask for a person's approval of each step.
+    """
+
+    def __init__(
+        self,
+        instrument: ChosenInstrument,
+        *,
+        target: Scalarizer | None = None,
+        acquire: AcquisitionFunction | None = None,
+        steps: int | None = None,
+        out: Path | str,
+        settings: ExperimentSettings | None = None,
+    ) -> None:
+        settings = settings or ExperimentSettings()
+        budget = settings.budget
+        if steps is not None:
+            budget = type(budget).model_validate({**dict(budget), "steps": steps})
+        self.settings = settings.replaced(
+            scalarizer=target or settings.scalarizer,
+            acquisition=acquire or settings.acquisition,
+            budget=budget,
+        )
+        check_unattended(self.settings)
+        self._instrument = instrument
+        self._gate = GuardedInstrument(instrument.make())
+        self._out = Path(out)
+        self._regions = Regions()
+        self._survey: ScanImage | None = None
+        self._runner: Runner | None = None
+
+    def survey(self) -> ScanImage:
+        """Return the survey image that places are told on; the first call acquires it.
+
+        Connects the instrument. Raises what iterating raises before the first spectrum.
+        """
+        if self._survey is None:
+            self._gate.connect()
+            preflight(self.settings, self._gate)
+            self._survey = acquire_survey(self._gate, self.settings.survey)
+        return self._survey
+
+    def close(self) -> None:
+        """Blank the beam and disconnect; the end of the iteration does it as well."""
+        self._gate.disconnect()
+
+    def forbid(self, *regions: Region | Disc) -> None:
+        """Close regions to the beam, at once if the experiment runs.
+
+        They are drawn on the survey image, so that is acquired before they hold.
+        """
+        zones = [x.around() if isinstance(x, Disc) else x for x in regions]
+        forbidden = (*self._regions.forbidden, *zones)
+        self._set_regions(replace(self._regions, forbidden=forbidden))
+
+    def restrict_to(self, *regions: Region | Disc) -> None:
+        """Allow these regions only, with those allowed before; see `forbid`."""
+        allowed = [x.within() if isinstance(x, Disc) else x for x in regions]
+        interest = (*self._regions.interest, *allowed)
+        self._set_regions(replace(self._regions, interest=interest))
+
+    def _set_regions(self, regions: Regions) -> None:
+        self.survey()
+        self._regions = regions
+        if self._runner is not None:
+            self._runner.set_regions(regions)
+
+    def __iter__(self) -> Iterator[Measurement]:
+        """Run it, and give each measurement when it is on disk.
+
+        Raises
+        ------
+        RunFailed
+            If an error ended the run.
+        RuntimeError
+            If the experiment ran already.
+        ValueError
+            If the instrument cannot do what the settings ask for.
+        InstrumentError
+            If the instrument cannot be connected.
+        RecordExists
+            If `out` exists.
+        """
+        if self._runner is not None:
+            raise RuntimeError(f"the experiment ran already: its record is {self.path}")
+        try:
+            runner = self._runner = self._prepared()
+            results: SimpleQueue[Measurement | None] = SimpleQueue()
+            runner.events.measured.connect(results.put)
+            runner.events.finished.connect(lambda *_: results.put(None))
+            stop_in_pauses(runner)
+            runner.start()
+            try:
+                while (measurement := results.get()) is not None:
+                    yield measurement
+            except GeneratorExit:
+                runner.stop(why="the script left the loop")
+                raise
+            except BaseException:
+                runner.abort()
+                raise
+            finally:
+                runner.wait()
+        finally:
+            self.close()
+        if runner.finish_reason is FinishReason.FAILED:
+            raise RunFailed(runner.finish_text)
+
+    def _prepared(self) -> Runner:
+        survey = self.survey()
+        record = Record.create(
+            self._out,
+            instrument=self._instrument.name,
+            instrument_settings=self._instrument.settings,
+            settings=self.settings,
+        )
+        return Runner(
+            self._gate, record, self.settings, survey=survey, regions=self._regions
+        )
+
+    def run(self) -> Self:
+        """Run it to its end. Raises what iterating raises."""
+        for _ in self:
+            pass
+        return self
+
+    @property
+    def path(self) -> Path:
+        """Directory of the record."""
+        return self._out if self._runner is None else self._runner.record.path
+
+    def stored(self) -> StoredRun:
+        """The record so far, read from the disk. Raises `NotARecord` before it runs."""
+        return open_run(self.path)
+
+    def maps(self) -> PredictionMaps | None:
+        """The newest predicted maps; None before the agent has a model."""
+        return None if self._runner is None else self._runner.latest_maps
+
+    def table(self) -> Any:
+        """A `pandas.DataFrame` with a row for each measurement, places in nm."""
+        from pandas import DataFrame
+
+        measured = () if self._runner is None else self._runner.measurements
+        return DataFrame(
+            {
+                "step": [m.step for m in measured],
+                "x_nm": [m.x_nm for m in measured],
+                "y_nm": [m.y_nm for m in measured],
+                "target": [m.target for m in measured],
+                "chosen_by": [str(m.proposal.chosen_by) for m in measured],
+            }
+        )
+
+    def to_hyperspy(self) -> Any:
+        """The spectra as a HyperSpy signal; see `napari_hae.experiment.export`."""
+        return to_hyperspy(self.stored())
