@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fakes import FakeInstrument
 from lab import TIMEOUT_S, Lab, column_region, experiment, path_of, run
 from napari_hae.agent.acquisition import LogExpectedImprovement
 from napari_hae.agent.voted import SimilarityToVotes
+from napari_hae.experiment.controls import Controls, Verdict
 from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.orders import QueueChanged
 from napari_hae.experiment.place_queue import PlaceQueue
@@ -600,3 +602,14 @@ def test_that_all_is_measured_is_over_as_soon_as_more_is_open(lab):
     assert line["text"] == warning
     finish(runner)
     assert len(runner.measurements) == 12
+
+
+def test_who_lets_the_agent_go_alone_agrees_to_what_waits_in_the_same_moment():
+    controls = Controls()
+    controls.ask()
+    with ThreadPoolExecutor(1) as waiting:
+        answer = waiting.submit(controls.wait_for_verdict, TIMEOUT_S)
+        controls.go_alone(2, "")
+
+    assert answer.result() == Verdict(True)
+    assert [controls.takes_alone() for _ in range(2)] == [True, False]

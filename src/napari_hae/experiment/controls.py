@@ -45,6 +45,7 @@ class Controls:
         self._stopping = False
         self._stopped_why = ""
         self._verdict: Verdict | None = None
+        self._asks = False
         self._changes: dict[str, tuple[Any, str]] = {}
         self._orders: list[HumanOrder] = []
         self._alone = 0
@@ -102,8 +103,13 @@ class Controls:
             self._changed.notify_all()
 
     def go_alone(self, steps: int, why: str) -> None:
-        """Let the agent take so many steps without asking."""
+        """Let the agent take so many steps without asking, that which waits too.
+
+        In one go: what waits must not see the order before its answer.
+        """
         with self._changed:
+            if self._asks:
+                self._verdict, steps = Verdict(True), steps - 1
             self._alone = steps
             self._orders.append(WentAlone(steps, why))
             self._changed.notify_all()
@@ -163,10 +169,10 @@ class Controls:
             )
             return not self._stopping
 
-    def forget_verdict(self) -> None:
-        """Drop an answer that came before its question."""
+    def ask(self) -> None:
+        """Open a question, for `wait_for_verdict`; an answer before it is dropped."""
         with self._changed:
-            self._verdict = None
+            self._verdict, self._asks = None, True
 
     def wait_for_verdict(self, timeout_s: float | None = None) -> Verdict | None:
         """Block until the proposal is answered.
@@ -177,7 +183,7 @@ class Controls:
             self._changed.wait_for(
                 lambda: self._verdict or self._stopping or self.has_orders(), timeout_s
             )
-            verdict, self._verdict = self._verdict, None
+            verdict, self._verdict, self._asks = self._verdict, None, False
             return verdict
 
     def _order(self) -> Order | None:

@@ -465,7 +465,7 @@ class Runner(Steered):
         if self._controls.takes_alone():
             return Verdict(True)
         assert self._loop is not None
-        self._controls.forget_verdict()
+        self._controls.ask()
         self._set_state(RunState.WAITING)
         with self._loop.following.waiting():
             return self._controls.wait_for_verdict(self._loop.in_force.time_left_s)

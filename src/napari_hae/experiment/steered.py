@@ -113,10 +113,7 @@ class Steered:
 
     def go_alone(self, steps: int, *, why: str = "") -> None:
         """Let the agent take so many steps without asking, that which waits too."""
-        waits = self._state is RunState.WAITING
-        self._controls.go_alone(steps - waits, why)
-        if waits:
-            self._controls.answer(Verdict(True))
+        self._controls.go_alone(steps, why)
 
     def measure_next(
         self, pixels: Iterable[tuple[int, int]], *, first: bool = False, why: str = ""
