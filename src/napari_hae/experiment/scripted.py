@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.export import to_hyperspy
 from napari_hae.experiment.feasible import preflight
-from napari_hae.experiment.record import Record
+from napari_hae.experiment.record import Record, check_free
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.stored import open_run
@@ -60,7 +60,8 @@ class Experiment:
     Raises
     ------
     ValueError
-        If the settings ask for a person's approval of each step.
+        If the settings ask for a person's approval of each step, or `out` is not the
+        name of a new directory.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Experiment:
             budget=budget,
         )
         check_unattended(self.settings)
+        check_free(Path(out))
         self._instrument = instrument
         self._gate = GuardedInstrument(instrument.make())
         self._out = Path(out)
@@ -139,8 +141,6 @@ class Experiment:
             If the instrument cannot do what the settings ask for.
         InstrumentError
             If the instrument cannot be connected.
-        RecordExists
-            If `out` exists.
         """
         if self._runner is not None:
             raise RuntimeError(f"the experiment ran already: its record is {self.path}")
