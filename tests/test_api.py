@@ -54,6 +54,14 @@ def new(tmp_path):
     return new
 
 
+@pytest.mark.parametrize(
+    "part", ["napari_hae.experiment.ending", "napari_hae.instruments.catalogue"]
+)
+def test_each_part_is_loaded_alone_and_first(part):
+    code = f"import sys, {part}; assert 'napari_hae.api' not in sys.modules"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
 def test_the_page_lists_the_public_names():
     table = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     listed = [

@@ -12,10 +12,18 @@ from napari_hae.version import __version__ as __version__
 
 
 def __getattr__(name: str) -> Any:
-    """Return a public name (PEP 562). Raises `AttributeError` for any other."""
-    if not name.startswith("_"):
-        from importlib import import_module
+    """Return a public name, or a part of the package, loaded now (PEP 562).
 
+    Raises `AttributeError` for any other name.
+    """
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    if not name.startswith("_"):
+        # `from napari_hae import plugins` asks too, while that is being loaded which
+        # the public names rest on.
+        if find_spec(part := f"{__name__}.{name}"):
+            return import_module(part)
         api = import_module("napari_hae.api")
         if name in api.__all__:
             return getattr(api, name)
