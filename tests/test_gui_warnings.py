@@ -144,7 +144,11 @@ def test_stuck_ends_when_leaving_traps_is_switched_on(watched, qtbot):
     )
 
 
-def test_nothing_left_to_gain_ends_when_the_region_is_switched_off(watched, qtbot):
+def test_nothing_left_to_gain_ends_when_the_region_is_switched_off(
+    watched, qtbot, monkeypatch
+):
+    # The region has no more places.
+    monkeypatch.setattr(watch, "IN_A_ROW", 5)
     cockpit = watched()
     session, regions = cockpit.session, cockpit.experiment.regions
     # Always after as many steps: what is left to gain then is the same.
@@ -169,6 +173,8 @@ def test_nothing_left_to_gain_ends_when_the_region_is_switched_off(watched, qtbo
     show_section(cockpit.experiment, "Regions", switch, qtbot)
     qtbot.mouseClick(switch, LEFT, pos=switch.rect().center())
     until(qtbot, lambda: not session.watcher.regions.restricts)
+    # At once, while the run waits.
+    until(qtbot, lambda: shown(cockpit, "Nothing is left to gain") == [])
     until_over(cockpit, qtbot, watch.nothing_to_gain)
     later = session.live.measurements[-1].proposal
     assert not painted[later.row, later.column]

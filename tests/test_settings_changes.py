@@ -10,15 +10,17 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from lab import TIMEOUT_S, Lab, experiment, run
+from lab import TIMEOUT_S, Lab, column_region, experiment, run
 from napari_hae.agent.acquisition import RandomChoice, UpperConfidenceBound
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.scalarizers import BandIntegral, PeakEnergy
 from napari_hae.experiment import runner as running
-from napari_hae.experiment.events import FinishReason
+from napari_hae.experiment import watch
+from napari_hae.experiment.events import FinishReason, RunState
 from napari_hae.experiment.ordered_settings import OrderedSettings
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.settings_patch import SettingsPatch
+from napari_hae.regions.regions import Regions
 
 SUGGESTED = (0.3, 0.6)
 """What the fake instrument suggests."""
@@ -200,3 +202,45 @@ def test_changes_of_one_boundary_come_to_the_same_as_of_many(order, cut):
     whole = SettingsPatch.between(experiment(), one_by_one)
     assert whole.applied_to(experiment()) == one_by_one
     assert whole.sections["goal"] == {"direction": "minimise"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda runner: runner.configure(goal={"direction": "minimise"}),
+        lambda runner: runner.configure(acquisition=UpperConfidenceBound()),
+        lambda runner: runner.set_regions(Regions(interest=(column_region("a", 3),))),
+    ],
+)
+def test_what_was_warned_of_a_search_is_over_when_it_is_another_one(
+    lab, monkeypatch, change
+):
+    def sign(measurements, settings):
+        return "nothing is left" if len(measurements) in (5, 6) else ""
+
+    monkeypatch.setattr(watch, "SIGNS", (sign,))
+    monkeypatch.setattr(watch, "OF_SEARCH", (sign,))
+    runner = lab.runner(experiment(), attended=True)
+    paused, changed = threading.Event(), threading.Event()
+    # While it waits, before anything is measured by the change.
+    runner.events.state_changed.connect(
+        lambda state: paused.set() if state is RunState.PAUSED else None
+    )
+    runner.events.measured.connect(lambda m: runner.pause() if m.step == 5 else None)
+    over = []
+    runner.events.warning_over.connect(over.append)
+    runner.events.warning_over.connect(lambda _: changed.set())
+    runner.start()
+    assert paused.wait(TIMEOUT_S)
+    assert over == []
+    runner.configure(budget={"steps": 9})
+    change(runner)
+    assert changed.wait(TIMEOUT_S)
+    assert over == ["nothing is left"]
+    assert len(runner.measurements) == 6
+    runner.stop()
+    assert runner.wait(TIMEOUT_S)
+    lines = (runner.record.path / "journal.jsonl").read_text().splitlines()
+    told = [entry for entry in map(json.loads, lines) if "warning" in entry["event"]]
+    assert [each["event"] for each in told] == ["warning", "warning_over"]
+    assert told[1]["step"] == told[1]["since"] == 6

@@ -108,7 +108,48 @@ def test_no_gain_is_told_after_some_in_a_row():
 
 def test_who_looks_for_no_gain_is_not_told_that_there_is_none():
     mapping = measured(Insight(gain=math.nan, noise_std=1.0))
-    assert warnings([mapping] * 20) == {}
+    assert warnings([mapping] * (watch.IN_A_ROW + 20)) == {}
+
+
+NOTHING = measured(Insight(gain=1e-4, noise_std=1.0, trapped=True))
+
+
+def test_what_was_said_of_a_search_is_over_when_it_is_another_one():
+    run = [NOTHING] * watch.IN_A_ROW
+    watching, told = Watch(), []
+    for count in range(1, len(run) + 1):
+        told += watching.look(run[:count], SETTINGS)
+    assert sorted(watching.search_anew(len(run))) == sorted(told)
+    assert len(told) == 2
+    # What was chosen for the search before, one place ahead, says nothing of this one.
+    assert watching.look([*run, NOTHING], SETTINGS) == []
+    assert watching.over == []
+    came = {}
+    for more in range(2, watch.IN_A_ROW + 2):
+        for text in watching.look([*run, *[NOTHING] * more], SETTINGS):
+            came[more - 1] = text
+    assert "nothing better" in came.pop(1)
+    assert "left to gain" in came.pop(watch.IN_A_ROW)
+    assert came == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"event": "regions"},
+        {"event": "settings", "changes": {"goal": {}}},
+        {"event": "settings", "changes": {"budget": {}, "acquisition": {}}},
+    ],
+)
+def test_a_resumed_run_knows_when_its_search_became_another_one(change):
+    past = [NOTHING] * (watch.IN_A_ROW + 5)
+    watching = Watch()
+    watching.catch_up(past, SETTINGS, [{**change, "step": watch.IN_A_ROW}])
+    assert len(watching.search_anew(len(past))) == 1
+    unchanged = Watch()
+    other = {"event": "settings", "changes": {"budget": {}}, "step": watch.IN_A_ROW}
+    unchanged.catch_up(past, SETTINGS, [other])
+    assert len(unchanged.search_anew(len(past))) == 2
 
 
 def test_a_failed_fit_is_told():

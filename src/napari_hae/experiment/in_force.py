@@ -11,6 +11,7 @@ from napari_hae.experiment.events import emit
 from napari_hae.experiment.ordered_settings import AT_THE_START
 from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.votes import plea
+from napari_hae.experiment.watch import SEARCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ class InForce:
     completed
         Given a new scalarizer and the one in force, the new one with all that it takes
         from the run so far.
+    search_anew
+        Called when what is looked for, or how, was changed.
     """
 
     def __init__(
@@ -52,12 +55,13 @@ class InForce:
         warnings: Warnings,
         settings: OrderedSettings,
         completed: Callable[[Scalarizer, Scalarizer], Scalarizer],
+        search_anew: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._instrument, self._record, self._events = instrument, record, events
         self._warnings = warnings
         self._targets, self._advisor, self._choice = targets, advisor, choice
-        self._completed = completed
+        self._completed, self._search_anew = completed, search_anew
         self._started_s = time.monotonic()
 
     @property
@@ -103,6 +107,8 @@ class InForce:
         self._advisor.reschedule(new)
         if concerns_agent:
             self._advisor.configure(new)
+        if SEARCH & changes.keys():
+            self._search_anew()
         if "scalarizer" in changes:
             self._targets.take(new.scalarizer, scored)
             self.tell_targets()

@@ -160,6 +160,7 @@ class Loop:
             warnings=self.warnings,
             settings=settings,
             completed=lambda new, old: self._steering.completed(new, old),
+            search_anew=self._search_anew,
         )
         self._steering = Steering(
             record=record,
@@ -186,7 +187,7 @@ class Loop:
         self._advisor.reschedule(past.settings.replaced(budget=new.budget))
         self._advisor.maps = self._advisor.chosen_on = past.latest_maps()
         self._targets.restore(past)
-        self._watch.catch_up(past.measurements, self.settings)
+        self._watch.catch_up(past.measurements, self.settings, past.journal)
         is_older = past.format < FORMAT
 
         def allowed(step: int) -> AllowedField:
@@ -251,6 +252,7 @@ class Loop:
         self._choice.prefer(regions.preference(self._open().frame))
         self._record.regions(self.step, regions, old=self._regions, why=why)
         self._regions = regions
+        self._search_anew()
         if self._choice.has_places:
             self.warnings.end(NOWHERE)
 
@@ -482,6 +484,11 @@ class Loop:
             self.warnings.say(text)
         for text, since in self._watch.over:
             self.warnings.over(text, since)
+
+    def _search_anew(self) -> None:
+        """What was said of the search does not hold of another one."""
+        for text in self._watch.search_anew(self.step):
+            self.warnings.over(text, self.step)
 
     def _warn_of(self, measurement: Measurement) -> None:
         """Say it where a spectrum has no target."""
