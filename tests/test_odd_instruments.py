@@ -20,6 +20,7 @@ from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.branch import branch
 from napari_hae.experiment.common_axis import CommonAxis
 from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.feasible import preflight
 from napari_hae.experiment.plans import AgentPlan, RasterPlan
 from napari_hae.experiment.progress import OTHER_AXES, REFUSALS
 from napari_hae.experiment.record import JOURNAL, Record
@@ -31,7 +32,7 @@ from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.experiment.votes import Vote, target_spectrum
 from napari_hae.hyperspy_signals import hyperspy
-from napari_hae.instruments.base import FieldChanged, InstrumentError
+from napari_hae.instruments.base import FieldChanged, InstrumentError, Interval
 from napari_hae.instruments.gate import GuardedInstrument, Unconstrained
 from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.regions.regions import Regions
@@ -255,6 +256,69 @@ def test_a_run_of_nothing_but_odd_spectra_pauses_where_somebody_is_there(tmp_pat
     assert runner.finish_reason is FinishReason.COMPLETED
     assert [m.step for m in runner.measurements if not m.usable] == list(range(4, 9))
     assert over[0].startswith("The run is paused:")
+
+
+def dead(*steps: int):
+    """Spectra without a number at some steps."""
+
+    def change(number, seen):
+        counts = np.full_like(seen.counts, NAN)
+        return replace(seen, counts=counts) if number in steps else seen
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "scalarizer", [BandIntegral(), BandMaximum(low_ev=0.2, high_ev=1)]
+)
+def test_spectra_without_a_number_are_a_fault_of_the_detector(tmp_path, scalarizer):
+    lab = Lab(tmp_path, OddSpectra(dead(*range(99))))
+    runner = run(lab.runner(experiment(scalarizer=scalarizer)))
+    assert runner.finish_reason is FinishReason.FAILED
+    assert "none of its channels holds a number" in runner.finish_text
+    assert "Look at the detector" in runner.finish_text
+    assert len(warnings_of(runner)) == len(runner.measurements) == OTHER_AXES
+
+
+def test_one_spectrum_without_a_number_is_set_aside(tmp_path):
+    runner = run(Lab(tmp_path, OddSpectra(dead(0, 6))).runner(experiment()))
+    assert runner.finish_reason is FinishReason.COMPLETED
+    assert [m.step for m in runner.measurements if not m.usable] == [0, 6]
+
+
+class Stating(OddSpectra):
+    """Says of itself what a test wants."""
+
+    def __init__(self, **stated) -> None:
+        super().__init__(lambda number, seen: seen)
+        self.stated = stated
+
+    def capabilities(self):
+        able = super().capabilities()
+        if "energy" not in self.stated:
+            return replace(able, **self.stated)
+        (detector,) = able.spectrum_detectors
+        return replace(able, spectrum_detectors=(replace(detector, **self.stated),))
+
+
+@pytest.mark.parametrize(
+    ("stated", "says"),
+    [
+        ({"fov_nm": (math.inf, 80.0)}, "a field of view of inf"),
+        ({"fov_nm": (80.0, NAN)}, "a field of view of 80 × nan"),
+        ({"dwell_time_s": Interval(NAN, NAN)}, "a dwell time"),
+        ({"exposure_s": Interval(math.inf, math.inf)}, "an exposure"),
+        ({"energy": EnergyAxis(1e300, 0.1, 16)}, r"its energy axis begins at 1e\+300"),
+        ({"energy": EnergyAxis(0.0, 0.0, 16)}, "cannot be told apart"),
+        ({"energy": EnergyAxis(1e8, 1e-12, 16)}, "cannot be told apart"),
+        ({"energy": EnergyAxis(NAN, 0.1, 16)}, "its energy axis begins at nan eV"),
+    ],
+)
+def test_what_an_instrument_says_and_cannot_be_is_refused_before_a_record(stated, says):
+    gate = GuardedInstrument(Stating(**stated))
+    gate.connect()
+    with pytest.raises((InstrumentError, ValueError), match=says):
+        preflight(experiment(), gate)
 
 
 def test_counts_that_do_not_fill_their_own_axis_are_set_aside_too(tmp_path):
@@ -567,8 +631,8 @@ def test_counts_beyond_all_measure_give_no_target_and_a_record_that_is_read(tmp_
 
 
 def test_a_current_beyond_all_measure_counts_as_unknown(tmp_path):
-    lab = Lab(tmp_path, OddSpectra(lambda _, spectrum: spectrum, current_pa=1e35))
+    lab = Lab(tmp_path, OddSpectra(lambda _, spectrum: spectrum, current_pa=1e20))
     runner = run(lab.runner(experiment()))
     assert runner.finish_reason is FinishReason.COMPLETED
-    assert "1e+35 pA, which cannot be" in lab.gate.capabilities().notes[-1]
+    assert "1e+20 pA, which cannot be" in lab.gate.capabilities().notes[-1]
     assert len(open_run(runner.record.path).measurements) == 12

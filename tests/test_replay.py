@@ -143,6 +143,27 @@ def test_without_a_file_it_asks_for_one(empty):
         replay.connect()
 
 
+@pytest.mark.parametrize(
+    ("counts", "axis", "words"),
+    [
+        (COUNTS[..., :1], {}, "1 channel along its energy axis"),
+        (COUNTS, {"offset": 1e300}, "begins at 1e\\+300 eV"),
+        (COUNTS, {"offset": 1e8, "scale": 1e-12}, "cannot be told apart"),
+    ],
+)
+def test_an_energy_axis_that_no_run_can_use_is_refused_on_connecting(
+    tmp_path, counts, axis, words
+):
+    signal = hyperspy().signals.Signal1D(counts)
+    energy = signal.axes_manager.signal_axes[0]
+    energy.units = "eV"
+    for name, value in axis.items():
+        setattr(energy, name, value)
+    signal.save(tmp_path / "odd.hspy")
+    with pytest.raises(Unsupported, match=words):
+        connected(tmp_path / "odd.hspy")
+
+
 def test_after_a_refusal_it_is_not_connected(tmp_path):
     replay = ReplayedSpectrumImage(ReplaySettings(file=tmp_path / "missing.hspy"))
     with pytest.raises(Unsupported):

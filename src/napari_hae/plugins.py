@@ -11,6 +11,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from napari_hae.printable import shortened
+
 logger = logging.getLogger(__name__)
 
 INSTRUMENTS = "napari_hae.instruments"
@@ -44,7 +46,8 @@ def load(group: str, name: str) -> Any:
     entry = _found(group).get(name)
     if entry is None:
         known = ", ".join(names(group)) or "none"
-        raise UnknownPlugin(f"there is no {name!r} in {group}; installed: {known}")
+        said = shortened(name)
+        raise UnknownPlugin(f"there is no {said} in {group}; installed: {known}")
     try:
         return entry.load()
     # A third party's import may fail in any way; its name must reach the user.

@@ -2,19 +2,74 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from napari_hae.types import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import LiteralString
 
     from pydantic.fields import FieldInfo
 
 SECRET = "secret"
 """Set in a field's `json_schema_extra` where it names or holds a secret, as all fields
 of the type `SecretStr` do."""
+
+
+SMALLEST = 1 / LARGEST
+"""No number of a setting is smaller, but 0: squares and inverses are numbers still."""
+_MOST = 2**63 - 1
+"""No whole number is larger: generators of chance, arrays and files count so far."""
+
+
+def check_numbers(value: Any) -> None:
+    """Refuse numbers that nothing can be computed with.
+
+    Parameters
+    ----------
+    value
+        A number, or values in mappings and sequences; all else is let pass.
+
+    Raises
+    ------
+    ValueError
+        In one sentence.
+    """
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int) and abs(value) > _MOST:
+        raise ValueError(f"a whole number has to be within ±{_MOST:.3g}")
+    if isinstance(value, float):
+        _check_float(value, SMALLEST)
+    elif isinstance(value, dict):
+        for each in value.values():
+            check_numbers(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            # As of a spectrum, some of which may be next to nothing.
+            _check_float(each, 0.0) if isinstance(each, float) else check_numbers(each)
+
+
+def _check_float(value: float, smallest: float) -> None:
+    if not math.isfinite(value):
+        raise ValueError("a finite number is needed")
+    if value and not smallest <= abs(value) <= LARGEST:
+        raise ValueError(
+            f"a number has to be 0, or from {SMALLEST:g} to {LARGEST:g} in size"
+        )
 
 
 class Settings(BaseModel):
@@ -27,6 +82,30 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _are_numbers(cls, given: Any) -> Any:
+        """Refuse what Python takes for numbers that it is not, or cannot convert."""
+        fields = cls.model_fields
+        if not isinstance(given, dict):
+            return given
+        mistakes: list[InitErrorDetails] = [
+            {"type": PydanticCustomError("number", why), "loc": (name,), "input": value}
+            for name, value in given.items()
+            if name in fields and (why := _why_no_number(value, fields[name]))
+        ]
+        if mistakes:
+            # Each is told of its own field.
+            raise ValidationError.from_exception_data(cls.__name__, mistakes)
+        return given
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _can_be_computed_with(cls, value: Any) -> Any:
+        """Refuse numbers whose squares or inverses are none, also given as texts."""
+        check_numbers(value)
+        return value
 
     @property
     def outside(self) -> tuple[str, ...]:
@@ -59,6 +138,29 @@ def without_secrets(
         for name, value in values.items()
         if name not in fields or not _is_secret(fields[name])
     }
+
+
+def _why_no_number(value: Any, field: FieldInfo) -> LiteralString:
+    """Why a value is none of a field, before it is converted; empty if it may be."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    # Python counts true as 1.
+    is_switch = any(isinstance(part, bool) for part in parts)
+    if is_switch and not _allows_bool(field.annotation):
+        return "true and false are no values of it"
+    if any(isinstance(part, int) and abs(part) > LARGEST for part in parts):
+        return "a number is at most 1e30"
+    return ""
+
+
+def _allows_bool(annotation: Any) -> bool:
+    """Whether true and false are values of a type, or of some part of it."""
+    if annotation in (bool, Any, None):
+        return True
+    return any(
+        isinstance(part, bool) or _allows_bool(part)
+        for part in get_args(annotation)
+        if part is not type(None)
+    )
 
 
 def _is_secret(field: FieldInfo) -> bool:

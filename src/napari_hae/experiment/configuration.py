@@ -12,6 +12,7 @@ from napari_hae.experiment.known_settings import INSTRUMENT, known_names, sectio
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.files import check_file
 from napari_hae.instruments.catalogue import settings_of
+from napari_hae.printable import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,10 @@ _ALLOWED = {
     "tuple_type": "a list of values, such as [64, 64]",
 }
 """Allowed values in plain words, by pydantic's name of the mistake."""
+
+
+_DEEPEST = 8
+"""No setting lies in more sections in each other."""
 
 
 class BadConfiguration(ValueError):
@@ -112,7 +117,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         check_file(path)
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadConfiguration(f"{path} cannot be read as TOML: {error}") from error
 
 
@@ -127,18 +132,18 @@ def assign(given: dict[str, Any], assignments: Iterable[str]) -> None:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         *path, last = name.strip().split(".")
-        if not (equals and last and all(path)):
+        if not (equals and last and all(path) and len(path) <= _DEEPEST):
             raise BadConfiguration(
-                f"{assignment!r} is not of the form section.name=value, such as "
-                "scalarizer.low_ev=0.3"
+                f"{shortened(assignment)} is not of the form section.name=value, "
+                "such as scalarizer.low_ev=0.3"
             )
         place = given
         for part in path:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
                 raise BadConfiguration(
-                    f"{assignment!r} needs settings in {part}, which is set to "
-                    f"{place!r}"
+                    f"{shortened(assignment)} needs settings in {part}, which is set "
+                    f"to {shortened(place)}"
                 )
         place[last] = _value(text.strip())
 
@@ -148,6 +153,11 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    # Numbers of thousands of digits, and brackets in brackets.
+    except (ValueError, RecursionError) as error:
+        raise BadConfiguration(
+            f"{shortened(text)} cannot be read: it is too long, or too deep"
+        ) from error
 
 
 def _in_words(error: ValidationError, *context: Any) -> str:
@@ -181,12 +191,12 @@ def _mistake(
     else:
         message = _ALLOWED.get(kind, str(details["msg"]))
         message = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{where}: {value!r} is not allowed: {message}"
+    return f"{where}: {shortened(value)} is not allowed: {message}"
 
 
 def _no_section(section: str, value: Any, instrument: str) -> str:
     known = ", ".join(known_names(section, {}, instrument))
     return (
-        f"{section}: {value!r} is not allowed: it is a section, with the settings "
-        f"{known or 'of its own'}"
+        f"{section}: {shortened(value)} is not allowed: it is a section, with the "
+        f"settings {known or 'of its own'}"
     )

@@ -16,6 +16,7 @@ from napari_hae.experiment.array_files import LARGEST as LARGEST_ARRAY
 from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.sentences import sentence
 from napari_hae.experiment.votes import Vote
+from napari_hae.printable import shortened
 from napari_hae.types import LARGEST, ChosenBy
 
 MOST = 10_000_000
@@ -361,9 +362,3 @@ def mistake(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{where} is missing"
     return f"{where} is {shortened(first['input'])}: {message[:1].lower()}{message[1:]}"
-
-
-def shortened(value: object) -> str:
-    """A value as text of a length that a sentence can hold."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

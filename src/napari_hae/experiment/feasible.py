@@ -9,6 +9,7 @@ from napari_hae.instruments.base import (
     check_interval,
     check_shape,
 )
+from napari_hae.instruments.delivered import check_stated
 
 if TYPE_CHECKING:
     from napari_hae.agent.model_settings import ModelSettings
@@ -58,9 +59,10 @@ def preflight(settings: ExperimentSettings, instrument: GuardedInstrument) -> No
     ValueError
         If the instrument, or this computer, cannot do what the settings ask for.
     InstrumentError
-        If the instrument does not answer.
+        If the instrument does not answer, or says of itself what cannot be.
     """
     able = instrument.capabilities()
+    check_stated(able, f"{instrument.title} says")
     check_feasible(settings, able, None)
     check_computable(settings.model)
     _check_survey(settings, able)

@@ -53,8 +53,8 @@ class Progress:
         else:
             text = (
                 f"{self._foreign} spectra in a row were set aside, the last because "
-                f"{self._why}. Look at the detector, or start a new run with its new "
-                "energy axis"
+                f"{self._why}. Look at the detector; where its energy axis was "
+                "changed, start a new run"
             )
         self._refused = self._foreign = 0
         raise NoProgress(text)

@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_hae.agent.bands import choose_band
 from napari_hae.agent.scalarizers import ScalarizerError
 from napari_hae.types import LARGEST
@@ -61,8 +63,11 @@ class Targets:
         """Why a spectrum does not belong to the run, in words; empty if it does.
 
         One with another energy axis than the run's first one is kept and has no
-        target: its channels are not comparable.
+        target: its channels are not comparable. So is one without a number, which a
+        detector at fault gives.
         """
+        if not np.isfinite(spectrum.counts).any():
+            return "none of its channels holds a number"
         if self._axis is None or spectrum.energy.is_like(self._axis):
             return ""
         return (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hae import plugins
 from napari_hae.instruments.gate import GuardedInstrument
-from napari_hae.settings_base import without_secrets
+from napari_hae.settings_base import check_numbers, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,9 +23,14 @@ def settings_of(name: str, values: Mapping[str, Any]) -> BaseModel:
         If there is no such instrument.
     pydantic.ValidationError
         If a value is not allowed, or there is no such setting.
+    ValueError
+        If a number is none that can be computed with, or recorded.
     """
     model: type[BaseModel] = plugins.load(plugins.INSTRUMENTS, name).settings_type
-    return model.model_validate(dict(values))
+    settings = model.model_validate(dict(values))
+    # Models of other packages need not be `Settings`, which refuse such numbers.
+    check_numbers(settings.model_dump())
+    return settings
 
 
 def recorded_settings_of(name: str, values: Mapping[str, Any]) -> BaseModel:

@@ -13,10 +13,13 @@ from napari_hae.instruments.base import FieldChanged, InstrumentError
 from napari_hae.types import LARGEST
 
 if TYPE_CHECKING:
-    from napari_hae.types import Area, ScanImage, Spectrum
+    from napari_hae.instruments.base import Capabilities
+    from napari_hae.types import Area, EnergyAxis, ScanImage, Spectrum
 
 SMALLEST_NM, LARGEST_NM = 1e-3, 1e9
 """Sides of a field of view that can be believed: from a picometre to a metre."""
+LARGEST_EV = 1e9
+"""No energy axis that can be believed goes further."""
 SAME_FIELD = 1e-3
 """Relative difference of two fields of view that are the same one."""
 
@@ -36,6 +39,37 @@ def check_field(fov_nm: Field, whose: str) -> None:
             "or the magnification, or enter the field of view in the instrument's "
             "settings where it can be entered"
         )
+
+
+def check_stated(able: Capabilities, whose: str) -> None:
+    """Raise `InstrumentError` unless a run can rest on what an instrument says.
+
+    `whose` begins the sentence.
+    """
+    check_field(able.fov_nm, whose)
+    for detector in able.spectrum_detectors:
+        if why := why_no_axis(detector.energy):
+            raise InstrumentError(
+                f"{whose} of its detector {detector.name!r} that {why}"
+            )
+
+
+def why_no_axis(energy: EnergyAxis) -> str:
+    """Why an energy axis cannot be, in words; empty if it can."""
+    offset_ev, step_ev, size = energy.offset_ev, energy.dispersion_ev, energy.size
+    ends = offset_ev, offset_ev + step_ev * size
+    if not all(abs(end) <= LARGEST_EV for end in ends):
+        return (
+            f"its energy axis begins at {offset_ev:g} eV and has {size} channels of "
+            f"{step_ev:g} eV, and no energy is above {LARGEST_EV:g} eV. Check its "
+            "calibration"
+        )
+    if ends[1] + step_ev == ends[1] or ends[0] + step_ev == ends[0]:
+        return (
+            f"its energy axis begins at {offset_ev:g} eV and has channels of "
+            f"{step_ev:g} eV, which cannot be told apart. Check its calibration"
+        )
+    return ""
 
 
 def are_same(one: Field, other: Field) -> bool:

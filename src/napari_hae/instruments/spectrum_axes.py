@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_hae.instruments.base import Unsupported
+from napari_hae.instruments.delivered import why_no_axis
 from napari_hae.types import EnergyAxis
 from napari_hae.units import (
     ENERGY_UNITS,
@@ -18,6 +19,10 @@ from napari_hae.units import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+FEWEST_CHANNELS = 2
+"""A band has two ends."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,15 @@ def _energy(what: str, axis: Any, notes: list[str]) -> EnergyAxis:
                 f"{axis.scale:g} eV"
             )
         )
-    return EnergyAxis(axis.offset * per_unit, axis.scale * per_unit, axis.size)
+    energy = EnergyAxis(axis.offset * per_unit, axis.scale * per_unit, axis.size)
+    if energy.size < FEWEST_CHANNELS:
+        raise Unsupported(
+            f"{what} has {axis.size} channel along its energy axis, and a spectrum "
+            f"needs {FEWEST_CHANNELS} at least"
+        )
+    if why := why_no_axis(energy):
+        raise Unsupported(f"{what} cannot be replayed: {why}")
+    return energy
 
 
 def _field(what: str, rows: Any, columns: Any, notes: list[str]) -> tuple[float, float]:
