@@ -94,6 +94,15 @@ except AttributeError as error:
     ), run.stderr
 
 
+@pytest.mark.parametrize(
+    "module", ["experiment.settings", "agent.scalarizers", "cli.parser", "api"]
+)
+def test_a_module_may_be_the_first_that_is_imported(module):
+    command = [sys.executable, "-c", f"import napari_hae.{module}"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+
+
 def test_the_examples_of_the_page_run(tmp_path):
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     run = subprocess.run(
