@@ -12,10 +12,12 @@ def printable(text: str) -> str:
     What a record, a file or a microscope says could else move the cursor of a terminal,
     clear it, or hide what is there. Lines stay lines.
     """
-    return "".join(
-        each if each.isprintable() or each == "\n" else repr(each)[1:-1]
-        for each in text
-    )
+    return "\n".join(map(printable_line, text.split("\n")))
+
+
+def printable_line(text: str) -> str:
+    """The same on one line: the ends of lines are written as their codes, too."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def shortened(value: object) -> str:

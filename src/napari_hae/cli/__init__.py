@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING
 
 from napari_hae.cli.exit_codes import FAILED, WRONG_USE
-from napari_hae.cli.output import say
+from napari_hae.cli.output import log_to_stderr, say
 from napari_hae.cli.parser import make_parser
 from napari_hae.instruments.base import InstrumentError, OutOfRange, Unsupported
 from napari_hae.signal_listener import BY_SIGNAL
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code, see `exit_codes`."""
     options = make_parser().parse_args(arguments)
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    log_to_stderr("%(levelname)s: %(message)s")
     try:
         return int(options.command(options))
     # What an instrument refuses before there is a run: files that are not there, values

@@ -7,6 +7,8 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from napari_hae.cli.exit_codes import DONE
+from napari_hae.cli.output import show
+from napari_hae.printable import printable_line
 
 if TYPE_CHECKING:
     import argparse
@@ -25,8 +27,8 @@ def learn(options: argparse.Namespace) -> int:
         [open_run(record, trust=options.trust) for record in options.records]
     )
     experience.save(options.out)
-    print(f"learned from {experience}")
-    print(f"written: {options.out}; use it by --set model.earlier={options.out}")
+    show(f"learned from {experience}")
+    show(f"written: {options.out}; use it by --set model.earlier={options.out}")
     return DONE
 
 
@@ -42,7 +44,7 @@ def branch(options: argparse.Namespace) -> int:
     """A new record that goes on from an earlier step."""
     from napari_hae.experiment.branch import branch as go_back
 
-    print(f"written: {go_back(options.record, options.after, options.out)}")
+    show(f"written: {go_back(options.record, options.after, options.out)}")
     return DONE
 
 
@@ -51,7 +53,7 @@ def info(options: argparse.Namespace) -> int:
     from napari_hae.experiment.stored import open_run
 
     run = open_run(options.record)
-    print(json.dumps(_as_json(run), indent=1) if options.json else _as_text(run))
+    show(json.dumps(_as_json(run), indent=1) if options.json else _as_text(run))
     return DONE
 
 
@@ -94,7 +96,7 @@ def _as_text(run: StoredRun) -> str:
         )
     lines += [f"damaged      {each}" for each in run.damage]
     lines += [f"warning      {text}" for text in run.warnings]
-    return "\n".join(lines)
+    return "\n".join(map(printable_line, lines))
 
 
 def forensics(options: argparse.Namespace) -> int:
@@ -114,15 +116,15 @@ def forensics(options: argparse.Namespace) -> int:
     against = {", ".join(words): changed_sections(run, words) for words in agents}
     with tqdm(unit="step", disable=None) as progress:
 
-        def show(what: str, done: int, total: int) -> None:
+        def show_progress(what: str, done: int, total: int) -> None:
             progress.total = total
             progress.set_description(what, refresh=False)
             progress.update(done - progress.n)
 
-        analysis = analyse(run, against, show)
+        analysis = analyse(run, against, show_progress)
     write_page(analysis, report)
-    print("\n".join(summary(analysis)))
-    print(f"report: {report}")
+    show("\n".join(summary(analysis)))
+    show(f"report: {report}")
     return DONE
 
 
@@ -132,7 +134,7 @@ def export(options: argparse.Namespace) -> int:
     from napari_hae.experiment.stored import open_run
 
     note = export_hspy(open_run(options.record), options.file)
-    print(f"written: {options.file}")
+    show(f"written: {options.file}")
     if note:
-        print(note)
+        show(note)
     return DONE

@@ -11,6 +11,7 @@ from napari_hae.cli.exit_codes import DONE, FAILED
 from napari_hae.cli.output import say
 from napari_hae.cli.sections import given_sections
 from napari_hae.cli.stopping import Stopping
+from napari_hae.printable import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -230,7 +231,7 @@ def _watch(
 
         runner.events.measured.connect(show)
         runner.events.survey_acquired.connect(show)
-        runner.events.warned.connect(tqdm.write)
+        runner.events.warned.connect(lambda text: tqdm.write(printable(text)))
         stop_in_pauses(runner)
         stopping.reach(runner.interrupt, blank)
         runner.start()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from typing import TYPE_CHECKING
 
 from napari_hae import plugins
 from napari_hae.cli.exit_codes import DONE
+from napari_hae.cli.output import log_to_stderr
 from napari_hae.cli.sections import given_sections
 from napari_hae.cli.stopping import Stopping
 from napari_hae.instruments.bridge import token
@@ -114,10 +114,5 @@ def _warn_of_network(address: str) -> None:
 
 
 def _log_with_times() -> None:
-    logging.basicConfig(
-        format="%(asctime)s  %(message)s",
-        level=logging.WARNING,
-        stream=sys.stderr,
-        force=True,
-    )
+    log_to_stderr("%(asctime)s  %(message)s", is_new=True)
     logging.getLogger("napari_hae").setLevel(logging.INFO)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from napari_hae.cli.output import say
 from napari_hae.signal_listener import BY_SIGNAL, SignalListener
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ class Stopping(SignalListener):
             if self.received is None:
                 raise
             logger.debug("interrupted", exc_info=True)
-            # The terminal may be closed.
-            with suppress(OSError):
-                print(f"napari-hae: {error}", file=sys.stderr)
+            say(f"napari-hae: {error}", sys.stderr)
             code = 0
         if self.received is None:
             return code

@@ -20,6 +20,7 @@ from napari_hae.experiment.changes import changes, counted, in_words
 from napari_hae.experiment.ending import Ending
 from napari_hae.experiment.events import FinishReason
 from napari_hae.instruments.dose import Exposure
+from napari_hae.printable import printable_line
 from napari_hae.types import WHOLE_FIELD, Area
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def tells(event: str) -> Callable[[Teller], Teller]:
 
 def sentence(entry: Entry) -> str:
     """One entry of the journal as a sentence. Steps count from 1, as in the window."""
-    text = _TELLERS.get(entry["event"], _anything)(entry)
+    text = printable_line(_TELLERS.get(entry["event"], _anything)(entry))
     if entry.get("why"):
-        text = f"{text.rstrip('.')}, because: {entry['why']}"
+        text = f"{text.rstrip('.')}, because: {printable_line(entry['why'])}"
     if not text.endswith((".", "!", "?")):
         text += "."
     step = entry.get("step")

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QPlainTextEdit, QVBoxLayout
 from napari_hae.experiment.sentences import sentence
 from napari_hae.gui.noted import follow_journal
 from napari_hae.gui.panels import LazyPanel
+from napari_hae.printable import printable_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ class StoryPanel(LazyPanel):
         block = self.text.document().firstBlock()
         while block.isValid():
             text = block.text()
-            if text.startswith(WARNING_SIGN) and entry["text"] in text:
+            if text.startswith(WARNING_SIGN) and printable_line(entry["text"]) in text:
                 said = text.replace(WARNING_SIGN, OVER_SIGN, 1)
                 cursor = QTextCursor(block)
                 cursor.movePosition(
