@@ -418,6 +418,10 @@ def test_without_a_file_the_mature_model_is_the_reference(replayed):
     assert set(other.path) == set(path_of(replayed))
     assert other.path[:6] == path_of(replayed)[:6]
     assert other.parts_at is not None
+    # Nobody takes what the model says of its own run for the truth.
+    assert chance_sentence(found).startswith("By the mature model's map, which is the")
+    judged = [each for each in summary(found) if "best place" in each]
+    assert all("the mature model's map" in each for each in judged)
 
 
 def test_regret_is_that_of_the_places_and_falls(of_replayed, replayed):

@@ -50,7 +50,17 @@ def among(regret: Regret, whole: str) -> str:
 
 
 def chance_sentence(analysis: Analysis) -> str:
-    """How the run compares with a random path, in words."""
+    """How the run compares with a random path, and by what, in words."""
+    said = _against_chance(analysis)
+    if analysis.has_truth:
+        return said
+    return (
+        "By the mature model's map, which is the run's own and knows only what was "
+        f"measured: {said[0].lower()}{said[1:]}"
+    )
+
+
+def _against_chance(analysis: Analysis) -> str:
     regret, measured = analysis.regret, len(analysis.run.measurements)
     all_ = among(regret, "all")
     better = regret.by_chance[-1] - regret.simple[-1]
