@@ -284,6 +284,40 @@ def test_lines_that_are_repeated_or_swapped_are_noticed(path, damage):
                 open_run(damaged)
 
 
+@pytest.mark.parametrize(
+    ("event", "change", "words"),
+    [
+        ("proposal", {"x": 7.5}, "lies outside the image"),
+        ("proposal", {"y": -0.1}, "lies outside the image"),
+        ("proposal", {"row": 0, "column": 0, "x": 0.9, "y": 0.9}, "which lies in"),
+        ("measurement", {"x_nm": 1e9}, "x_nm is 1e+09, far outside of the field"),
+        ("measurement", {"y_nm": -81.0}, "y_nm is -81, far outside of the field"),
+        ("measurement", {"beam": [0.5, 1.5]}, "was not in the field of view"),
+    ],
+)
+def test_what_lies_outside_of_the_field_is_named(path, damage, event, change, words):
+    lines = lines_of(path)
+    number = next(n for n, x in enumerate(lines) if f'"event": "{event}"'.encode() in x)
+    lines[number] = line(json.loads(lines[number]) | change)
+    damaged = damage(lines)
+    with pytest.raises(BrokenJournal, match=rf"line {number + 1} of ") as raised:
+        open_run(damaged)
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("event", ["proposal", "measurement"])
+def test_a_run_that_goes_on_after_its_end_is_named(path, damage, event):
+    entries = [json.loads(each) for each in lines_of(path)]
+    end = next(each for each in entries if each["event"] == "end")
+    number = [n for n, each in enumerate(entries) if each["event"] == event][5]
+    entries.insert(number, end)
+    lines = [line(entry | {"n": n}) for n, entry in enumerate(entries)]
+    damaged = damage(lines)
+    with pytest.raises(BrokenJournal, match="the run had ended before") as raised:
+        open_run(damaged)
+    assert f"line {number + 2} of " in str(raised.value)
+
+
 def test_a_record_without_its_last_line_s_end_is_what_came_before(path, damage):
     lines = lines_of(path)
     which = [n for n, x in enumerate(lines) if b'"event": "measurement"' in x]

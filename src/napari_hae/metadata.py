@@ -126,12 +126,22 @@ def source_metadata(signal: Any) -> Metadata:
 def _kept(values: Metadata, depth: int) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, value in list(values.items())[:_MOST_ITEMS]:
-        if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        if not _is_name(name):
             continue
         known, plain = _plain(value, depth - 1)
         if known:
             kept[name] = plain
     return kept
+
+
+def _is_name(name: Any) -> bool:
+    """Whether it names something in HyperSpy's tree and in its files.
+
+    A name with an underscore in front is one of Python's, or a mark of a file format.
+    """
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        return False
+    return bool(name.strip()) and name.isprintable() and not name.startswith("_")
 
 
 def _plain(value: Any, depth: int) -> tuple[bool, Any]:

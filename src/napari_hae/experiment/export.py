@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hae.experiment.stored import StoredRun
+    from napari_hae.metadata import Metadata
 
 
 def to_hyperspy(run: StoredRun) -> Any:
@@ -51,7 +53,10 @@ def to_hyperspy(run: StoredRun) -> Any:
     signal = spectra_signal(spectra.counts, spectra.energy)
     known = [m.spectrum.metadata for m in run.measurements]
     shared = reduce(common, known)
-    signal.metadata.add_dictionary(dict(shared))
+    # HyperSpy's tree has nodes only at its top, one of which is made below.
+    nodes = {name: each for name, each in shared.items() if isinstance(each, Mapping)}
+    nodes.pop("napari_hae", None)
+    signal.metadata.add_dictionary(_beside_methods(nodes, signal.metadata))
     signal.metadata.General.title = run.path.stem
     if notes := " ".join(filter(None, [spectra.note, _damage(run)])):
         signal.metadata.General.notes = notes
@@ -86,6 +91,16 @@ def export_hspy(run: StoredRun, path: Path) -> str:
     signal = to_hyperspy(run)
     signal.save(path)
     return str(signal.metadata.get_item("General.notes", default=""))
+
+
+def _beside_methods(values: Metadata, tree: Any) -> dict[str, Any]:
+    """Values whose names are none of the methods of HyperSpy's tree, which would go."""
+    return {
+        f"{name}_" if hasattr(type(tree), name) else name: (
+            _beside_methods(value, tree) if isinstance(value, Mapping) else value
+        )
+        for name, value in values.items()
+    }
 
 
 def _damage(run: StoredRun) -> str:

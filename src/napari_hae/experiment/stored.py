@@ -490,6 +490,27 @@ class _Reader:
             is_inside = 0 <= row < rows and 0 <= column < columns
             _expect(is_inside, f"pixel ({row}, {column}) is not in the survey image")
 
+    def _expect_going_on(self) -> None:
+        _expect(self._end is None, "the run had ended before")
+
+    def _expect_in_field(self, entry: Entry) -> None:
+        """Expect a measurement in the field, or where drift may have moved its place.
+
+        The instrument may say that the beam was somewhere else in the field.
+        """
+        if entry.get("beam"):
+            beam = ProbePosition(*entry["beam"])
+            _expect(beam.is_inside, f"the beam at {beam} was not in the field of view")
+        for name, side_nm in zip(("y_nm", "x_nm"), self._frame.field_nm, strict=True):
+            is_near = -side_nm <= entry[name] <= 2 * side_nm
+            _expect(is_near, f"{name} is {entry[name]:g}, far outside of the field")
+
+    @property
+    def _frame(self) -> FieldFrame:
+        if self._survey is None:
+            raise ValueError("it comes before the survey image")
+        return FieldFrame.of(self._survey)
+
     def _expect_measured(self, step: int) -> None:
         _expect(step < len(self._measured), f"step {step + 1} was not measured before")
 
@@ -514,7 +535,13 @@ class _Reader:
             else None,
         )
         pixel = proposal.row, proposal.column
+        self._expect_going_on()
         self._expect_pixels(pixel)
+        there = self._frame.pixel(proposal.position)
+        _expect(
+            there == pixel,
+            f"pixel {pixel} is proposed at {proposal.position}, which lies in {there}",
+        )
         _expect(
             max(proposal.known, len(self._measured)) <= proposal.step,
             f"step {proposal.step + 1} is proposed after {len(self._measured)} "
@@ -549,6 +576,8 @@ class _Reader:
             f"step {len(self._measured) + 1} is missing before step "
             f"{entry['step'] + 1}",
         )
+        self._expect_going_on()
+        self._expect_in_field(entry)
         counts = self._counts(entry)
         beam, drift = entry.get("beam"), entry.get("drift_nm")
         offset_ev, step_ev = entry["energy_offset_ev"], entry["energy_dispersion_ev"]
@@ -559,7 +588,7 @@ class _Reader:
             position=ProbePosition(*beam) if beam else proposal.position,
             exposure_s=entry["exposure_s"],
             dose_e=_number(entry["dose_e"]),
-            metadata=merged(self._metadata, entry.get("metadata", {})),
+            metadata=self._metadata_with(entry.get("metadata")),
         )
         measurement = Measurement(
             proposal=proposal,
@@ -578,6 +607,10 @@ class _Reader:
         self._history.append(measurement)
         self._last_begun = list(self._queue), dict(self._settings)
         self._regions_begun.append(self._regions)
+
+    def _metadata_with(self, own: Metadata | None) -> Metadata:
+        """What is known of all spectra, and of one of them."""
+        return bounded(merged(self._metadata, own)) if own else self._metadata
 
     def _on_settings(self, entry: Entry) -> None:
         for section, change in entry["changes"].items():
