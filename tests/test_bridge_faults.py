@@ -327,7 +327,7 @@ def test_an_instrument_that_cannot_connect_is_told_before_anybody_waits():
     serve = ("--instrument", "replay", "--port", "0")
     with Process("bridge_server.py", *serve) as server:
         server.wait_for("choose a file with a spectrum image")
-        assert server.wait() == 1
+        assert server.wait() == 2
 
 
 def test_a_port_that_is_taken_is_told_in_words():

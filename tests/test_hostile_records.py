@@ -94,6 +94,29 @@ def test_no_way_to_write_a_record_goes_through_a_link(record, outside, tmp_path)
     assert not (tmp_path / "other.hae").exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["journal.jsonl", "writer.lock", "arrays.zarr/zarr.json", f"{SPECTRA}/3/0"]
+)
+def test_a_record_that_shares_files_with_a_backup_is_read_and_not_written(
+    record, outside, tmp_path, capsys, name
+):
+    shared = record / name
+    shared.touch()
+    os.link(shared, outside / "backup")
+    before = state_of(outside) | state_of(record)
+    assert len(open_run(record).measurements) == 12
+    assert main(["export", str(record), str(tmp_path / "made.hspy")]) == 0
+    assert main(["resume", str(record), "--steps", "14"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"{shared} has a second name elsewhere" in said
+    with pytest.raises(NotARecord, match="hard link"):
+        Record.reopen(record, surveys=1)
+    assert state_of(outside) | state_of(record) == before
+    # Its copy is the user's own.
+    copy = shutil.copytree(record, tmp_path / "copy.hae")
+    Record.reopen(copy, surveys=1).close()
+
+
 @pytest.mark.parametrize("name", ["writer.json", "writer.lock", "journal.jsonl"])
 def test_a_new_run_takes_no_name_over_where_a_link_lies(tmp_path, outside, name):
     path = tmp_path / "run1.hae"

@@ -13,11 +13,19 @@ class NotARecord(ValueError):
     """The path holds no record that can be used; the text says why."""
 
 
-def check_plain(record: Path) -> None:
+def check_plain(record: Path, *, is_written: bool = False) -> None:
     """Refuse a record in which anything is neither a file nor a folder.
 
     A link would have files outside of the record read or overwritten, and a pipe or a
     device holds up whoever opens it. The record itself may be a link of the user's.
+
+    A file with a second name elsewhere, a hard link, is read: programs for backups make
+    them. It is not written, which would change the other one with it.
+
+    Parameters
+    ----------
+    is_written
+        Whether the record is to be written.
 
     Raises
     ------
@@ -42,6 +50,13 @@ def check_plain(record: Path) -> None:
                     raise NotARecord(
                         f"{each.path} is {kind}, and a record holds only files and "
                         "folders; nothing of it was read or written"
+                    )
+                # Windows does not tell it of what was listed.
+                elif is_written and os.stat(each.path).st_nlink > 1:
+                    raise NotARecord(
+                        f"{each.path} has a second name elsewhere (a hard link, as "
+                        "backups make them), which would be changed with it; copy the "
+                        "record, and go on with the copy. Nothing was written"
                     )
 
 

@@ -43,13 +43,14 @@ class WriterLock:
     RecordInUse
         If somebody else writes the record; the text says who, and since when.
     NotARecord
-        If there are links, pipes or devices in the record; nothing was written.
+        If there are links, pipes or devices in the record, hard links included;
+        nothing was written.
     OSError
         If the lock cannot be made, as in a folder that is read-only.
     """
 
     def __init__(self, record: Path) -> None:
-        check_plain(record)
+        check_plain(record, is_written=True)
         self._path, self._writer = record / LOCK, record / WRITER
         # Who closes a record may be on another thread than who opened it.
         self._lock = FileLock(self._path, thread_local=False)
