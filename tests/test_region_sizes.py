@@ -101,3 +101,35 @@ def test_the_largest_mask_that_scan_units_have_is_read_and_no_larger_one_drawn()
     too_large = np.broadcast_to(np.False_, (8193, 8192))
     with pytest.raises(ValueError, match="at most 8192 x 8192"):
         MaskRegion("too large", too_large, PIXELS)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_noise_is_refused_before_it_has_an_outline(labelled):
+    noise = np.random.default_rng(0).random((4096, 4096)) < 0.5
+    given = MaskRegion("zone", noise, PIXELS).to_json()
+    if labelled:
+        given["labels"] = packing.packed_labels(noise.astype(np.int32))
+    words = r"the outline of the region 'zone' has 8.39e\+06 sides; at most 2e\+06"
+    peak = peak_of_refusing(MaskRegion.from_json, given, words)
+    assert peak < 250 * MEBIBYTE
+
+
+def test_the_outline_of_a_checkerboard_takes_little_memory():
+    board = (np.indices((4096, 4096)).sum(axis=0) % 2).astype(bool)
+    region = MaskRegion.from_json(MaskRegion("zone", board, PIXELS).to_json())
+    tracemalloc.start()
+    try:
+        sides = region.sides()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Its lines go all across, but for those of its border.
+    assert len(sides) == 2 * 4095 + 4 * 2048
+    assert peak < 150 * MEBIBYTE
+
+
+def test_a_map_of_many_particles_is_read():
+    grid = np.indices((2048, 2048)) % 20
+    particles = np.hypot(*(grid - 10.0)) < 7
+    read = MaskRegion.from_json(MaskRegion("zone", particles, PIXELS).to_json())
+    assert np.array_equal(read.mask, particles)

@@ -18,6 +18,7 @@ import numpy as np
 from napari_hae.coordinates import checked_shape
 from napari_hae.regions.outlines import cut
 from napari_hae.regions.packing import (
+    check_sides,
     packed_labels,
     packed_mask,
     shape_of,
@@ -159,9 +160,11 @@ class MaskRegion:
         differs = padded[1:] != padded[:-1]
         if not borders:
             differs[0] = differs[-1] = False
-        edges = np.flatnonzero(differs)
-        start = edges[np.diff(edges, prepend=-2) > 1]
-        end = edges[np.diff(edges, append=differs.size + 1) > 1] + 1
+        # As masks: the places of all edges may take a hundred times as much memory.
+        begins, ends = differs.copy(), differs.copy()
+        begins[:, 1:] &= ~differs[:, :-1]
+        ends[:, :-1] &= ~differs[:, 1:]
+        start, end = np.flatnonzero(begins), np.flatnonzero(ends) + 1
         runs = np.stack([start, end], axis=1)
         return np.stack(np.divmod(runs, differs.shape[1]), axis=2) - 0.5
 
@@ -195,14 +198,15 @@ class MaskRegion:
         Raises
         ------
         ValueError
-            If it has more than 8192 x 8192 pixels, or others than its shape says;
-            nothing is allocated then.
+            If it has more than 8192 x 8192 pixels, or others than its shape says, in
+            which case nothing is allocated; or more sides than can be kept.
         """
         name, shape = values["name"], shape_of(values)
         mask = unpacked_mask(values["mask"], shape, name)
         labels = None
         if "labels" in values:
             labels = unpacked_labels(values["labels"], shape, name)
+        check_sides(mask if labels is None else labels, name)
         return cls(name, mask, np.array(values["nm_to_pixel"]), labels)
 
 

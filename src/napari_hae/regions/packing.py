@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 30
 """In memory, of all painted regions that are in force together."""
 
+MOST_SIDES = 2_000_000
+"""Of a painted region; its outline takes 100 bytes or so for each."""
+
 _LABEL = np.dtype("<i4")
 
 
@@ -67,6 +70,21 @@ def check_total(regions: Iterable[dict[str, Any]]) -> None:
         raise ValueError(
             f"the painted regions need {total / 2**30:.3g} GiB of memory together; "
             f"at most {MOST_BYTES / 2**30:.3g} GiB are read"
+        )
+
+
+def check_sides(pixels: NDArray[np.bool_] | NDArray[np.int32], name: str) -> None:
+    """Raise `ValueError` where the outline of pixels would take too much memory."""
+    sides = 0
+    for along in (pixels, pixels.T):
+        differs = along[1:] != along[:-1]
+        # A side goes on as long as the pixels on both sides of it differ.
+        sides += int(np.count_nonzero(differs[:, 1:] & ~differs[:, :-1]))
+        sides += int(np.count_nonzero(differs[:, :1]))
+    if sides > MOST_SIDES:
+        raise ValueError(
+            f"the outline of {_words(name)} has {sides:.3g} sides; at most "
+            f"{MOST_SIDES:.3g} are read"
         )
 
 
