@@ -9,9 +9,10 @@ from qtpy.QtWidgets import QApplication
 
 from measured_files import COUNTS, cube_signal, save_cube, save_several
 from mouse import LEFT, drag_in_plot, paint_stroke
+from napari_hae.agent.scalarizers import BandIntegral
 from napari_hae.experiment.ending import AbortedBy
 from napari_hae.experiment.events import FinishReason, RunState
-from napari_hae.experiment.settings import Budget
+from napari_hae.experiment.settings import Budget, MeasurementSettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
 from napari_hae.instruments.base import ForbiddenPosition
@@ -59,6 +60,22 @@ def test_connect_shows_the_survey_image_calibrated(connected, qtbot):
     assert np.array_equal(layers[0].data, survey.data[0])
     until(qtbot, lambda: "Beam blanked" in connected.microscope.beam.text())
     assert connected.microscope.connect_button.text() == "Disconnect"
+
+
+def test_settings_that_the_microscope_cannot_have_are_put_back(cockpit, qtbot):
+    session, said = cockpit.session, []
+    session.said.connect(said.append)
+    session.configure(
+        measurement=MeasurementSettings(exposure_s=1000),
+        scalarizer=BandIntegral(low_ev=700, high_ev=720),
+    )
+    with qtbot.waitSignal(session.connection.changed, timeout=TIMEOUT_MS):
+        qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
+    assert session.settings.measurement.exposure_s < 1000
+    assert session.settings.scalarizer.is_automatic
+    (text,) = [each for each in said if "were put back" in each]
+    assert '"Exposure (s)" from 1000 to' in text
+    assert "left the band to the program" in text
 
 
 def test_a_failed_connection_is_told_in_one_sentence(cockpit, qtbot):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import napari
@@ -91,3 +93,20 @@ def test_a_window_that_was_closed_meanwhile_gets_no_docks(
     goes_on.set()
     until(qtbot, ended.is_set)
     assert session_if_any(viewer) is None
+
+
+def test_what_napari_activates_loads_nothing_heavy():
+    script = """
+import sys
+from napari.settings import get_settings
+import npe2
+before = set(sys.modules)
+import napari_hae.gui.reader_preference
+heavy = {"zarr", "scipy", "torch", "hyperspy", "pandas"}
+print(sorted(heavy & (set(sys.modules) - before)))
+print([name for name in sys.modules if name.startswith("napari_hae.agent")])
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["[]", "[]"]

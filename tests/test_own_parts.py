@@ -18,6 +18,7 @@ from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.scalarizers import BandIntegral, Scalarizer
 from napari_hae.agent.user_function import UserFunction
 from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.feasible import put_back
 from napari_hae.experiment.record import ARRAYS
 from napari_hae.experiment.settings import (
     Budget,
@@ -367,3 +368,19 @@ def test_the_agent_has_one_thread_also_when_it_is_put_in_charge_later(lab):
     runner.resume()
     assert runner.wait(TIMEOUT_S)
     assert set(threads) == {1}
+
+
+def test_settings_of_another_instrument_that_this_one_cannot_have_are_put_back(lab):
+    able = lab.gate.capabilities()
+    low_s, high_s = able.exposure_s.low, able.exposure_s.high
+    fine = experiment(scalarizer=BandIntegral(low_ev=0.3, high_ev=0.6))
+    assert put_back(fine, able) == {}
+    other = fine.replaced(
+        measurement=MeasurementSettings(exposure_s=high_s * 100, detector="EDX"),
+        scalarizer=BandIntegral(low_ev=700, high_ev=720),
+    )
+    back = put_back(other, able)
+    assert back["measurement"].detector == ""
+    assert low_s <= back["measurement"].exposure_s <= high_s
+    assert back["scalarizer"].is_automatic
+    assert put_back(other.replaced(**back), able) == {}

@@ -28,6 +28,9 @@ from measured_files import (
     save_cube,
     survey_of,
 )
+from napari_hae.experiment.oddities import oddities_of
+from napari_hae.experiment.settings import SurveySettings
+from napari_hae.experiment.survey import acquire_survey
 from napari_hae.hyperspy_signals import hyperspy
 from napari_hae.instruments import spectrum_images
 from napari_hae.instruments.base import (
@@ -37,6 +40,7 @@ from napari_hae.instruments.base import (
     Unsupported,
 )
 from napari_hae.instruments.conformance import check_instrument
+from napari_hae.instruments.gate import GuardedInstrument
 from napari_hae.instruments.replay import ReplayedSpectrumImage, ReplaySettings
 from napari_hae.types import BeamState, ProbePosition, dose_electrons
 
@@ -304,3 +308,12 @@ def test_measured_maps_hold_the_lines_they_are_known_for(path, band_ev, counts):
 @needs_data
 def test_a_measured_map_conforms():
     check_instrument(ReplayedSpectrumImage(ReplaySettings(file=CLEAN)))
+
+
+def test_a_survey_image_that_is_blank_for_want_of_one_is_told_of_once(tmp_path, caplog):
+    settings = ReplaySettings(file=save_cube(tmp_path / "cube.hspy"))
+    gate = GuardedInstrument(ReplayedSpectrumImage(settings))
+    gate.connect()
+    told = [each.getMessage() for each in caplog.records]
+    assert sum("the survey image is blank" in each for each in told) == 1
+    assert oddities_of(acquire_survey(gate, SurveySettings())) == ""

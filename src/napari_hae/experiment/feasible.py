@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.instruments.base import (
     InstrumentError,
     check_interval,
@@ -47,6 +48,31 @@ def check_feasible(
             f"the detector {detector.name!r} has another energy axis than the run's "
             "spectra: choose it before a run"
         )
+
+
+def put_back(settings: ExperimentSettings, able: Capabilities) -> dict[str, Any]:
+    """Sections of the settings, less what an instrument cannot have.
+
+    Those of another instrument may be in them still. Empty where all can be had.
+    """
+    measurement, scalarizer = settings.measurement, settings.scalarizer
+    fields: dict[str, Any] = {}
+    if all(measurement.detector != each.name for each in able.spectrum_detectors):
+        fields["detector"] = ""
+    if measurement.exposure_s not in able.exposure_s:
+        usual_s = type(measurement)().exposure_s
+        allowed = able.exposure_s
+        fields["exposure_s"] = min(max(usual_s, allowed.low), allowed.high)
+    changed: dict[str, Any] = {}
+    measured = measurement.model_copy(update=fields)
+    if measured != measurement:
+        changed["measurement"] = measured
+    if isinstance(scalarizer, BandScalarizer) and not scalarizer.is_automatic:
+        try:
+            scalarizer.check(able.spectrum_detector(measured.detector).energy)
+        except ValueError:
+            changed["scalarizer"] = scalarizer.with_band(None, None)
+    return changed
 
 
 def preflight(settings: ExperimentSettings, instrument: GuardedInstrument) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hae.instruments.base import BLANK
+
 if TYPE_CHECKING:
     from napari_hae.coordinates import FieldFrame
     from napari_hae.types import ProbePosition, ScanImage
@@ -34,7 +36,7 @@ def oddities_of(image: ScanImage) -> str:
                 "no finite numbers: the median of the others is taken for them, and "
                 "the record keeps the image as it came."
             )
-        if finite.min() == finite.max():
+        if finite.min() == finite.max() and name != BLANK:
             flat[name] = float(finite.min())
     if flat:
         level = next(iter(flat.values()))

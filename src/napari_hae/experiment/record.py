@@ -22,7 +22,7 @@ from napari_hae.agent.experience import load_experience
 from napari_hae.experiment.array_files import checksum
 from napari_hae.experiment.arrays import RunArrays
 from napari_hae.experiment.journal import FORMAT, Entry, Journal
-from napari_hae.experiment.record_files import check_plain
+from napari_hae.experiment.record_files import SUFFIX, check_plain
 from napari_hae.experiment.taken import fields_of
 from napari_hae.experiment.trust import packages_of
 from napari_hae.experiment.writer_lock import LOCK, WRITER, WriterLock
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from napari_hae.regions.regions import Regions
     from napari_hae.types import Measurement, PredictionMaps, Proposal, ScanImage
 
-SUFFIX = ".hae"
 _NAMELESS = ("", "..")
 KEPT_IMAGES = 2**28
 """So many bytes of images taken again are kept in memory, to be saved elsewhere."""

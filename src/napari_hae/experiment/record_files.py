@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+SUFFIX = ".hae"
+"""Of the folder of a record."""
+
+
 class NotARecord(ValueError):
     """The path holds no record that can be used; the text says why."""
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from napari_hae.experiment.array_files import Announced, DamagedArray
 from napari_hae.experiment.arrays import RunArrays, name_of_maps
 from napari_hae.experiment.journal import Journal
-from napari_hae.experiment.record import ARRAYS, JOURNAL, SUFFIX
+from napari_hae.experiment.record import ARRAYS, JOURNAL
+from napari_hae.experiment.record_files import SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

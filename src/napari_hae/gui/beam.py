@@ -95,7 +95,7 @@ class BeamLine(Sentence):
         dose_e = instrument.dose_e
         dose = "unknown" if math.isnan(dose_e) else f"{dose_e:.3g} e⁻"
         beam, tooltip = _words(status)
-        self.say(f"Beam {beam}, dose {dose}")
+        self.say(f"Beam {beam}, dose {dose} since connecting")
         self.setToolTip(tooltip)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_hae.experiment.changes import changes
+from napari_hae.experiment.feasible import put_back
 from napari_hae.experiment.survey import acquire_survey
 from napari_hae.gui.system_signals import system_signals
 from napari_hae.instruments.catalogue import guarded
@@ -19,10 +22,13 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from napari_hae.gui.session import Session
+    from napari_hae.instruments.base import Capabilities
     from napari_hae.instruments.dose import DoseLimits
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.regions.regions import Regions
     from napari_hae.types import ScanImage
+
+    _Connected = tuple[GuardedInstrument, ScanImage | None, Capabilities]
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +36,9 @@ NOT_TAKEN = (
     "No survey image was taken, as your regions close a part of the field. The last "
     "one stays: switch the regions off and take a new one if sample or field have "
     "changed."
+)
+NOT_HAD = (
+    "Settings of before that this microscope cannot have were put back: the program {}."
 )
 CONNECTING = "Connecting"
 DRAWN_ELSEWHERE = (
@@ -81,31 +90,33 @@ class Connection(QObject):
             session.failed.emit(CONNECTING, DRAWN_ELSEWHERE)
             return
 
-        def connect() -> tuple[GuardedInstrument, ScanImage | None]:
+        def connect() -> _Connected:
             instrument = self._opening = guarded(name, settings)
             try:
                 instrument.connect()
                 instrument.limit_dose(limits)
                 if frame is not None and is_closed:
                     instrument.set_constraint(AllowedField(frame, regions))
-                    return instrument, None
-                return instrument, acquire_survey(instrument, wanted)
+                    return instrument, None, instrument.capabilities()
+                survey = acquire_survey(instrument, wanted)
+                return instrument, survey, instrument.capabilities()
             except Exception:
                 self._opening = None
                 instrument.disconnect()
                 raise
 
-        def work() -> tuple[GuardedInstrument, ScanImage | None]:
+        def work() -> _Connected:
             with self._connecting:
                 return connect()
 
-        def done(result: tuple[GuardedInstrument, ScanImage | None]) -> None:
-            self.instrument, survey = result
+        def done(result: _Connected) -> None:
+            self.instrument, survey, able = result
             self._opening = None
             self.name, self.settings = name, settings
             session.mended.emit(CONNECTING)
             session.leave_run_of_another(name, settings)
             session.forget_chosen_band()
+            self._put_back(able)
             if survey is None:
                 self.guard(session.watcher.regions)
                 session.say(NOT_TAKEN, until=session.survey_changed)
@@ -120,6 +131,17 @@ class Connection(QObject):
 
         system_signals().hold(session)
         session.do(f"{CONNECTING} to {name}", work, done, ended)
+
+    def _put_back(self, able: Capabilities) -> None:
+        """Put settings back that this instrument cannot have, as another one could."""
+        session = self._session
+        old = session.settings.model_dump(mode="json")
+        if sections := put_back(session.settings, able):
+            session.configure(**sections)
+            new = session.settings.model_dump(mode="json")
+            parts = (changes(each, old[each], new[each]) for each in sections)
+            text = NOT_HAD.format("; ".join(chain.from_iterable(parts)))
+            session.say(text, until=session.settings_changed)
 
     def close(self) -> None:
         """Stop the run, blank the beam and let go of the instrument."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.settings import get_settings
 from npe2 import PluginManager
 
-from napari_hae.experiment.record import SUFFIX
+from napari_hae.experiment.record_files import SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,8 +11,8 @@ from napari.utils.notifications import show_error, show_warning
 
 from napari_hae.experiment.damage import in_words
 from napari_hae.experiment.journal import BrokenJournal
-from napari_hae.experiment.record import JOURNAL, SUFFIX
-from napari_hae.experiment.record_files import NotARecord
+from napari_hae.experiment.record import JOURNAL
+from napari_hae.experiment.record_files import SUFFIX, NotARecord
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layer_list import hide_stored_layers
 from napari_hae.gui.sessions import session_if_any

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from napari_hae.gui.session import Session
     from napari_hae.types import Proposal
 
+BELOW_ZERO = (
+    "What the model predicts, and its standard deviation. It knows of no lower limit: "
+    "a prediction below 0 of what cannot be, such as counts, says that about 0 is "
+    "expected."
+)
 _COLUMNS = ("Place", "x (nm)", "y (nm)", "Predicted", "± std", "Value", "Why")
 _ROW_HEIGHT_PX = 21
 _BAR_SIZE = QSize(120, 12)
@@ -77,6 +82,7 @@ class WhyPanel(LazyPanel):
         self._proposal: Proposal | None = None
         self._places: list[tuple[int, int]] = []
         self.text = SteadyLabel()
+        self.text.setToolTip(BELOW_ZERO)
         self.share = ShareBar()
         self.exploiting = SteadyLabel(wraps=False)
         self.exploring = SteadyLabel(wraps=False)
@@ -228,6 +234,7 @@ class WhyPanel(LazyPanel):
 def _table() -> QTableWidget:
     table = QTableWidget(0, len(_COLUMNS))
     table.setHorizontalHeaderLabels(_COLUMNS)
+    table.horizontalHeaderItem(_COLUMNS.index("Predicted")).setToolTip(BELOW_ZERO)
     table.setAccessibleName("Proposal and runners-up")
     table.setToolTip("Select a row to see its place in the image.")
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

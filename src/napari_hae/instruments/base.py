@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     )
 
 
+BLANK = "blank"
+"""The detector of a survey image that shows nothing, which its instrument tells."""
+
+
 class InstrumentError(Exception):
     """An instrument could not do what it was asked; the text says what and why."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_hae.instruments.base import InstrumentError, Unsupported
+from napari_hae.instruments.base import BLANK, InstrumentError, Unsupported
 from napari_hae.instruments.signal_files import (
     CannotBeRead,
     in_memory,
@@ -316,7 +316,7 @@ def _without_image(
             "setting instrument.survey_file, or let the sum of all spectra be it by "
             "instrument.without_image"
         )
-        return np.zeros((1, *counts.shape[:2]), np.float32), ("blank",)
+        return np.zeros((1, *counts.shape[:2]), np.float32), (BLANK,)
     notes.append(
         f"the survey image is the sum over all channels of {path}: it is computed from "
         "the spectra, so that the agent knows something of all of them before it "
