@@ -17,6 +17,7 @@ from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
 from napari_hae.instruments.base import ForbiddenPosition
 from napari_hae.instruments.replay import ReplaySettings
+from napari_hae.instruments.simulated_settings import SimulatedSettings
 from napari_hae.regions.regions import RegionKind, Regions
 from napari_hae.types import BeamState, ProbePosition
 from steered import TIMEOUT_MS, entries, start, stop, until
@@ -62,20 +63,21 @@ def test_connect_shows_the_survey_image_calibrated(connected, qtbot):
     assert connected.microscope.connect_button.text() == "Disconnect"
 
 
-def test_settings_that_the_microscope_cannot_have_are_put_back(cockpit, qtbot):
-    session, said = cockpit.session, []
+def test_settings_that_another_microscope_cannot_have_are_put_back(
+    connected, qtbot, tmp_path
+):
+    session, said = connected.session, []
     session.said.connect(said.append)
-    session.configure(
-        measurement=MeasurementSettings(exposure_s=1000),
-        scalarizer=BandIntegral(low_ev=700, high_ev=720),
-    )
-    with qtbot.waitSignal(session.connection.changed, timeout=TIMEOUT_MS):
-        qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
-    assert session.settings.measurement.exposure_s < 1000
+    session.configure(scalarizer=BandIntegral(low_ev=700, high_ev=720))
+    replay = ReplaySettings(file=save_cube(tmp_path / "cube.hspy"))
+    change_microscope(connected, qtbot, "replay", replay)
     assert session.settings.scalarizer.is_automatic
-    (text,) = [each for each in said if "were put back" in each]
-    assert '"Exposure (s)" from 1000 to' in text
-    assert "left the band to the program" in text
+    assert "left the band to the program" in said[-1]
+    session.configure(measurement=MeasurementSettings(exposure_s=1000))
+    change_microscope(connected, qtbot, "simulated", SimulatedSettings(shape=(32, 32)))
+    assert session.settings.measurement.exposure_s < 1000
+    assert '"Exposure (s)" from 1000 to' in said[-1]
+    assert "cannot have were put back" in said[-1]
 
 
 def test_a_failed_connection_is_told_in_one_sentence(cockpit, qtbot):

@@ -36,8 +36,11 @@ def demo(options: argparse.Namespace) -> int:
 def _demo_in_window(
     options: argparse.Namespace, sections: dict[str, Any], stopping: Stopping
 ) -> int:
+    from napari_hae.experiment.record import check_free
     from napari_hae.gui.demo import show_demo
 
+    if options.out is not None:
+        check_free(options.out)
     show_demo(sections, options.out, stopping)
     return DONE
 

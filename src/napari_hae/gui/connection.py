@@ -112,11 +112,13 @@ class Connection(QObject):
         def done(result: _Connected) -> None:
             self.instrument, survey, able = result
             self._opening = None
+            is_another = self.name not in ("", name)
             self.name, self.settings = name, settings
             session.mended.emit(CONNECTING)
             session.leave_run_of_another(name, settings)
             session.forget_chosen_band()
-            self._put_back(able)
+            if is_another:
+                self._put_back(able)
             if survey is None:
                 self.guard(session.watcher.regions)
                 session.say(NOT_TAKEN, until=session.survey_changed)

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_hae.experiment.configuration import configure
 from napari_hae.gui.cockpit import Cockpit
+from napari_hae.gui.loading import when_loaded
 from napari_hae.gui.sessions import session_of
 from napari_hae.gui.system_signals import system_signals
 
@@ -49,7 +50,13 @@ def show_demo(sections: dict[str, Any], out: Path | None, stopping: Stopping) ->
     stopping.check()
     viewer = napari.Viewer()
     closer, signals = _Closer(viewer), system_signals()
-    start_demo(viewer, configuration, out)
+
+    def open_demo() -> None:
+        # It may have been closed meanwhile.
+        if hasattr(viewer.window, "_qt_window"):
+            start_demo(viewer, configuration, out)
+
+    when_loaded("Opening the demo", open_demo)
 
     def end(signal_name: str) -> None:
         try:
