@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from acts import settle
+from acts import KNOWN, pause, settle, start
+from claims import promised
 from desk import Desk
 from screen import screen
 
@@ -35,13 +36,17 @@ def desk(request: pytest.FixtureRequest, tmp_path_factory):
 def hand(desk: Desk, request: pytest.FixtureRequest):
     """A hand at the cockpit; a program that ended, or went wrong, is started anew."""
     hand = desk.sit_down()
+    hand.ask("clicks")
     yield hand
     failed = request.node.stash.get(_FAILED, False)
     try:
         if not (failed or desk.has_ended):
-            settle(hand)
+            # The next one may go on with what is paused.
+            if hand.ask("run").get("state") != "paused":
+                settle(hand)
             assert not hand.ask("errors")
             assert "Traceback" not in desk.said
+            assert promised(request.node) <= set(hand.ask("clicks"))
     except BaseException:
         failed = True
         raise
@@ -49,3 +54,16 @@ def hand(desk: Desk, request: pytest.FixtureRequest):
         if failed:
             desk.picture(request.node.name)
             desk.leave()
+
+
+@pytest.fixture
+def paused(hand):
+    """A run that is paused, whose model has made proposals; an earlier test's will do.
+
+    That has shown what it did, and taken its layers away.
+    """
+    run = hand.ask("run")
+    if run.get("state") == "paused" and run["taken"] >= KNOWN:
+        return run
+    start(hand, known=KNOWN)
+    return pause(hand)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from buttons import around, clicked, listen, name_of
 from qtpy.QtCore import QPoint, QPointF, QRect
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import (
@@ -54,17 +55,22 @@ def widgets(
     numbers: list[int] | None = None,
     name: str | None = None,
     inside: int | None = None,
+    kinds: list[str] | None = None,
+    called: str | None = None,
 ) -> list[dict[str, Any]]:
     """All widgets that a person could know by name, shown or not.
 
-    Only those of some numbers or of a name, or one with what is inside it, if given.
+    Only those of some numbers, of a name, of one of some kinds, of a name or a kind, or
+    one with what is inside it, if given.
     """
     return [
         _told(widget)
         for widget in _known().values()
         if (numbers is None or id(widget) in numbers)
-        and (name is None or _name(widget) == name)
-        and (inside is None or inside in (id(widget), *map(id, _around(widget))))
+        and (name is None or name_of(widget) == name)
+        and (kinds is None or not set(kinds).isdisjoint(_kinds(widget)))
+        and (called is None or called in (name_of(widget), *_kinds(widget)))
+        and (inside is None or inside in (id(widget), *map(id, around(widget))))
     ]
 
 
@@ -142,10 +148,14 @@ def run() -> dict[str, Any]:
     if session is None:
         return {}
     live, frame = session.live, session.layers.frame
+    settings = session.connection.settings
     fov_nm = None if frame is None else frame.fov_nm
     return {
         "state": str(session.state),
         "connected": session.connection.is_open,
+        "instrument": settings and settings.model_dump(mode="json"),
+        "survey": id(session.survey),
+        "record_folder": str(session.record_folder),
         "busy": session.background.is_busy or session.is_beginning,
         "taken": live.taken,
         "shown_step": live.shown_step,
@@ -179,6 +189,11 @@ def layers() -> list[dict[str, Any]]:
     ]
 
 
+def clicks() -> list[str]:
+    """The buttons of the docks that were clicked since this was asked last."""
+    return clicked()
+
+
 def errors() -> list[str]:
     """What napari was told of as an error, by whatever went uncaught too."""
     from napari.utils.notifications import notification_manager
@@ -209,15 +224,17 @@ def _told(widget: QWidget) -> dict[str, Any]:
     handle = widget.window().windowHandle()
     is_up = handle is not None and handle.isExposed()
     seen = widget.visibleRegion().boundingRect() if is_up else QRect()
-    around = list(_around(widget))
+    if isinstance(widget, QAbstractButton):
+        listen(widget)
+    outside = list(around(widget))
     return {
         "id": id(widget),
-        "kinds": [kind.__name__ for kind in type(widget).__mro__],
-        "name": _name(widget),
+        "kinds": _kinds(widget),
+        "name": name_of(widget),
         "title": widget.windowTitle(),
         "tip": widget.toolTip(),
-        "within": [name for name in map(_name, around) if name],
-        "around": [id(each) for each in around],
+        "within": [name for name in map(name_of, outside) if name],
+        "around": [id(each) for each in outside],
         "rect": _rect(widget, widget.rect()),
         "seen": None if seen.isEmpty() else _rect(widget, seen),
         "shown": widget.isVisible(),
@@ -228,15 +245,8 @@ def _told(widget: QWidget) -> dict[str, Any]:
     }
 
 
-def _name(widget: QWidget) -> str:
-    name = widget.accessibleName()
-    if not name and isinstance(widget, QAbstractButton | QLabel):
-        name = widget.text()
-    if not name and isinstance(widget, QDockWidget | QMenu):
-        name = widget.windowTitle() or getattr(widget, "title", str)()
-    if not name and isinstance(widget, QCollapsible):
-        name = widget.text()
-    return (name or widget.objectName()).replace("&", "")
+def _kinds(widget: QWidget) -> list[str]:
+    return [kind.__name__ for kind in type(widget).__mro__]
 
 
 def _value(widget: QWidget) -> Any:
@@ -272,20 +282,23 @@ def _parts(widget: QWidget) -> Iterator[dict[str, Any]]:
         model, view = widget.model(), widget.viewport()
         for row in range(min(model.rowCount(), 200) if model else 0):
             index = model.index(row, 0)
-            yield _part(view, str(index.data() or ""), widget.visualRect(index))
+            where = widget.visualRect(index)
+            seen = view.rect().contains(where.center())
+            yield _part(view, str(index.data() or ""), where, seen=seen)
 
 
 def _part(
-    widget: QWidget, name: str, where: QRect, enabled: bool = True
+    widget: QWidget,
+    name: str,
+    where: QRect,
+    enabled: bool = True,
+    *,
+    seen: bool = True,
 ) -> dict[str, Any]:
+    """What can be clicked: its name, where it is, and whether it is in sight."""
     name = name.replace("&", "").split("\t")[0]
-    return {"name": name, "rect": _rect(widget, where), "enabled": enabled}
-
-
-def _around(widget: QWidget) -> Iterator[QWidget]:
-    while (parent := widget.parentWidget()) is not None:
-        yield parent
-        widget = parent
+    rect = _rect(widget, where)
+    return {"name": name, "rect": rect, "enabled": enabled, "seen": seen}
 
 
 def _rect(widget: QWidget, rect: QRect) -> Rect:

@@ -6,7 +6,9 @@ import pytest
 from acts import connect, disconnect
 
 
+@pytest.mark.presses("Microscope: Connect", "Microscope: Disconnect")
 def test_connect_and_disconnect_by_mouse(hand):
+    disconnect(hand)
     connect(hand)
     disconnect(hand)
 

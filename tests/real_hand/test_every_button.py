@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acts import connect, disconnect, pause, start
-from hand import heads
+from acts import connect, dialogs, disconnect, pause, start
+from control import heads
 
 if TYPE_CHECKING:
-    from hand import Control, Hand
+    from control import Control
+    from hand import Hand
 
 NAPARIS = "QTitleBar"
 DOCKS = ("Microscope", "Experiment", "Forensics")
@@ -93,14 +94,10 @@ def told(hand: Hand) -> dict[str, object]:
     return {**{name: run.get(name) for name in chosen}, "layers": layers}
 
 
-def dialogs(hand: Hand) -> list[Control]:
-    return [c for c in hand.controls() if "QDialog" in c.kinds and c.shown]
-
-
 def buttons(hand: Hand) -> dict[str, Control]:
     """The buttons of the docks, by dock and name."""
     found: dict[str, Control] = {}
-    controls = hand.controls()
+    controls = hand.controls(kinds=["QCollapsible", "QPushButton", "QToolButton"])
     sections = {head.id for head in heads(controls)}
     for control in controls:
         docks = [name for name in control.within if "(napari-hae)" in name]

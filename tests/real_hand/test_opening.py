@@ -22,8 +22,7 @@ def test_a_record_is_opened_by_the_menu(hand, record):
     hand.pick("Open Folder...", of="QMenu")
     name = hand.find(kind="QLineEdit", within="QFileDialog")
     hand.click_at(name.middle)
-    hand.key("ctrl+a")
-    hand.do("type", "--delay", 8, record)
+    hand.write(record)
     hand.key("Return")
     is_shown(hand, record)
 

@@ -1,8 +1,9 @@
-"""The band and the lasso, drawn with the mouse in the plots."""
+"""The plots: the band is dragged, the view moved and fitted."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from acts import journal, pause, start
 
 
@@ -26,23 +27,16 @@ def test_the_band_is_dragged_by_its_edge(hand):
     assert changes[-1]["who"] == "human"
 
 
-def test_the_lasso_selects_what_is_alike(hand):
-    start(hand)
-    pause(hand)
-    hand.pick("Feature space", of="QTabBar")
-    hand.choose("Space", "Descriptors")
-    lasso = hand.click("Lasso")
-    hand.until(lambda: hand.again(lasso).value, "the lasso is taken")
-    plot = hand.see("Candidates")
-    (left, right), (low, high) = hand.ask("view", number=plot.id)
-    corners = np.array([(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.25)])
-    corners = corners * (right - left, high - low) + (left, low)
-    hand.drag(hand.ask("plot", number=plot.id, points=corners.tolist()))
-    hand.until(lambda: selected(hand), "candidates are selected")
-    hand.click("Clear")
-    hand.until(lambda: not selected(hand), "nothing is selected")
-    hand.click("Lasso")
-    hand.pick("Learning", of="QTabBar")
+@pytest.mark.presses("Monitor: Fit the plot to its data")
+def test_a_plot_that_was_moved_is_fitted_to_its_data(hand, paused):
+    plot = hand.see("Spectrum")
+    hand.wheel(plot.middle, down=False, times=3)
+    fit = hand.see("Fit the plot to its data", within="Monitor")
+    (left, right), _ = hand.ask("view", number=plot.id)
+    hand.click_on(fit)
+    hand.until(lambda: not hand.again(fit).shown, "there is nothing to fit any more")
+    (first, last), _ = hand.ask("view", number=plot.id)
+    assert first < left < right < last
 
 
 def band(scalarizer: dict) -> tuple[float, float]:
@@ -52,11 +46,3 @@ def band(scalarizer: dict) -> tuple[float, float]:
 def width_of_pixel(hand, plot) -> float:
     (left, right), _ = hand.ask("view", number=plot.id)
     return (right - left) / plot.rect[2]
-
-
-def selected(hand) -> bool:
-    return any(
-        isinstance(each.value, str) and each.value.endswith(" selected")
-        for each in hand.controls()
-        if each.seen
-    )

@@ -14,8 +14,11 @@ STROKE = [(0.3, 0.25), (0.3, 0.7), (0.5, 0.7)]
 @pytest.mark.parametrize(
     ("button", "layer", "is_open"),
     [
-        ("Paint region of interest", "Region of interest", True),
-        ("Paint forbidden zone", "Forbidden zone", False),
+        pytest.param(*values, marks=pytest.mark.presses(f"Experiment: {values[0]}"))
+        for values in (
+            ("Paint region of interest", "Region of interest", True),
+            ("Paint forbidden zone", "Forbidden zone", False),
+        )
     ],
 )
 def test_nothing_is_measured_where_it_is_closed_in_mid_run(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from acts import connect, end, journal, names, remove_layer, start
+import pytest
+from acts import connect, journal, names, remove_layer, start
 
 ABORT = "ctrl+shift+BackSpace"
 STEP = "ctrl+alt+n"
 
 
+@pytest.mark.presses(
+    *(f"Experiment: {name}" for name in ("Start", "Pause", "Step", "Resume", "Stop"))
+)
 def test_start_pause_step_resume_and_stop(hand):
     start(hand)
     hand.click("Pause", within="Experiment")
@@ -23,9 +27,18 @@ def test_start_pause_step_resume_and_stop(hand):
     assert len(journal(run, "measurement")) == run["taken"]
 
 
-def test_the_abort_button_ends_a_run_with_the_beam_blanked(hand):
+@pytest.mark.parametrize(
+    "dock",
+    [
+        pytest.param(dock, marks=pytest.mark.presses(f"{dock}: ABORT"))
+        for dock in ("Experiment", "Microscope", "Forensics")
+    ],
+)
+def test_the_abort_button_of_each_dock_ends_a_run_with_the_beam_blanked(hand, dock):
     start(hand)
-    end(hand)
+    hand.click("ABORT", within=dock)
+    hand.until_run("the run has ended", state="idle")
+    hand.click("Reason", within="Experiment")
     hand.until(lambda: beam(hand) == {"blanked"}, "the beam is told to be blanked")
     assert len(journal(hand.ask("run"), "end")) == 1
 
@@ -64,7 +77,7 @@ def beam(hand) -> set[str]:
     """What the dock says of the beam: "blanked", "on", …"""
     return {
         control.value.split()[1].strip(",")
-        for control in hand.controls()
+        for control in hand.controls(kinds=["QLabel"])
         if "Experiment (napari-hae)" in control.within and control.seen
         if isinstance(control.value, str) and control.value.startswith("Beam ")
     }

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from acts import journal, pause, remove_layer, start
 
 ASK = "Ask before each step"
 ASKS = "waiting for approval"
 
 
+@pytest.mark.presses(
+    *("Experiment: Ask before each step", "Experiment: Approve", "Experiment: Veto"),
+    "Experiment: Go on for",
+)
 def test_proposals_are_approved_and_vetoed(hand):
     start(hand)
     hand.click(ASK, within="Loop")
@@ -24,8 +29,13 @@ def test_proposals_are_approved_and_vetoed(hand):
     assert run["taken"] == taken + 1
     *_, refused = journal(run, "refusal")
     assert refused["who"] == "human"
+    hand.type_into("Steps without asking", "3", within="Experiment")
+    hand.click("Go on for", within="Experiment")
+    run = hand.until_run("three are measured, and it asks", state=ASKS, taken=taken + 4)
+    # The one that was asked about is the first of them.
+    assert [each["steps"] for each in journal(run, "alone")] == [2]
     hand.click(ASK, within="Loop")
-    hand.until_run("it goes on alone", state="running", taken=lambda n: n > taken + 3)
+    hand.until_run("it goes on alone", state="running", taken=lambda n: n > taken + 6)
 
 
 def asks_again(hand, before: int):
@@ -34,6 +44,7 @@ def asks_again(hand, before: int):
     return run if asks else None
 
 
+@pytest.mark.presses("Monitor: Live", "Experiment: Go back", "Experiment: Resume")
 def test_an_earlier_step_is_shown_and_gone_back_to(hand):
     start(hand)
     run = pause(hand)
@@ -57,6 +68,10 @@ def test_an_earlier_step_is_shown_and_gone_back_to(hand):
     assert len(journal(back, "measurement")) >= 4
 
 
+@pytest.mark.presses(
+    *("Experiment: Draw area", "Experiment: Image here"),
+    "Experiment: Back to the wider image",
+)
 def test_a_finer_image_of_a_rectangle(hand):
     start(hand)
     run = pause(hand)

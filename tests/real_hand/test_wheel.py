@@ -5,16 +5,15 @@ from __future__ import annotations
 import pytest
 from acts import connect, disconnect
 
-WHEELED = ("QComboBox", "QAbstractSpinBox", "QAbstractSlider")
+WHEELED = ["QComboBox", "QAbstractSpinBox", "QAbstractSlider"]
 
 
 def wheeled(hand, dock: str) -> dict[int, object]:
     """The controls of a dock that are shown, and know the wheel."""
     return {
         control.id: control
-        for control in hand.controls()
+        for control in hand.controls(kinds=WHEELED)
         if control.shown
-        and any(kind in control.kinds for kind in WHEELED)
         and "QScrollBar" not in control.kinds
         and any(name.startswith(dock) for name in control.within)
     }
@@ -25,9 +24,8 @@ def scroll_area(hand, dock: str):
     return max(
         (
             control
-            for control in hand.controls()
-            if "QScrollArea" in control.kinds
-            and any(name.startswith(dock) for name in control.within)
+            for control in hand.controls(kinds=["QScrollArea"])
+            if any(name.startswith(dock) for name in control.within)
         ),
         key=lambda area: area.rect[3],
     )

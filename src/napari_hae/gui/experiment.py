@@ -63,6 +63,7 @@ class ExperimentDock(Dock):
             "Same seed, same data, same settings: same path. Default 0."
         )
         self.folder = FileEdit(mode="d", value=session.record_folder)
+        self.folder.line_edit.native.setAccessibleName("Folder")
         self.back = BackRow(session)
         self.regions = RegionChoice(session)
         self.plan = PlanChoice(session)

@@ -115,6 +115,9 @@ class FieldControl:
             file = FileEdit(mode="r", nullable=True)
             self.edit = file.line_edit.native
             self.edit.setPlaceholderText(str(said or NO_FILE))
+            self.edit.setAccessibleName(self.title)
+            button = file.choose_btn
+            button.native.setAccessibleName(f"{button.text}: {self.title}")
             return file
         if self._kinds == (int,):
             low, high = _limits(field)

@@ -72,6 +72,7 @@ class RunControls(QWidget):
         self.alone_steps = QSpinBox()
         self.alone_steps.setRange(1, 10_000)
         self.alone_steps.setValue(10)
+        self.alone_steps.setAccessibleName("Steps without asking")
         self.alone_steps.setToolTip("So many steps, this one included.")
         self.message = Sentence()
         self.record = QElidingLabel()
