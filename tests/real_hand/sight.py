@@ -48,6 +48,8 @@ _TOLD = (
     QTabBar,
 )
 """Kinds of widgets that are told of, beside windows."""
+_numbered: dict[int, QWidget] = {}
+"""All that was told of: Python would give the number of one of Qt's own to another."""
 Rect = list[int]
 
 
@@ -83,11 +85,13 @@ def _known() -> dict[int, QWidget]:
         for window in windows
         for widget in (window, *window.findChildren(QWidget))
     ]
-    return {
+    told = {
         id(widget): widget
         for widget in every
         if isinstance(widget, _TOLD) or widget is canvas_widget or widget.isWindow()
     }
+    _numbered.update(told)
+    return told
 
 
 def canvas(points: list[list[float]]) -> list[list[float]]:
