@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections import Counter
@@ -94,8 +95,21 @@ def pytest_xdist_make_scheduler(config, log):
     return None
 
 
+@pytest.fixture(scope="session")
+def loaded():
+    """The libraries of the window, loaded and out of the garbage collector's way.
+
+    napari's viewer fixture collects before and after each test, for a third of a second
+    where it looks through all that is loaded.
+    """
+    import napari_hae.gui.cockpit  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def cockpit(make_napari_viewer, tmp_path, qtbot):
+def cockpit(loaded, make_napari_viewer, tmp_path, qtbot):
     """The plugin's docks in a real window, in the way napari opens them."""
     from napari_hae.gui.cockpit import Cockpit
 
