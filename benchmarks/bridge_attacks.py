@@ -3,7 +3,8 @@
 The server and the attackers are processes of their own, on the loopback of one PC. In
 turn each attack of `tests/attacks.py` goes on while the owner aborts one exposure after
 the other; the delay is from the call to the abort of the instrument, as the server's
-process reports it on the same clock. Afterwards another client connects.
+process reports it on the same clock, and the answer is what the call returns with.
+Afterwards another client connects.
 
     python benchmarks/bridge_attacks.py [--aborts 20] [--only NAME]
 """
@@ -143,8 +144,8 @@ def going_on(attack: Callable | None, address: tuple[str, int]) -> Iterator[None
         process.join()
 
 
-def delay_ms(server: ServerOfItsOwn, owner: RemoteMicroscope) -> float:
-    """From the call of an abort in mid-exposure to the abort of the instrument."""
+def delays_ms(server: ServerOfItsOwn, owner: RemoteMicroscope) -> tuple[float, float]:
+    """From the call of an abort in mid-exposure to the beam, and to the answer."""
     owner.place_beam(ProbePosition(0.5, 0.5))
     owner.unblank()
     thread = threading.Thread(target=long_exposure, args=(owner,))
@@ -152,9 +153,10 @@ def delay_ms(server: ServerOfItsOwn, owner: RemoteMicroscope) -> float:
     server.wait_for("exposes")
     begin = time.monotonic()
     owner.abort()
+    answered = time.monotonic()
     came = float(server.wait_for("abort"))
     thread.join()
-    return 1e3 * (came - begin)
+    return 1e3 * (came - begin), 1e3 * (answered - begin)
 
 
 def long_exposure(owner: RemoteMicroscope) -> None:
@@ -176,7 +178,7 @@ def measured(attack: Callable | None, aborts: int) -> list[str]:
         with going_on(attack, server.address):
             delays = []
             for _ in range(aborts):
-                delays.append(delay_ms(server, owner))
+                delays.append(delays_ms(server, owner))
                 # Attacks have phases, and the aborts are to fall into all of them.
                 time.sleep(random.uniform(0, 2 * PAUSE_S))
         grown_mb = server.memory_mb("VmHWM") - before_mb
@@ -185,8 +187,9 @@ def measured(attack: Callable | None, aborts: int) -> list[str]:
         other.connect()
         other.disconnect()
     name = "none" if attack is None else attack.__name__.replace("_", " ")
-    row = [name, f"{statistics.median(delays):.1f} ms", f"{max(delays):.0f} ms"]
-    return [*row, f"{grown_mb:.0f} MB"]
+    to_beam, to_answer = zip(*delays, strict=True)
+    row = [name, f"{statistics.median(to_beam):.1f} ms", f"{max(to_beam):.0f} ms"]
+    return [*row, f"{max(to_answer):.0f} ms", f"{grown_mb:.0f} MB"]
 
 
 def main() -> None:
@@ -209,6 +212,7 @@ def main() -> None:
         "attack",
         "delay of an abort, median",
         "longest",
+        "longest until it is answered",
         "memory, growth at most",
     ]
     text = f"{versions()}\n\n{given.aborts} aborts each:\n\n{table(header, rows)}"
