@@ -127,6 +127,17 @@ class Exposures:
         spectrum, self.interval = exposure.result()
         return spectrum
 
+    def under_way(self) -> tuple[Spectrum, tuple[Exposure, ...]] | None:
+        """The spectrum of the place that was begun with, when it is done.
+
+        With what was booked for it. None where nothing is under way, or nothing came of
+        it. It is still to be waited for; any thread may call.
+        """
+        exposure = self._under_way
+        if exposure is None or exposure.exception() is not None:
+            return None
+        return exposure.result()[0], tuple(self._booked)
+
     def take_booked(self) -> tuple[Exposure, ...]:
         """What was booked since the last call, whatever became of it.
 

@@ -18,6 +18,7 @@ from napari_hae.experiment.insight import with_outcome
 from napari_hae.experiment.journal import FORMAT
 from napari_hae.experiment.oddities import ELSEWHERE, STATED, placed_elsewhere
 from napari_hae.experiment.progress import NO_PROGRESS, Progress
+from napari_hae.experiment.record import RecordLost
 from napari_hae.experiment.resume import replay
 from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.steering import Steering
@@ -48,7 +49,13 @@ if TYPE_CHECKING:
     from napari_hae.instruments.dose import Exposure
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.regions.allowed_field import AllowedField
-    from napari_hae.types import PredictionMaps, Proposal, ScanImage, Spectrum
+    from napari_hae.types import (
+        PredictionMaps,
+        ProbePosition,
+        Proposal,
+        ScanImage,
+        Spectrum,
+    )
 
 
 NOWHERE = "nowhere to measure"
@@ -62,6 +69,11 @@ class Begun:
     proposal: Proposal
     allowed: AllowedField
     is_followed: bool
+
+    @property
+    def meant(self) -> ProbePosition:
+        """Where the beam was sent."""
+        return self.allowed.position(self.proposal.position)
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,10 @@ class Loop:
     ) -> None:
         self.proposal: Proposal | None = None
         """What is being measured, or was last."""
+        self._recording: Taken | None = None
+        """What is being recorded, and may wait for a person who puts that right."""
+        self._exposed: Begun | None = None
+        """What is exposed, and not waited for yet."""
         self._record, self._events, self._targets = record, events, targets
         self._field = field
         self._regions = past.regions if past else Regions()
@@ -256,6 +272,19 @@ class Loop:
         if self._choice.has_places:
             self.warnings.end(NOWHERE)
 
+    def unrecorded(self) -> list[Taken]:
+        """What is not in the record yet, when its exposures are done; on any thread.
+
+        Not all of it is scored.
+        """
+        recording, exposed = self._recording, self._exposed
+        taken = [] if recording is None else [recording]
+        under_way = self._exposures.under_way()
+        if exposed is not None and under_way is not None:
+            spectrum, exposures = under_way
+            taken.append(Taken(_unscored(exposed, spectrum), exposures))
+        return taken
+
     @property
     def why_nowhere(self) -> str:
         """Why no position is left to measure, in words."""
@@ -333,8 +362,12 @@ class Loop:
             position.
         """
         with self._clock.going():
-            self.in_force.decide_band(self.step)
-            self._take_steps(self._begin(self.step))
+            try:
+                self.in_force.decide_band(self.step)
+                self._take_steps(self._begin(self.step))
+            except RecordLost:
+                self._keep_unscored()
+                raise
         self._progress.check()
 
     def _take_steps(self, begun: Begun | Refused | None) -> None:
@@ -342,7 +375,7 @@ class Loop:
             proposal = begun.proposal
             self._look_ahead(proposal.step)
             try:
-                spectrum = self._exposures.wait()
+                spectrum = self._wait()
             except BaseException as error:
                 self._note_lost(told(error))
                 if not isinstance(error, ForbiddenPosition | LocalDoseExceeded):
@@ -359,11 +392,8 @@ class Loop:
                 try:
                     self._keep(taken)
                 except ScalarizerError:
-                    if isinstance(following, Begun):
-                        # Nothing scores it, but its electrons are spent.
-                        under_way = self._taken(following, self._exposures.wait())
-                        self._write(under_way, under_way.measurement)
-                    elif following is not None:
+                    self._keep_unscored()
+                    if isinstance(following, Refused):
                         self._refuse(following)
                     raise
             begun = following
@@ -372,9 +402,24 @@ class Loop:
         if begun is not None:
             self._refuse(begun)
 
+    def _wait(self) -> Spectrum:
+        """The spectrum of what is exposed. Raises what `Exposures.wait` raises."""
+        try:
+            return self._exposures.wait()
+        finally:
+            self._exposed = None
+
+    def _keep_unscored(self) -> None:
+        """Record what is exposed: nothing scores it, but its electrons are spent."""
+        if (exposed := self._exposed) is not None:
+            under_way = self._taken(exposed, self._wait())
+            self._write(under_way, under_way.measurement)
+
     def _taken(self, begun: Begun, spectrum: Spectrum) -> Taken:
         """What has been exposed just now, and not been scored yet."""
         exposures = self._exposures.take_booked()
+        # From here on something is recorded.
+        self._recording = Taken(_unscored(begun, spectrum), exposures)
         self._progress.exposed(self._targets.why_foreign(spectrum))
         self.following.exposed(spectrum.exposure_s)
         for exposure in self._exposures.take_left_out():
@@ -388,31 +433,21 @@ class Loop:
             self.warnings.stand_once(STATED, text)
         else:
             self.warnings.end(STATED)
-        spectrum = self._placed(begun, spectrum)
-        y_nm, x_nm = begun.allowed.on_sample_nm(spectrum.position)
-        unscored = Measurement(
-            begun.proposal,
-            spectrum,
-            target=math.nan,
-            x_nm=x_nm,
-            y_nm=y_nm,
-            times=self._clock.times(
-                self._exposures.interval, self._agent_s, self._record.disk_s
-            ),
-            drift_nm=begun.allowed.drift_nm if begun.is_followed else None,
+        self._warn_of_place(begun, spectrum)
+        times = self._clock.times(
+            self._exposures.interval, self._agent_s, self._record.disk_s
         )
-        return Taken(unscored, exposures)
+        measurement = replace(self._recording.measurement, times=times)
+        self._recording = Taken(measurement, exposures)
+        return self._recording
 
-    def _placed(self, begun: Begun, spectrum: Spectrum) -> Spectrum:
-        """The spectrum with a position; warn if it is not where it should be."""
-        meant = begun.allowed.position(begun.proposal.position)
+    def _warn_of_place(self, begun: Begun, spectrum: Spectrum) -> None:
+        """Warn if a spectrum is not where it should be."""
+        meant = begun.meant
         if text := placed_elsewhere(spectrum.position, meant, begun.allowed.frame):
             self.warnings.stand_once(ELSEWHERE, text)
         else:
             self.warnings.end(ELSEWHERE)
-        if spectrum.position.is_inside:
-            return spectrum
-        return replace(spectrum, position=meant)
 
     def _begin(self, step: int) -> Begun | Refused:
         """Begin to measure what the agent proposes for a step."""
@@ -430,7 +465,8 @@ class Loop:
         position = allowed.position(proposal.position)
         track = self.following.track(proposal.position)
         self._exposures.begin(position, wanted, self._judge(proposal), track)
-        return Begun(proposal, allowed, self.following.drift.is_followed)
+        self._exposed = Begun(proposal, allowed, self.following.drift.is_followed)
+        return self._exposed
 
     def _begin_next(self, step: int) -> Begun | Refused | None:
         """Begin with a step whose predecessor is not recorded yet, if that may be."""
@@ -463,9 +499,11 @@ class Loop:
         return Judge(self._targets.scalarizer, goal, goal.best(known))
 
     def _write(self, taken: Taken, measurement: Measurement) -> None:
+        self._recording = replace(taken, measurement=measurement)
         self._record.measurement(
             measurement, exposures=taken.exposures, waited_s=self.following.waited_s
         )
+        self._recording = None
 
     def _keep(self, taken: Taken) -> None:
         """Record a spectrum, and let everybody know."""
@@ -537,3 +575,18 @@ class Loop:
             refusal.reason,
             refusal.is_wanted,
         )
+
+
+def _unscored(begun: Begun, spectrum: Spectrum) -> Measurement:
+    """What was measured, with a position, before there is a target."""
+    if not spectrum.position.is_inside:
+        spectrum = replace(spectrum, position=begun.meant)
+    y_nm, x_nm = begun.allowed.on_sample_nm(spectrum.position)
+    return Measurement(
+        begun.proposal,
+        spectrum,
+        target=math.nan,
+        x_nm=x_nm,
+        y_nm=y_nm,
+        drift_nm=begun.allowed.drift_nm if begun.is_followed else None,
+    )

@@ -84,6 +84,8 @@ class Record:
     saved_at
         The record that all of this one was saved as, see `rescue`; None where there is
         none, or something was noted since.
+    copied
+        The steps whose spectra are in that one.
     may_try_again
         Given the trouble, waits until it is put right; False if it will not be.
     spectra, images, files
@@ -106,6 +108,7 @@ class Record:
         self._is_lost = False
         self.trouble = ""
         self.saved_at: Path | None = None
+        self.copied: frozenset[int] = frozenset()
         self.may_try_again: Callable[[str], bool] = lambda trouble: False
         self.spectra: dict[int, NDArray[np.float32]] = {}
         self.images: dict[int, NDArray[np.float32]] = {}
@@ -300,32 +303,49 @@ class Record:
         `exposures` what it was added up from, and `waited_s` for how long a person was
         waited for since the last survey image.
         """
-        spectrum = measurement.spectrum
-        step, counts = measurement.step, spectrum.counts
+        step, counts = measurement.step, measurement.spectrum.counts
         self.spectra[step] = counts
         with self._timed():
             self._store(lambda: self._arrays.write_spectrum(step, counts))
+        metadata = measurement.spectrum.metadata
+        if not self._metadata and metadata:
+            self._metadata = metadata
+            self._write("metadata", metadata=metadata)
         self._write(
             "measurement",
-            step=measurement.step,
-            target=measurement.target,
-            error=measurement.error,
-            x_nm=measurement.x_nm,
-            y_nm=measurement.y_nm,
-            detector=spectrum.detector,
-            exposure_s=spectrum.exposure_s,
-            dose_e=spectrum.dose_e,
-            energy_offset_ev=spectrum.energy.offset_ev,
-            energy_dispersion_ev=spectrum.energy.dispersion_ev,
-            channels=len(spectrum.counts),
-            crc32=checksum(counts),
-            times=measurement.times.to_json() if measurement.times else None,
-            **self._own_metadata(spectrum.metadata),
-            **({"source": dict(source)} if source else {}),
+            **self.entry_of(measurement, source, exposures=exposures),
             **({"waited_s": waited_s} if waited_s else {}),
+        )
+
+    def entry_of(
+        self,
+        measurement: Measurement,
+        source: Mapping[str, Any] | None = None,
+        *,
+        exposures: Sequence[Exposure] = (),
+    ) -> dict[str, Any]:
+        """What the journal has of a measurement."""
+        spectrum = measurement.spectrum
+        own = difference(spectrum.metadata, self._metadata)
+        return {
+            "step": measurement.step,
+            "target": measurement.target,
+            "error": measurement.error,
+            "x_nm": measurement.x_nm,
+            "y_nm": measurement.y_nm,
+            "detector": spectrum.detector,
+            "exposure_s": spectrum.exposure_s,
+            "dose_e": spectrum.dose_e,
+            "energy_offset_ev": spectrum.energy.offset_ev,
+            "energy_dispersion_ev": spectrum.energy.dispersion_ev,
+            "channels": len(spectrum.counts),
+            "crc32": checksum(spectrum.counts),
+            "times": measurement.times.to_json() if measurement.times else None,
+            **({"metadata": own} if own else {}),
+            **({"source": dict(source)} if source else {}),
             **_placing(measurement),
             **fields_of(exposures),
-        )
+        }
 
     def maps(self, maps: PredictionMaps, step: int) -> None:
         """Store the maps that were known before a step."""
@@ -441,14 +461,6 @@ class Record:
             self._store(lambda: _write_file(self.path / name, content))
         return name
 
-    def _own_metadata(self, metadata: Metadata) -> dict[str, Any]:
-        """What a spectrum says other than the run's first one, which is noted once."""
-        if not self._metadata and metadata:
-            self._metadata = metadata
-            self._write("metadata", metadata=metadata)
-        own = difference(metadata, self._metadata)
-        return {"metadata": own} if own else {}
-
     @property
     def lines(self) -> tuple[bytes, ...]:
         """The journal's lines, those included that could not be written."""
@@ -499,7 +511,8 @@ class Record:
         raise RecordLost(self.trouble)
 
     def _write(self, event: str, **fields: Any) -> Entry:
-        if event not in _NOT_RESCUED:
+        is_copied = event == "measurement" and fields["step"] in self.copied
+        if event not in _NOT_RESCUED and not is_copied:
             self.saved_at = None
         entry = self._journal.append(event, **fields)
         if event not in EACH_STEP:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.loop import Taken
     from napari_hae.experiment.record import Record
     from napari_hae.types import Measurement, ScanImage
 
@@ -29,6 +30,7 @@ def rescue(
     measurements: Sequence[Measurement],
     survey: ScanImage | None,
     folder: Path | None = None,
+    unrecorded: Sequence[Taken] = (),
 ) -> Path:
     """Write all that a record should hold as a record of its own.
 
@@ -43,6 +45,8 @@ def rescue(
     folder
         Where to put the new record; by default beside the old one, or else in the
         folder for temporary files.
+    unrecorded
+        What the record has not been told of yet, or just now.
 
     Returns the new record's path.
 
@@ -56,11 +60,11 @@ def rescue(
     for place in places:
         try:
             path = _free(place, record.path.stem)
-            _write(record, measurements, survey, path)
+            copied = _write(record, measurements, survey, path, unrecorded)
         except OSError as error:
             failure = failure or error
         else:
-            record.saved_at = path
+            record.saved_at, record.copied = path, copied
             return path
     assert failure is not None
     raise failure
@@ -83,13 +87,17 @@ def _write(
     measurements: Sequence[Measurement],
     survey: ScanImage | None,
     path: Path,
-) -> None:
+    unrecorded: Sequence[Taken],
+) -> frozenset[int]:
+    """Write it there; the steps whose spectra are in it."""
     try:
         arrays = RunArrays(path / ARRAYS, writable=True)
         if survey is not None:
             arrays.write_survey(0, survey.data)
         spectra = {each.step: each.spectrum.counts for each in measurements}
-        for step, counts in {**spectra, **record.spectra}.items():
+        spectra |= record.spectra
+        more = {t.measurement.step: t.measurement.spectrum.counts for t in unrecorded}
+        for step, counts in {**spectra, **more}.items():
             arrays.write_spectrum(step, counts)
         for name, content in record.files.items():
             (path / name).write_bytes(content)
@@ -101,12 +109,19 @@ def _write(
         lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
         (path / JOURNAL).write_text("".join(lines), encoding="utf-8")
         journal = Journal(path / JOURNAL)
+        named = {e["step"] for e in entries if e["event"] == "measurement"}
+        for taken in unrecorded:
+            if taken.measurement.step not in named:
+                fields = record.entry_of(taken.measurement, exposures=taken.exposures)
+                journal.append("measurement", **fields)
+                named.add(taken.measurement.step)
         text = f"This record was saved here: {record.trouble}"
-        journal.append("warning", step=len(measurements), text=text, about="")
+        journal.append("warning", step=len(named), text=text, about="")
         journal.close()
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
+    return frozenset(named)
 
 
 def _entries(record: Record, arrays: RunArrays) -> Iterator[Entry]:

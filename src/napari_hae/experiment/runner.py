@@ -527,15 +527,18 @@ class Runner(Steered):
         """Save all that the record should hold elsewhere, as a record of its own.
 
         For a run whose `record.trouble` says why it cannot be written; while it waits,
-        or after it ended. By default the new record is beside the old one, or else in
-        the folder for temporary files. Returns its path.
+        or after it ended. An exposure that is under way is waited for. By default the
+        new record is beside the old one, or else in the folder for temporary files.
+        Returns its path.
 
         Raises
         ------
         OSError
             If it cannot be written there.
         """
-        return rescue(self.record, self.measurements, self._survey, folder)
+        # First: what is done with meanwhile is in the record then, or measured.
+        unrecorded = self._loop.unrecorded() if self._loop else []
+        return rescue(self.record, self.measurements, self._survey, folder, unrecorded)
 
     def _may_try_again(self, trouble: str) -> bool:
         """Pause until a person has put right that nothing can be recorded.
