@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 from napari_hae.experiment import runner as running
 from napari_hae.experiment.events import RunState
 from napari_hae.experiment.stored import open_run
 from napari_hae.types import BeamState
-from steered import LEFT, until
+from steered import LEFT, start, until
 
 pytestmark = pytest.mark.gui
 STEPS = 12
@@ -81,7 +83,7 @@ def test_where_they_can_be_saved_nowhere_the_button_stays(
     session, controls = held.session, held.experiment.controls
     rescue = running.rescue
 
-    def no(record, measurements, survey, folder=None):
+    def no(*_):
         raise OSError("no space is left anywhere")
 
     monkeypatch.setattr(running, "rescue", no)
@@ -99,3 +101,77 @@ def test_where_they_can_be_saved_nowhere_the_button_stays(
     with qtbot.waitSignal(session.started, timeout=60_000):
         qtbot.mouseClick(controls.start, LEFT)
     assert controls.save_elsewhere.isHidden()
+
+
+def test_what_the_button_saves_is_all_that_was_exposed(connected, qtbot, safe):
+    """Also what is under way while the record is found gone."""
+    session, controls = connected.session, connected.experiment.controls
+    start(connected, qtbot, steps=4000)
+    until(qtbot, lambda: session.live.taken > STEPS)
+    shutil.rmtree(session.record_path)
+    until(qtbot, controls.save_elsewhere.isVisible)
+    save(connected, qtbot)
+    proposed = session.runner.latest_proposal.step
+    stop(connected, qtbot)
+    # Nothing came after it: it is not saved once more.
+    (saved,) = safe.iterdir()
+    assert str(saved) in controls.message.text()
+    steps = [each.step for each in open_run(saved).measurements]
+    assert steps == list(range(proposed + 1))
+    assert not list(session.record_path.parent.glob("*-rescued.hae"))
+
+
+@pytest.fixture
+def to_be_closed(connected, qtbot):
+    """A run that is held, in a window that a test closes."""
+    start(connected, qtbot, steps=4000)
+    until(qtbot, lambda: connected.session.live.taken > STEPS)
+    shutil.rmtree(connected.session.record_path)
+    until(qtbot, connected.experiment.controls.save_elsewhere.isVisible)
+    return connected
+
+
+def test_a_window_that_is_closed_saves_them_and_tells_where(
+    to_be_closed, tmp_path, caplog
+):
+    to_be_closed.session.close()
+    (saved,) = tmp_path.glob("*-rescued.hae")
+    assert len(open_run(saved).measurements) > STEPS
+    assert f"all spectra are saved: {saved}" in caplog.text
+
+
+class ByPerson(QCloseEvent):
+    """The window's frame was clicked."""
+
+    def spontaneous(self):
+        return True
+
+
+def choose(qtbot, words):
+    """Answer what is asked next."""
+
+    def answer():
+        box = QApplication.activeModalWidget()
+        if not isinstance(box, QMessageBox):
+            QTimer.singleShot(20, answer)
+            return
+        assert "in memory only" in box.text()
+        (button,) = (each for each in box.buttons() if words in each.text())
+        qtbot.mouseClick(button, LEFT)
+
+    QTimer.singleShot(0, answer)
+
+
+def test_a_person_who_closes_the_window_is_asked_where_to_save(held, qtbot, safe):
+    session, window = held.session, held.viewer.window._qt_window
+    choose(qtbot, "Cancel")
+    QApplication.sendEvent(window, ByPerson())
+    assert window.isVisible()
+    assert session.state is RunState.PAUSED
+    assert not list(safe.iterdir())
+    choose(qtbot, "Save to")
+    assert session.unsaved.lets_close(window)
+    (saved,) = safe.iterdir()
+    assert len(open_run(saved).measurements) >= STEPS
+    # It is saved: nothing is asked.
+    assert session.unsaved.lets_close(window)

@@ -25,6 +25,7 @@ from napari_hae.gui.background import Background
 from napari_hae.gui.beam import BeamPoll
 from napari_hae.gui.bridge import RunBridge
 from napari_hae.gui.connection import Connection
+from napari_hae.gui.garbage import garbage_collector
 from napari_hae.gui.layer_list import hide_stored_layers, stored_layers_of
 from napari_hae.gui.layers import FieldLayers
 from napari_hae.gui.live import LiveView
@@ -96,6 +97,7 @@ class Session(SteeredRun):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
+        garbage_collector().hold(self)
         self.viewer = viewer
         self.layers = FieldLayers(viewer)
         self.live = LiveView(self.layers, self)
@@ -360,6 +362,7 @@ class Session(SteeredRun):
         self.in_effect.close()
         self._let_go()
         system_signals().release(self)
+        garbage_collector().release(self)
         self.blockSignals(False)
         self.closed.emit(self)
         self.blockSignals(True)
@@ -372,8 +375,7 @@ class Session(SteeredRun):
             self.aborting.close()
         if self.runner is not None:
             self.runner.wait()
-            self.unsaved.keep(self.runner)
-        self.unsaved.close()
+        self.unsaved.close(self.runner)
         self.beam.close()
         self.background.close()
         self.connection.let_go()

@@ -91,7 +91,7 @@ class _CloseWatcher(QObject):
     def __init__(self, window: QWidget, session: Session) -> None:
         super().__init__(window)
         self._closing = False
-        self._session = session
+        self._session, self._window = session, window
         window.installEventFilter(self)
         # Bound to the session, which outlives this object.
         self.destroyed.connect(session.close)
@@ -101,8 +101,15 @@ class _CloseWatcher(QObject):
         session.closed.connect(_forget)
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:
-        """Notice that the window was closed and is hidden now."""
+        """Notice that the window was closed and is hidden now.
+
+        A person who closes it over unsaved spectra is asked first.
+        """
         if event.type() == QEvent.Type.Close:
+            asks = event.spontaneous()
+            if asks and not self._session.unsaved.lets_close(self._window):
+                event.ignore()
+                return True
             self._closing = True
             if not event.spontaneous():
                 # Closed by the program: there is nobody who could take it back.

@@ -112,7 +112,7 @@ class SystemSignals(QObject):
             if (runner := session.runner) is not None:
                 runner.interrupt(signal.Signals(number).name)
                 runner.wait()
-            session.unsaved.close()
+            session.unsaved.close(session.runner)
             session.connection.forget()
         self._stop()
         signal.raise_signal(number)

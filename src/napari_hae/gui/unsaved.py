@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QWidget
 
 from napari_hae.experiment.events import RunState
 
 if TYPE_CHECKING:
     from napari_hae.experiment.runner import Runner
     from napari_hae.gui.session import Session
+
+UNSAVED = (
+    "{}, and its spectra are in memory only.\n\nSave them to a folder that you choose, "
+    "or close the window: they are then saved beside the record, or else in the folder "
+    "for temporary files."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -63,15 +69,49 @@ class Unsaved(QObject):
 
         session.do("Saving the spectra", work, done)
 
-    def close(self) -> None:
-        """Save what is left as the window closes: nobody can be asked any more."""
-        for runner in self._ended:
-            if not runner.record.is_unsaved:
+    def lets_close(self, window: QWidget) -> bool:
+        """Ask a person who closes the window what becomes of them; False if it stays.
+
+        Where nobody can be asked they are saved by default, as `close` tells.
+        """
+        runner = self.runner
+        if runner is None or not runner.record.is_unsaved:
+            return True
+        box = QMessageBox(window)
+        box.setIcon(QMessageBox.Icon.Warning)
+        box.setText(UNSAVED.format(runner.record.trouble))
+        save = box.addButton("Save to…", QMessageBox.ButtonRole.AcceptRole)
+        close = box.addButton("Close", QMessageBox.ButtonRole.DestructiveRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.exec()
+        if box.clickedButton() is not save:
+            return box.clickedButton() is close
+        chosen = QFileDialog.getExistingDirectory(window, "Save the spectra to")
+        if not chosen:
+            return False
+        try:
+            runner.rescue(Path(chosen))
+        except OSError as error:
+            self._session.failed.emit("Saving the spectra failed", str(error))
+            return False
+        return True
+
+    def close(self, runner: Runner | None = None) -> None:
+        """Save what is left as the window closes, and tell where it is.
+
+        That of a run that has just ended, too, which has saved it by itself.
+        """
+        just_ended = (
+            [runner] if runner is not None and runner not in self._ended else []
+        )
+        for each in self._ended + just_ended:
+            if not each.record.trouble:
                 continue
             try:
-                logger.warning("all spectra are saved: %s", runner.rescue())
+                saved = each.record.saved_at or each.rescue()
+                logger.warning("all spectra are saved: %s", saved)
             except OSError:
-                logger.exception("spectra of %s are lost", runner.record.path)
+                logger.exception("spectra of %s are lost", each.record.path)
 
     def _forget_saved(self) -> None:
         self._ended = [each for each in self._ended if each.record.is_unsaved]
