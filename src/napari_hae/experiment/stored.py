@@ -355,6 +355,8 @@ class _Reader:
         self._metadata: Metadata = NO_METADATA
         self._end: Entry | None = None
         self._damage: list[Damage] = []
+        # Older records have the size of their survey image in that image only.
+        self._is_size_known = True
 
     def read(self) -> StoredRun:
         for number, entry in enumerate(self._entries):
@@ -473,6 +475,7 @@ class _Reader:
                     "size"
                 ) from error
             self._damage.append(damage)
+            self._is_size_known = Announced.of(entry).shape is not None
             return _missing(error.shape)
 
     def _counts(self, entry: Entry) -> NDArray[np.float32]:
@@ -539,7 +542,7 @@ class _Reader:
         self._expect_pixels(pixel)
         there = self._frame.pixel(proposal.position)
         _expect(
-            there == pixel,
+            there == pixel or not self._is_size_known,
             f"pixel {pixel} is proposed at {proposal.position}, which lies in {there}",
         )
         _expect(
