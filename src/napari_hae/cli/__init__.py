@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What an instrument refuses before there is a run: files that are not there, values
     # that it cannot have. During a run they end it, in its record.
     except (Unsupported, OutOfRange) as error:
-        return _complain(error, WRONG_USE)
+        lacks_library = isinstance(error.__cause__, ImportError)
+        return _complain(error, FAILED if lacks_library else WRONG_USE)
     except InstrumentError as error:
         return _complain(error, FAILED)
     except BrokenPipeError:
