@@ -32,18 +32,26 @@ def scroll_area(hand, dock: str):
 
 
 def scroll_over_all(hand, dock: str) -> int:
-    """Scroll a dock to its end and back, with the pointer on each of its controls."""
+    """Scroll a dock to its end and back, with the pointer on each of its controls.
+
+    Twice: where the dock is low, a turn of the wheel goes past more than one.
+    """
     area, passed = scroll_area(hand, dock), set()
-    for down in (True, False):
+    for down in (True, False, True, False):
         there = True
         while there:
-            now = wheeled(hand, dock)
-            new = [each for each in now.values() if each.is_whole]
-            new = [each for each in new if (down, each.id) not in passed]
-            place = new[0].middle if new else area.middle
-            passed.update((down, each.id) for each in new[:1])
-            there = hand.scroll(area, place, down=down) or bool(new)
-    return len({number for _, number in passed})
+            whole = [each for each in wheeled(hand, dock).values() if each.is_whole]
+            new = [each for each in whole if each.id not in passed]
+            under = (new or whole or [area])[0]
+            there = hand.scroll(area, under.middle, down=down)
+            if there and under is not area:
+                passed.add(under.id)
+        # At the end nothing scrolls, and the wheel is turned over all that is there.
+        for control in new:
+            hand.wheel(control.middle, down=down, times=1)
+            hand.ask("pointer")
+            passed.add(control.id)
+    return len(passed)
 
 
 @pytest.mark.parametrize("dock", ["Microscope", "Experiment", "Forensics"])
