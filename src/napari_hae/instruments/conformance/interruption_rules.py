@@ -40,6 +40,7 @@ class _Call:
     """A call in a thread of its own, and what came of it."""
 
     def __init__(self, call: Callable[[], object]) -> None:
+        self.value: object = None
         self.error: Exception | None = None
         self._call = call
         self._thread = threading.Thread(
@@ -54,7 +55,7 @@ class _Call:
 
     def _run(self) -> None:
         try:
-            self._call()
+            self.value = self._call()
         except Exception as error:
             self.error = error
 
@@ -208,12 +209,29 @@ def _under_way(
     """What runs; None if it delivers at once, or takes no time to interrupt it."""
     running = _Running(subject, what, call, takes_s)
     try:
-        at_once = running.call.has_ended(_BEGUN * takes_s)
+        at_once = running.call.has_ended(_BEGUN * takes_s) or _ended_unbegun(running)
         if at_once and running.call.error is not None:
             raise running.call.error
         yield None if at_once or takes_s < _SHORTEST_S else running
     finally:
         _end(running)
+
+
+def _ended_unbegun(running: _Running) -> bool:
+    """Wait until the instrument says that it is busy, if it soon does.
+
+    A busy computer begins late. Returns whether the call came back meanwhile.
+    """
+    status, until_s = running.subject.instrument.status, time.monotonic()
+    until_s += running.soon_s
+    while time.monotonic() < until_s:
+        asked = _Call(lambda: status().busy)
+        # Whether it answers in time is a rule of its own.
+        if not asked.has_ended(_BEGUN * running.takes_s) or asked.value is not False:
+            return False
+        if running.call.has_ended(_POLL_S):
+            return True
+    return False
 
 
 def _end(running: _Running) -> None:
