@@ -70,8 +70,9 @@ def step(hand: Hand) -> dict[str, Any]:
 def remove_layer(hand: Hand, name: str) -> None:
     """Take a layer out of the viewer by napari's own button."""
     hand.pick(name, of="QtLayerList")
+    # The controls of another kind of layer take another height, above the list.
     button = hand.find(kind="QPushButton", tip="Delete selected layers")
-    hand.click_at(button.middle)
+    hand.click_at(hand.at_rest(button).middle)
     hand.until(lambda: name not in names(hand), f"the layer {name!r} is gone")
 
 
