@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -186,6 +187,30 @@ def test_a_run_that_fails_raises_and_keeps_what_it_measured(new):
 
     assert len(run.stored().measurements) == 2
     assert run.stored().instrument == f"{__name__}:FailsLater"
+
+
+def test_spectra_of_a_record_that_vanished_are_saved(new):
+    run = new(steps=500)
+    given = []
+    with pytest.raises(hae.RunFailed, match="All spectra are saved: "):
+        for m in run:
+            given.append(m.step)
+            if m.step == 3:
+                shutil.rmtree(run.path)
+
+    saved = hae.open(run.path)
+    assert run.path.name == "run-rescued.hae"
+    assert [m.step for m in saved.measurements][: len(given)] == given
+    assert not any(np.isnan(m.spectrum.counts).any() for m in saved.measurements)
+
+
+def test_a_survey_image_that_cannot_be_had_leaves_nothing_connected(new):
+    survey = SETTINGS.survey.model_copy(update={"detectors": ("none",)})
+    run = new(settings=SETTINGS.replaced(survey=survey))
+    with pytest.raises((ValueError, hae.InstrumentError), match="none"):
+        run.forbid(CENTRE)
+
+    assert not run._gate.status().connected
 
 
 def test_what_needs_a_person_is_refused(new):

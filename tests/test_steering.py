@@ -613,3 +613,16 @@ def test_who_lets_the_agent_go_alone_agrees_to_what_waits_in_the_same_moment():
 
     assert answer.result() == Verdict(True)
     assert [controls.takes_alone() for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("after", [Verdict(True), None])
+def test_a_veto_stands_whatever_is_pressed_before_it_is_heard(after):
+    controls, veto = Controls(), Verdict(False, "a hole")
+    controls.ask()
+    controls.answer(veto)
+    if after is None:
+        controls.go_alone(2, "")
+    else:
+        controls.answer(after)
+
+    assert controls.wait_for_verdict(TIMEOUT_S) == veto

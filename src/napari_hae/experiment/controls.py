@@ -83,9 +83,9 @@ class Controls:
             return self._stopped_why
 
     def answer(self, verdict: Verdict) -> None:
-        """Answer the proposal that waits for approval."""
+        """Answer the proposal that waits for approval; the first answer counts."""
         with self._changed:
-            self._verdict = verdict
+            self._verdict = self._verdict or verdict
             self._changed.notify_all()
 
     def change(self, name: str, value: Any, why: str = "") -> None:
@@ -108,7 +108,7 @@ class Controls:
         In one go: what waits must not see the order before its answer.
         """
         with self._changed:
-            if self._asks:
+            if self._asks and self._verdict is None:
                 self._verdict, steps = Verdict(True), steps - 1
             self._alone = steps
             self._orders.append(WentAlone(steps, why))

@@ -98,9 +98,13 @@ class Experiment:
         Connects the instrument. Raises what iterating raises before the first spectrum.
         """
         if self._survey is None:
-            self._gate.connect()
-            preflight(self.settings, self._gate)
-            self._survey = acquire_survey(self._gate, self.settings.survey)
+            try:
+                self._gate.connect()
+                preflight(self.settings, self._gate)
+                self._survey = acquire_survey(self._gate, self.settings.survey)
+            except BaseException:
+                self.close()
+                raise
         return self._survey
 
     def close(self) -> None:
@@ -162,10 +166,14 @@ class Experiment:
                 raise
             finally:
                 runner.wait()
+                if runner.record.trouble:
+                    runner.rescue()
         finally:
             self.close()
         if runner.finish_reason is FinishReason.FAILED:
-            raise RunFailed(runner.finish_text)
+            saved = runner.record.saved_at
+            where = f" All spectra are saved: {saved}" if saved else ""
+            raise RunFailed(runner.finish_text + where)
 
     def _prepared(self) -> Runner:
         survey = self.survey()
@@ -187,8 +195,10 @@ class Experiment:
 
     @property
     def path(self) -> Path:
-        """Directory of the record."""
-        return self._out if self._runner is None else self._runner.record.path
+        """Directory of the record; of its copy, if it could be written no more."""
+        if self._runner is None:
+            return self._out
+        return self._runner.record.saved_at or self._runner.record.path
 
     def stored(self) -> StoredRun:
         """The record so far, read from the disk. Raises `NotARecord` before it runs."""
