@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections import Counter
 from contextlib import ExitStack
@@ -22,6 +23,10 @@ for _variable in (
     "LP_NUM_THREADS",
 ):
     os.environ.setdefault(_variable, "1")
+
+# Programs that are ended by it inherit this from whoever runs the tests, as nohup.
+if sys.platform != "win32":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # How long an example takes says nothing about whether it is right.
 settings.register_profile("ci", deadline=None)
@@ -112,6 +117,8 @@ def loaded():
 def cockpit(loaded, make_napari_viewer, tmp_path, qtbot):
     """The plugin's docks in a real window, in the way napari opens them."""
     from napari_hae.gui.cockpit import Cockpit
+    from napari_hae.gui.held_still import HeldStill
+    from napari_hae.gui.sessions import Dock
 
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1400, 900)
@@ -120,10 +127,13 @@ def cockpit(loaded, make_napari_viewer, tmp_path, qtbot):
     cockpit.session = cockpit.experiment.session
     cockpit.session.record_folder = tmp_path
     window, canvas = viewer.window._qt_window, viewer.window._qt_viewer.canvas.native
-    qtbot.waitUntil(lambda: cockpit.monitor.window() is window)
+    # A dock's buttons do something when it has joined the window.
+    docks = window.findChildren(Dock)
+    qtbot.waitUntil(lambda: docks and all(each.findChild(HeldStill) for each in docks))
     # On a busy machine the window is drawn late, and its docks take their room then;
     # what was fitted to the canvas before would reach out of it.
-    qtbot.waitExposed(window)
+    with qtbot.waitExposed(window):
+        pass
     qtbot.waitUntil(
         lambda: canvas.height() + cockpit.monitor.height() < window.height()
     )

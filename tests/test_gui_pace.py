@@ -128,8 +128,8 @@ def test_panels_are_drawn_one_after_the_other(qtbot):
         panel.setObjectName(f"panel {number}")
         layout.addWidget(panel)
     qtbot.addWidget(window)
-    window.show()
-    qtbot.waitExposed(window)
+    with qtbot.waitExposed(window):
+        window.show()
     for panel in panels:
         panel.refresh()
     assert order == []

@@ -142,8 +142,8 @@ def test_a_list_that_is_scrolled_stays_at_its_place(qtbot):
     rows = PlaceList()
     qtbot.addWidget(rows)
     rows.resize(200, 100)
-    rows.show()
-    qtbot.waitExposed(rows)
+    with qtbot.waitExposed(rows):
+        rows.show()
     texts = {(0, column): f"column {column}" for column in range(40)}
     rows.show_places(texts)
     until(qtbot, lambda: rows.verticalScrollBar().maximum() > 10)

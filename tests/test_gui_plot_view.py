@@ -54,8 +54,8 @@ def shown(qtbot):
         plot = make() if callable(make) else make
         qtbot.addWidget(plot)
         plot.resize(600, 300)
-        plot.show()
-        qtbot.waitExposed(plot)
+        with qtbot.waitExposed(plot):
+            plot.show()
         # pyqtgraph scales to the data when it draws.
         qtbot.waitUntil(lambda: not plot.grab().isNull())
         return plot
