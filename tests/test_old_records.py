@@ -143,9 +143,7 @@ def test_forensics_reports_on_it(record, tmp_path, capsys):
     assert page.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize(
-    "record", ["steered", "killed", "branched", "finer"], indirect=True
-)
+@pytest.mark.parametrize("record", ["steered", "killed", "finer"], indirect=True)
 def test_it_is_gone_on_with(record, capsys):
     before = info(record, capsys)["measurements"]
     steps = len(before) + 3
@@ -155,6 +153,15 @@ def test_it_is_gone_on_with(record, capsys):
     assert after["steps"] == steps
     assert after["measurements"][: len(before)] == before
     assert after["damage"] == []
+
+
+@pytest.mark.parametrize("record", ["branched"], indirect=True)
+def test_a_zone_on_a_sample_that_drifted_unwatched_closes_the_field(record, capsys):
+    """The sample may be anywhere since the last exposure, and the zone with it."""
+    steps = info(record, capsys)["steps"]
+    assert main(["resume", str(record), "--steps", str(steps + 3)]) == 0
+    after = info(record, capsys)
+    assert (after["finish_reason"], after["steps"]) == ("exhausted", steps)
 
 
 @pytest.mark.parametrize("record", ["aborted"], indirect=True)
