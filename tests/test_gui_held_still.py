@@ -83,3 +83,36 @@ def test_a_click_may_remove_what_was_pressed(dock, qtbot):
         let_go(dock, place)
     dock.sentence.say("It is gone.")
     qtbot.waitUntil(lambda: dock.sentence.height() > 0)
+
+
+def grows(line, text: str, qtbot) -> None:
+    """Say something that is wrapped to several lines."""
+    height = line.height()
+    line.setText(text)
+    qtbot.waitUntil(lambda: line.height() > height)
+
+
+def places(*buttons: QPushButton):
+    return [(each.mapTo(each.window(), QPoint()), each.size()) for each in buttons]
+
+
+def test_the_buttons_of_a_run_stay_where_they_are_whatever_is_told(cockpit, qtbot):
+    """ABORT first of all."""
+    cockpit.show_experiment()
+    controls = cockpit.experiment.controls
+    row = (controls.start, controls.pause, controls.step, controls.stop, controls.abort)
+    qtbot.waitUntil(lambda: controls.abort.isVisible() and controls.state.height() > 0)
+    before = places(*row)
+    grows(controls.state, "running   fitting the model to what is known … " * 4, qtbot)
+    controls.message.say("Something happened. " * 9)
+    controls.pause.setText("Resume")
+    grows(controls.message, "Something else happened. " * 30, qtbot)
+    assert places(*row) == before
+
+
+def test_abort_stays_where_it_is_while_a_microscope_is_named(cockpit, qtbot):
+    microscope = cockpit.microscope
+    qtbot.waitUntil(microscope.abort.isVisible)
+    before = places(microscope.abort)
+    grows(microscope.state, "A microscope with a long name. " * 9, qtbot)
+    assert places(microscope.abort) == before

@@ -106,9 +106,10 @@ class MicroscopeDock(Dock):
         row.addStretch()
         row.addWidget(self.connect_button)
         row.addWidget(self.abort)
+        # First: no line that wraps may move ABORT from under a pointer.
+        layout.addLayout(row)
         layout.addWidget(self.state)
         layout.addWidget(self.beam)
-        layout.addLayout(row)
         layout.addWidget(self.progress)
         layout.addWidget(self.problem)
 

@@ -93,6 +93,8 @@ class RunControls(QWidget):
         row = (self.start, self.pause, self.step, self.stop, self.abort)
         for column, button in enumerate(row):
             buttons.addWidget(button, 0, column)
+            # Equally wide: Pause has another name while it is paused.
+            buttons.setColumnStretch(column, 1)
         surveys = QHBoxLayout()
         surveys.addWidget(self.survey_again)
         surveys.addWidget(self.drift, 1)
@@ -110,13 +112,14 @@ class RunControls(QWidget):
         answers.addWidget(self.alone_steps, 2, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        # Nothing above the buttons has another height when it says something else: who
+        # is about to press one, and ABORT first of all, finds it where it was.
+        layout.addLayout(buttons)
+        layout.addWidget(self._question)
         layout.addWidget(self.state)
         layout.addWidget(self.beam)
         layout.addWidget(self.progress)
-        layout.addLayout(buttons)
         layout.addLayout(surveys)
-        layout.addWidget(self._question)
-        # Above the message: what that says next has another height.
         layout.addWidget(self.save_elsewhere)
         layout.addWidget(self.message)
         layout.addWidget(self.record)
