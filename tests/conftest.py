@@ -24,9 +24,12 @@ for _variable in (
 ):
     os.environ.setdefault(_variable, "1")
 
-# Programs that are ended by it inherit this from whoever runs the tests, as nohup.
+# What is ignored by whoever runs the tests in the background, as with nohup, would be
+# ignored by the programs that are to be ended by it, too.
 if sys.platform != "win32":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says nothing about whether it is right.
 settings.register_profile("ci", deadline=None)
@@ -210,7 +213,7 @@ def paused(connected, qtbot):
     """A run that is paused after 12 steps."""
     from qtpy.QtCore import Qt
 
-    from napari_hae.experiment.events import RunState
+    from napari_hae.experiment.events import RunPhase
     from napari_hae.experiment.settings import Budget
     from steered import step, until
 
@@ -218,7 +221,7 @@ def paused(connected, qtbot):
     connected.show_experiment()
     session.configure(budget=Budget(steps=40))
     qtbot.mouseClick(connected.experiment.controls.step, Qt.MouseButton.LeftButton)
-    until(qtbot, lambda: session.state is RunState.PAUSED)
+    until(qtbot, lambda: session.state is RunPhase.PAUSED)
     step(connected, qtbot, 12)
     yield connected
     session.abort()

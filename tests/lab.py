@@ -60,7 +60,7 @@ class Lab:
         past = open_run(runner.record.path, trust=True)
         budget = past.settings.budget.model_copy(update={"steps": steps})
         new = past.settings.model_copy(update={"budget": budget})
-        record = Record.reopen(past.path, surveys=past.surveys)
+        record = Record.reopen(past)
         return Runner(self.gate, record, new, past=past, **more)
 
 

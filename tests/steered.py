@@ -7,7 +7,7 @@ import json
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.settings import Budget
 
 TIMEOUT_MS = 120_000
@@ -56,7 +56,7 @@ def step(cockpit, qtbot, count=1):
     # The window has heard of all of them, too.
     until(
         qtbot,
-        lambda: session.live.taken == wanted and session.state is RunState.PAUSED,
+        lambda: session.live.taken == wanted and session.state is RunPhase.PAUSED,
     )
 
 

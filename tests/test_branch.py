@@ -6,6 +6,7 @@ from lab import Lab, experiment, path_of, run
 from napari_hae.agent.acquisition import LogExpectedImprovement, UpperConfidenceBound
 from napari_hae.cli import main
 from napari_hae.experiment.branch import branch
+from napari_hae.experiment.journal_events import BranchEvent
 from napari_hae.experiment.record import Record, RecordExists
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.sentences import sentence
@@ -20,7 +21,7 @@ def lab(tmp_path) -> Lab:
 
 def go_on(lab, path, **sections):
     past = open_run(path)
-    record = Record.reopen(past.path, surveys=past.surveys)
+    record = Record.reopen(past)
     settings = past.settings.replaced(**sections)
     return run(Runner(lab.gate, record, settings, past=past))
 
@@ -43,9 +44,8 @@ def test_a_branch_goes_on_as_the_run_did_or_otherwise_if_changed(
     assert path_of(changed.measurements)[:steps] == before[:steps]
     # The record that was branched stays as it is.
     assert path_of(open_run(whole.record.path).measurements) == before
-    assert next(x for x in open_run(other).journal if x["event"] == "branch")[
-        "of"
-    ] == str(whole.record.path)
+    (event,) = [x for x in open_run(other).journal if isinstance(x, BranchEvent)]
+    assert event.of == str(whole.record.path)
 
 
 def test_a_branch_that_cannot_be_is_refused_in_words(lab, tmp_path, capsys):
@@ -69,12 +69,12 @@ def test_the_reason_for_a_branch_is_kept_and_told(lab, tmp_path):
     whole = run(lab.runner(experiment()))
     with_reason = branch(whole.record.path, 5, tmp_path / "new", why="it was lost")
     without = branch(whole.record.path, 5, tmp_path / "other")
-    (entry,), (other,) = (
-        [x for x in open_run(each).journal if x["event"] == "branch"]
+    (event,), (other,) = (
+        [x for x in open_run(each).journal if isinstance(x, BranchEvent)]
         for each in (with_reason, without)
     )
-    assert (entry["why"], other["why"]) == ("it was lost", "")
+    assert (event.why, other.why) == ("it was lost", "")
     shared = "Step 6: you went back to here; what was before is shared with {}"
     told = shared.format(whole.record.path)
-    assert sentence(entry) == f"{told}, because: it was lost."
+    assert sentence(event) == f"{told}, because: it was lost."
     assert sentence(other) == f"{told}."

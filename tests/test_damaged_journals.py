@@ -13,7 +13,7 @@ import pytest
 from lab import TIMEOUT_S, Lab, column_region, experiment, run
 from napari_hae.agent.acquisition import UpperConfidenceBound
 from napari_hae.cli import main
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.export import to_hyperspy
 from napari_hae.experiment.journal import BrokenJournal
 from napari_hae.experiment.record import Record
@@ -26,6 +26,7 @@ from napari_hae.experiment.votes import Vote
 from napari_hae.gui.opened_run import OpenedRun
 from napari_hae.gui.record_reader import read_records
 from napari_hae.regions.regions import PolygonRegion, Regions, SoftRegion
+from older import as_format_2
 
 OWN = BrokenJournal, NotARecord, NotTrusted, MissingPart
 WRONG = [
@@ -96,7 +97,7 @@ def at_a_pause(runner, step):
             runner.pause()
 
     def look_at(state) -> None:
-        if state is RunState.PAUSED:
+        if state is RunPhase.PAUSED:
             paused.set()
 
     runner.events.measured.connect(look)
@@ -171,8 +172,8 @@ def look(path):
     read_records(str(path))
     if stored.measurements:
         to_hyperspy(stored)
-        for entry in OpenedRun(stored).record.noted:
-            assert sentence(entry)
+        for event in OpenedRun(stored).record.noted:
+            assert sentence(event)
     return stored
 
 
@@ -246,7 +247,7 @@ def test_no_damage_keeps_a_run_that_goes_on_from_ending_in_words(path, damage):
             _ = past.frame
         except OWN:
             continue
-        record = Record.reopen(past.path, surveys=past.surveys)
+        record = Record.reopen(past)
         again = run(Runner(lab.gate, record, settings, past=past))
         assert "Error:" not in again.finish_text
 
@@ -263,9 +264,7 @@ def test_a_lost_line_is_noticed_wherever_it_was(path, damage):
 
 @pytest.mark.parametrize("event", ["proposal", "measurement", "survey"])
 def test_a_line_lost_from_an_older_record_is_noticed(path, damage, event):
-    entries = [json.loads(each) for each in lines_of(path)]
-    for entry in entries:
-        del entry["n"]
+    entries = [as_format_2(json.loads(each)) for each in lines_of(path)]
     lines = [line(entry) for entry in entries]
     assert len(open_run(damage(lines)).measurements) == 14
     which = [n for n, entry in enumerate(entries) if entry["event"] == event][:3]

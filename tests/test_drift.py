@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
@@ -26,9 +25,15 @@ from napari_hae.agent.acquisition import UpperConfidenceBound
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment import following
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.drift import Drift, ImageAgain
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.drift import Drift
+from napari_hae.experiment.event_values import image_again_of
+from napari_hae.experiment.events import FinishReason, RunPhase
 from napari_hae.experiment.forensics.analysis import analyse
+from napari_hae.experiment.journal_events import (
+    Actor,
+    SurveyAgainEvent,
+    WarningOverEvent,
+)
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.registration import NotRegistered, register
 from napari_hae.experiment.runner import Runner
@@ -46,7 +51,6 @@ from napari_hae.regions.allowed_field import AllowedField
 from napari_hae.regions.regions import PolygonRegion, Regions
 from napari_hae.types import Area, BeamState, ChosenBy, ProbePosition, dose_electrons
 
-OVER = "warning_over"
 SHIFTS = [(0.0, 0.0), (3.3, -5.7), (-8.45, 2.2)]
 
 
@@ -511,8 +515,8 @@ def test_an_image_that_would_be_too_much_for_a_place_is_left_out(tmp_path, pause
     runner = lab.runner(settings)
     pauses = []
 
-    def on_state(state: RunState) -> None:
-        if state is RunState.PAUSED:
+    def on_state(state: RunPhase) -> None:
+        if state is RunPhase.PAUSED:
             pauses.append(len(runner.measurements))
             runner.resume()
 
@@ -568,7 +572,7 @@ def resumed(path, settings_steps: int, bare, **sections) -> Runner:
     settings = past.settings.replaced(budget=budget, **sections)
     gate = GuardedInstrument(bare)
     gate.connect()
-    record = Record.reopen(past.path, surveys=past.surveys)
+    record = Record.reopen(past)
     return run(Runner(gate, record, settings, past=past))
 
 
@@ -626,10 +630,8 @@ def test_the_journal_has_the_image_and_the_estimate(tmp_path):
     lab = DriftLab(tmp_path, drifting(0, 0.5))
     runner = run(lab.runner(drift_experiment(5, every=2)))
     stored = open_run(runner.record.path)
-    lines = (runner.record.path / "journal.jsonl").read_text().splitlines()
-    entries = [json.loads(line) for line in lines]
-    again = [each for each in entries if each["event"] == "survey_again"]
-    assert [ImageAgain.from_entry(each) for each in again] == list(stored.images_again)
+    again = [x for x in stored.journal if isinstance(x, SurveyAgainEvent)]
+    assert [image_again_of(each) for each in again] == list(stored.images_again)
     taken = stored.images_again[-1]
     assert stored.image(taken.index).shape == (2, 128, 128)
     assert stored.surveys == 1 + len(again)
@@ -646,8 +648,8 @@ def test_a_jump_is_refused_warned_of_and_pauses_the_run_if_asked_to(tmp_path):
     runner = lab.runner(drift_experiment(30, every=5, pause=True, largest_jump_nm=8))
     paused = threading.Event()
 
-    def on_state(state: RunState) -> None:
-        if state is RunState.PAUSED:
+    def on_state(state: RunPhase) -> None:
+        if state is RunPhase.PAUSED:
             paused.set()
 
     def jump(measurement) -> None:
@@ -700,12 +702,12 @@ def test_that_the_sample_was_not_found_is_told_until_it_is(tmp_path):
     lost = list(dict.fromkeys(lost))
     assert over == lost
     stored = open_run(runner.record.path)
-    ended = [x for x in stored.journal if x["event"] == OVER]
-    assert [x["text"] for x in ended] == lost
+    ended = [x for x in stored.journal if isinstance(x, WarningOverEvent)]
+    assert [x.text for x in ended] == lost
     taken = [x for x in stored.images_again if x.step >= 15]
     found = next(x.step for x in taken if not x.refusal)
     assert taken[0].refusal
-    assert {x["since"] for x in ended} == {found}
+    assert {x.since for x in ended} == {found}
     since = f"over since step {found + 1}: The sample was not found"
     assert since in sentence(ended[0])
 
@@ -724,7 +726,7 @@ def test_a_sample_that_is_found_in_the_next_session_is_not_told_as_lost(tmp_path
     goes_on = settings.replaced(budget=Budget(steps=30))
     resumed = Runner(
         lab.gate,
-        Record.reopen(past.path, surveys=past.surveys),
+        Record.reopen(past),
         goes_on,
         past=past,
     )
@@ -749,9 +751,9 @@ def test_a_person_may_have_it_taken_again_also_while_paused(tmp_path):
     runner.start()
     paused = threading.Event()
     runner.events.state_changed.connect(
-        lambda state: paused.set() if state is RunState.PAUSED else None
+        lambda state: paused.set() if state is RunPhase.PAUSED else None
     )
-    assert runner.state is RunState.PAUSED or paused.wait(TIMEOUT_S)
+    assert runner.state is RunPhase.PAUSED or paused.wait(TIMEOUT_S)
     runner.survey_again(why="it looks blurred")
     assert taken_again.wait(TIMEOUT_S)
     runner.resume()
@@ -760,9 +762,9 @@ def test_a_person_may_have_it_taken_again_also_while_paused(tmp_path):
     assert image.shape == (128, 128)
     assert taken.is_asked
     stored = open_run(runner.record.path)
-    (entry,) = [x for x in stored.journal if x["event"] == "survey_again"]
-    assert (entry["who"], entry["why"]) == ("human", "it looks blurred")
-    assert "you took the survey image again" in sentence(entry)
+    (event,) = [x for x in stored.journal if isinstance(x, SurveyAgainEvent)]
+    assert (event.who, event.why) == (Actor.PERSON, "it looks blurred")
+    assert "you took the survey image again" in sentence(event)
     drifts = [m.drift_nm for m in stored.measurements]
     assert drifts[: taken.step] == [None] * taken.step
     assert None not in drifts[taken.step :]

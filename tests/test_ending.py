@@ -16,6 +16,7 @@ from napari_hae.experiment.events import FinishReason
 from napari_hae.experiment.sentences import sentence
 from napari_hae.experiment.stored import open_run
 from napari_hae.types import BeamState
+from older import as_format_2
 
 
 class Unreadable(FakeInstrument):
@@ -115,10 +116,10 @@ def test_stop_is_no_abort(tmp_path):
 def test_records_of_earlier_versions_are_read(tmp_path, reason, text, words):
     runner = run(Lab(tmp_path).runner(experiment()))
     journal = runner.record.path / "journal.jsonl"
-    *before, last = journal.read_text().splitlines()
-    end = {"event": "end", "time": json.loads(last)["time"]}
-    end |= {"reason": reason, "text": text}
-    journal.write_text("\n".join([*before, json.dumps(end)]) + "\n")
+    lines = [as_format_2(json.loads(each)) for each in journal.read_text().splitlines()]
+    end = {"event": "end", "time": lines[-1]["time"]}
+    lines[-1] = end | {"reason": reason, "text": text}
+    journal.write_text("".join(json.dumps(each) + "\n" for each in lines))
     stored = open_run(runner.record.path)
     assert stored.ending == Ending(FinishReason(reason), text)
     assert sentence(stored.journal[-1]).endswith(words)

@@ -13,7 +13,7 @@ from lab import Lab, column_region, experiment, path_of, run
 from napari_hae.agent.acquisition import LogExpectedImprovement, UpperConfidenceBound
 from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.coordinates import FieldFrame
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.export import to_hyperspy
 from napari_hae.experiment.finer import (
     acquire_finer,
@@ -24,6 +24,11 @@ from napari_hae.experiment.finer import (
 from napari_hae.experiment.forensics.analysis import analyse
 from napari_hae.experiment.forensics.counterfactual import counterfactual
 from napari_hae.experiment.forensics.timeline import timeline_of
+from napari_hae.experiment.journal_events import (
+    FinerEvent,
+    MeasurementEvent,
+    SourceValues,
+)
 from napari_hae.experiment.plans import ObjectsPlan
 from napari_hae.experiment.record import JOURNAL, Record, RecordExists
 from napari_hae.experiment.report import write_report
@@ -65,7 +70,7 @@ def finer(lab, runner, *, regions=None, out="finer", why=""):
 
 def go_on(lab, path, steps=12):
     past = open_run(path)
-    record = Record.reopen(past.path, surveys=past.surveys)
+    record = Record.reopen(past)
     settings = past.settings.replaced(budget=Budget(steps=steps))
     return run(Runner(lab.gate, record, settings, past=past))
 
@@ -92,17 +97,17 @@ def test_what_was_measured_in_the_area_is_taken_along_at_its_place(lab):
         )
         assert abs(y_nm - now.y_nm) <= 2.5 and abs(x_nm - now.x_nm) <= 2.5
         assert now.proposal.chosen_by is ChosenBy.EARLIER
-    measured = [x for x in new.journal if x["event"] == "measurement"]
-    assert [x["source"] for x in measured] == [
-        {"record": str(old.path), "step": m.step} for m in inside
+    measured = [x for x in new.journal if isinstance(x, MeasurementEvent)]
+    assert [x.source for x in measured] == [
+        SourceValues(record=str(old.path), step=m.step) for m in inside
     ]
-    (entry,) = [x for x in new.journal if x["event"] == "finer"]
-    told = sentence(entry)
+    (event,) = [x for x in new.journal if isinstance(x, FinerEvent)]
+    told = sentence(event)
     assert f"after step 12 of {old.path}" in told
     assert told.endswith("taken along, because: a closer look.")
     # The other record is as it was.
     again = open_run(runner.record.path)
-    assert [x["event"] for x in again.journal] == [x["event"] for x in old.journal]
+    assert again.journal == old.journal
 
 
 @pytest.mark.parametrize("lookahead", [0, 1])
@@ -152,7 +157,7 @@ def test_judgements_places_and_the_plan_go_along_as_far_as_they_lie_inside(lab):
     vetoed = []
 
     def answer(state):
-        if state is RunState.WAITING:
+        if state is RunPhase.WAITING:
             if not vetoed:
                 waits = runner.latest_proposal
                 vetoed.append((waits.row, waits.column))
@@ -205,7 +210,7 @@ def test_a_goal_of_votes_keeps_its_spectrum_where_no_vote_goes_along(lab):
         targets=runner._targets,
         queue=runner.queue,
         change_settings=lambda *_: None,
-        keep_out=lambda _: None,
+        drop_ahead=lambda _: None,
         retarget=lambda: None,
         survey_again=lambda _: None,
     )
@@ -277,7 +282,7 @@ def test_the_way_back_stands_in_the_wider_record_and_changes_nothing_else(lab):
     wide, path = first.record.path, finer(lab, first)
     assert back_from_finer(wide, path, why="seen enough") == wide
     past = open_run(wide)
-    assert [x["event"] for x in past.journal[-2:]] == ["end", "wider"]
+    assert [x.event for x in past.journal[-2:]] == ["end", "wider"]
     told = sentence(past.journal[-1])
     came = f"Step 13: you came back from the finer image of {path}"
     assert told == f"{came}, because: seen enough."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import threading
 from dataclasses import replace
 
@@ -14,9 +13,8 @@ from measured_files import save
 from napari_hae.agent.acquisition import MaximumUncertainty, UpperConfidenceBound
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.scalarizers import BandIntegral
-from napari_hae.experiment import entry_models
 from napari_hae.experiment.configuration import configure
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.finer import acquire_finer, begin_finer
 from napari_hae.experiment.forensics.analysis import Cancelled, analyse
 from napari_hae.experiment.forensics.counterfactual import (
@@ -31,8 +29,9 @@ from napari_hae.experiment.forensics.timeline import timeline_of
 from napari_hae.experiment.forensics.truth import NoTruth, truth_of
 from napari_hae.experiment.forensics.visited import CLUSTERS, clustered
 from napari_hae.experiment.forensics.words import chance_sentence, summary
-from napari_hae.experiment.journal import Journal, read_journal
+from napari_hae.experiment.journal_events import ProposalEvent, RefusalEvent
 from napari_hae.experiment.record import JOURNAL, Record
+from napari_hae.experiment.refusals import RefusalReason
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.stored import open_run
@@ -109,7 +108,7 @@ def intervene(runner):
     vetoes = iter([True, False, True])
 
     def answer(state):
-        if state is RunState.WAITING:
+        if state is RunPhase.WAITING:
             say = runner.veto if next(vetoes, False) else runner.approve
             say()
 
@@ -309,7 +308,7 @@ def test_a_resumed_run_is_retraced(folder):
     past = finish(runner, gate)
     assert len(past.measurements) < STEPS
     gate.connect()
-    record = Record.reopen(past.path, surveys=past.surveys)
+    record = Record.reopen(past)
     run = finish(Runner(gate, record, past.settings, past=past), gate)
     assert len(run.measurements) == STEPS
     found = analyse(run)
@@ -326,7 +325,7 @@ def test_a_run_that_was_left_after_a_veto_is_retraced(folder, is_older):
     answers = iter([runner.approve] * 5 + [runner.veto, runner.stop])
 
     def answer(state):
-        if state is RunState.WAITING:
+        if state is RunPhase.WAITING:
             next(answers)()
 
     runner.events.state_changed.connect(answer)
@@ -334,13 +333,16 @@ def test_a_run_that_was_left_after_a_veto_is_retraced(folder, is_older):
     # What waited when the run was stopped was asked for too.
     assert past.attempts == {11: 2}
     gate.connect()
-    record = Record.reopen(past.path, surveys=past.surveys)
-    known = replace(past, attempts={}) if is_older else past
+    record = Record.reopen(past)
+    if is_older:
+        past.state.attempts.clear()
     alone = past.settings.replaced(loop=LoopSettings())
-    run = finish(Runner(gate, record, alone, past=known), gate)
+    run = finish(Runner(gate, record, alone, past=past), gate)
     if is_older:
         journal = run.path / JOURNAL
-        journal.write_text(journal.read_text().replace(', "counts_on": true', ""))
+        journal.write_text(
+            journal.read_text().replace('"counts_on": true', '"counts_on": false')
+        )
         run = open_run(run.path)
     assert len(run.measurements) == STEPS
     assert run.attempts == ({} if is_older else {11: 2})
@@ -388,7 +390,7 @@ def test_a_run_in_a_finer_image_has_its_truth_there(folder, plain):
         regions=Regions(),
     )
     past = open_run(path)
-    record = Record.reopen(past.path, surveys=past.surveys)
+    record = Record.reopen(past)
     run = finish(Runner(gate, record, past.settings, past=past), gate)
     taken = len(past.measurements)
     assert 0 < taken < len(run.measurements)
@@ -581,11 +583,12 @@ def test_regions_and_vetoes_hold_in_another_run_too(steered, of_steered):
 def vetoed_at(run):
     """Each place that a person vetoed, with the step for which it was proposed."""
     proposed, vetoes = {}, []
-    for entry in run.journal:
-        if entry["event"] == "proposal":
-            proposed[entry["step"]] = entry["row"], entry["column"]
-        elif entry["event"] == "refusal" and entry.get("who") == "human":
-            vetoes.append((entry["step"], proposed[entry["step"]]))
+    for event in run.journal:
+        match event:
+            case ProposalEvent():
+                proposed[event.step] = event.row, event.column
+            case RefusalEvent(reason=RefusalReason.VETOED):
+                vetoes.append((event.step, proposed[event.step]))
     return vetoes
 
 
@@ -674,32 +677,6 @@ def test_the_best_after_an_intervention_is_that_of_the_next_steps(steered, of_st
         assert each.later == end - each.step
         assert each.best_before == max(targets[: each.step])
         assert each.best_after == max(targets[:end])
-
-
-def test_a_kind_of_intervention_without_words_is_told_by_its_name(
-    steered, tmp_path, monkeypatch
-):
-    monkeypatch.setitem(entry_models.EVENTS, "toast", entry_models.EVENTS["alone"])
-    entries = read_journal(steered.path / JOURNAL)
-    place = [e["event"] for e in entries].index("proposal") + 20
-    copy = tmp_path / "copy.hae"
-    shutil.copytree(steered.path / "arrays.zarr", copy / "arrays.zarr")
-    entry = {
-        "event": "toast",
-        "time": "",
-        "step": 8,
-        "steps": 1,
-        "who": "human",
-        "why": "good edge",
-    }
-    entries.insert(place, entry)
-    journal = Journal(copy / JOURNAL)
-    for entry in entries:
-        fields = {k: v for k, v in entry.items() if k not in ("event", "time")}
-        journal.append(entry["event"], **fields)
-    journal.close()
-    each = by_words(analyse(open_run(copy)), "toast (good edge)")
-    assert not each.changed_the_choice
 
 
 def test_clusters_cover_the_field_and_count_the_visits(of_steered, steered):

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 
 from by_hand import ENTER, enter, say_why, show_section, tick
 from mouse import LEFT, click
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
 from napari_hae.types import ChosenBy
@@ -37,7 +37,7 @@ def waits(cockpit, qtbot, *, after: int, unlike=None) -> None:
     def is_asked():
         proposal = session.live.proposal
         return (
-            session.state is RunState.WAITING
+            session.state is RunPhase.WAITING
             and len(session.live.measurements) == after
             and proposal is session.runner.latest_proposal
             and proposal is not unlike
@@ -111,7 +111,7 @@ def test_a_runner_up_is_clicked_and_measured_in_place_of_the_proposal(asked, qtb
     (queued,) = entries(asked, "queue")
     assert (queued["old"], queued["pixels"]) == ([], [list(taken)])
     assert (queued["step"], queued["who"], queued["why"]) == (12, "human", "sharper")
-    assert entries(asked, "refusal")[-1]["reason"] == "another place was taken"
+    assert entries(asked, "refusal")[-1]["reason"] == "superseded"
     assert find_layer(asked.viewer, Role.RUNNER_UP, "points") is None
     layer = asked.session.layers.measured_layer
     until(qtbot, lambda: tuple(layer.data[-1].astype(int)) == taken)
@@ -150,8 +150,8 @@ def test_the_proposal_is_vetoed_from_its_row_or_by_the_button(asked, qtbot):
     third = asked.session.live.proposal
     refusals = entries(asked, "refusal")[-2:]
     for refusal, why in zip(refusals, ("", "a hole"), strict=True):
-        assert (refusal["reason"], refusal["who"]) == ("vetoed by you", "human")
-        assert (refusal["keep_out"], refusal["why"]) == (True, why)
+        assert (refusal["reason"], refusal["who"]) == ("vetoed", "human")
+        assert refusal["why"] == why
     both = {pixel(first), pixel(second)}
     assert pixel(third) not in both
     assert not both & set(listed(asked))

@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from by_hand import show_section
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from steered import LEFT, TIMEOUT_MS, stop, until
 
 pytestmark = pytest.mark.gui
@@ -113,7 +113,7 @@ def test_one_goes_back_once(paused, qtbot):
     qtbot.mouseClick(back.button, LEFT)
     session.successors.go_back(7)
     until(qtbot, lambda: session.record_path != old)
-    until(qtbot, lambda: session.state is RunState.PAUSED)
+    until(qtbot, lambda: session.state is RunPhase.PAUSED)
     until(qtbot, back.button.isEnabled)
     assert runs(paused) == (2, 1)
     assert len(session.live.measurements) == 5

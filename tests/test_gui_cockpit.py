@@ -11,7 +11,7 @@ from measured_files import COUNTS, cube_signal, save_cube, save_several
 from mouse import LEFT, drag_in_plot, paint_stroke
 from napari_hae.agent.scalarizers import BandIntegral
 from napari_hae.experiment.ending import AbortedBy
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.events import FinishReason, RunPhase
 from napari_hae.experiment.settings import Budget, MeasurementSettings
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, find_layer
@@ -34,7 +34,7 @@ def measured(cockpit):
 
 def pause(cockpit, qtbot) -> None:
     qtbot.mouseClick(cockpit.experiment.controls.pause, LEFT)
-    until(qtbot, lambda: cockpit.session.state is RunState.PAUSED)
+    until(qtbot, lambda: cockpit.session.state is RunPhase.PAUSED)
 
 
 def test_empty_docks_say_what_to_do_next(cockpit):
@@ -328,7 +328,7 @@ def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
         initial=session.settings.initial.model_copy(update={"points": 3}),
     )
     start(connected, qtbot, steps=5)
-    until(qtbot, lambda: session.state is RunState.WAITING)
+    until(qtbot, lambda: session.state is RunPhase.WAITING)
     until(qtbot, controls.veto.isVisible)
     assert session.connection.instrument.status().beam is BeamState.BLANKED
     vetoed = session.runner.latest_proposal
@@ -337,7 +337,7 @@ def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
     until(
         qtbot,
         lambda: (
-            session.state is RunState.WAITING
+            session.state is RunPhase.WAITING
             and session.runner.latest_proposal is not vetoed
         ),
     )
@@ -346,7 +346,7 @@ def test_approve_mode_asks_with_buttons_and_a_veto_is_kept(connected, qtbot):
     until(qtbot, lambda: not session.is_running)
     assert open_run(session.record_path).vetoed == {(vetoed.row, vetoed.column)}
     (refusal,) = entries(connected, "refusal")
-    assert (refusal["reason"], refusal["who"]) == ("vetoed by you", "human")
+    assert (refusal["reason"], refusal["who"]) == ("vetoed", "human")
     assert refusal["why"] == "a hole"
     (alone,) = entries(connected, "alone")
     assert alone["why"] == "looks well"

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea
 from superqt import QCollapsible
 
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.settings import Budget, DriftSettings
 from napari_hae.gui.layer_data import Role
 from napari_hae.gui.layers import find_layer
@@ -44,7 +44,7 @@ def steps_done(cockpit, qtbot, count):
         qtbot,
         lambda: (
             len(session.live.measurements) == count
-            and session.state is RunState.PAUSED
+            and session.state is RunPhase.PAUSED
             and cockpit.experiment.controls.step.isEnabled()
         ),
     )

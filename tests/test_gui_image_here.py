@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 
 from by_hand import show_section
 from mouse import click, paint_stroke
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layers import Role, role_of
 from napari_hae.gui.sessions import session_of
@@ -50,7 +50,7 @@ def image_here(cockpit, qtbot, low=(0.25, 0.25), high=(0.75, 0.75)):
     session = cockpit.session
     until(
         qtbot,
-        lambda: session.record_path != old and session.state is RunState.PAUSED,
+        lambda: session.record_path != old and session.state is RunPhase.PAUSED,
     )
     return old
 
@@ -209,7 +209,7 @@ def test_back_to_the_wider_image_goes_on_with_the_record_before(paused, qtbot):
     qtbot.mouseClick(panel.wider, LEFT)
     until(
         qtbot,
-        lambda: session.record_path == old and session.state is RunState.PAUSED,
+        lambda: session.record_path == old and session.state is RunPhase.PAUSED,
     )
     until(qtbot, lambda: len(session.live.measurements) == len(before))
     assert session.survey.area == WHOLE_FIELD
@@ -263,7 +263,7 @@ def test_without_a_run_the_next_one_begins_in_the_finer_image(connected, qtbot):
     area = session.survey.area
     assert Area(0.0, 0.45, 0.55, 1.0).covers(area)
     qtbot.mouseClick(connected.experiment.controls.step, LEFT)
-    until(qtbot, lambda: session.state is RunState.PAUSED)
+    until(qtbot, lambda: session.state is RunPhase.PAUSED)
     step(connected, qtbot, 2)
     assert open_run(session.record_path).survey.area == area
     assert all(m.proposal.position in area for m in session.live.measurements)
@@ -283,7 +283,7 @@ def test_why_one_goes_back_to_the_wider_image_is_kept(paused, qtbot):
     qtbot.mouseClick(panel.wider, LEFT)
     until(
         qtbot,
-        lambda: session.record_path == old and session.state is RunState.PAUSED,
+        lambda: session.record_path == old and session.state is RunPhase.PAUSED,
     )
     assert paused.experiment.reason.text() == ""
     (entry,) = entries(paused, "wider")

@@ -12,8 +12,9 @@ from qtpy.QtTest import QTest
 
 from mouse import LEFT
 from napari_hae.agent.scalarizers import PeakEnergy
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.insight import curves, inside, time_curves
+from napari_hae.experiment.journal_events import WarningEvent
 from napari_hae.experiment.sentences import sentence
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
@@ -50,7 +51,7 @@ def paused(connected, qtbot):
 
 def pause(cockpit, qtbot):
     qtbot.mouseClick(cockpit.experiment.controls.pause, LEFT)
-    until(qtbot, lambda: cockpit.session.state is RunState.PAUSED)
+    until(qtbot, lambda: cockpit.session.state is RunPhase.PAUSED)
     cockpit.session.live.refresh()
 
 
@@ -181,7 +182,7 @@ def test_warnings_are_listed_as_they_are_in_the_record(paused, qtbot):
     until(qtbot, lambda: "The run was stopped." in story.text.toPlainText())
     lines = story.text.toPlainText().splitlines()
     journal = open_run(session.record_path).journal
-    warned = [sentence(each) for each in journal if each["event"] == "warning"]
+    warned = [sentence(each) for each in journal if isinstance(each, WarningEvent)]
     listed = [line for line in lines if line.startswith("⚠")]
     assert len(listed) == len(warned) >= 1
     assert all(any(text in line for line in listed) for text in warned)

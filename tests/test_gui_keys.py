@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.gui.abort import ABORT_KEY
 from napari_hae.gui.keys import KEYS
 from steered import start, until
@@ -30,12 +30,12 @@ def test_the_run_is_paused_stepped_and_resumed_by_keys(connected, qtbot):
     start(connected, qtbot, steps=1000)
     until(qtbot, lambda: session.live.taken >= 3)
     press(connected, Qt.Key.Key_H)
-    until(qtbot, lambda: session.state is RunState.PAUSED)
+    until(qtbot, lambda: session.state is RunPhase.PAUSED)
     done = len(session.runner.measurements)
     # As well where the focus is in a dock.
     press(connected, Qt.Key.Key_N, on=connected.experiment.controls.pause)
     until(qtbot, lambda: len(session.runner.measurements) == done + 1)
-    until(qtbot, lambda: session.state is RunState.PAUSED)
+    until(qtbot, lambda: session.state is RunPhase.PAUSED)
     press(connected, Qt.Key.Key_H)
     until(qtbot, lambda: len(session.runner.measurements) > done + 2)
 

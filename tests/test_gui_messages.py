@@ -11,7 +11,7 @@ from mouse import LEFT
 from napari_hae.agent.acquisition import LogExpectedImprovement, RandomChoice
 from napari_hae.agent.policy import LOADING, Policy
 from napari_hae.agent.policy_settings import InitialDesign
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.settings import (
     Budget,
     LoopSettings,
@@ -72,19 +72,19 @@ def test_a_vote_while_a_proposal_waits_is_no_failure(lab, qtbot):
     session, said = lab.session, []
     session.said.connect(said.append)
     begin(lab, qtbot, loop=LoopSettings(approve=True, lookahead=0))
-    until(qtbot, lambda: session.state is RunState.WAITING)
+    until(qtbot, lambda: session.state is RunPhase.WAITING)
     waits = session.runner.latest_proposal
     session.vote(0, Vote.GOOD)
     until(
         qtbot,
         lambda: (
-            session.state is RunState.WAITING
+            session.state is RunPhase.WAITING
             and session.runner.latest_proposal is not waits
         ),
     )
     session.veto()
     until(qtbot, lambda: len(entries(lab, "refusal")) == 2)
-    until(qtbot, lambda: session.state is RunState.WAITING)
+    until(qtbot, lambda: session.state is RunPhase.WAITING)
     assert [text for text in said if "Not measured" in text] == []
     assert lab.experiment.controls.message.text() == ""
     assert lab.experiment.controls.problem.text() == ""
@@ -96,7 +96,7 @@ def test_a_failure_is_told_until_it_is_done(lab, qtbot):
     session, problem = lab.session, lab.experiment.controls.problem
     begin(lab, qtbot, budget=Budget(steps=60))
     session.pause()
-    until(qtbot, lambda: session.state is RunState.PAUSED)
+    until(qtbot, lambda: session.state is RunPhase.PAUSED)
     refused = session.configure(measurement=MeasurementSettings(exposure_s=1e6))
     assert refused and problem.text() == f"This cannot be used here: {refused}"
     session.failed.emit("Not measured", "the place lies outside")

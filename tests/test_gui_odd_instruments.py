@@ -6,7 +6,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from lab import experiment
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.events import FinishReason, RunPhase
 from napari_hae.instruments.gate import GuardedInstrument
 from odd_instruments import Magnified, OddSpectra, of_length
 from steered import until
@@ -57,7 +57,7 @@ def test_a_run_of_nothing_but_odd_spectra_waits_for_the_person(
     said = []
     session.said.connect(said.append)
     session.start()
-    until(qtbot, lambda: session.state is RunState.PAUSED)
+    until(qtbot, lambda: session.state is RunPhase.PAUSED)
     assert len(session.live.measurements) == 9
     until(qtbot, lambda: any("in a row were set aside" in text for text in said))
     bare.change = lambda number, seen: seen

@@ -7,7 +7,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.gui import live
 from napari_hae.gui.panels import LazyPanel
 
@@ -21,7 +21,7 @@ def paused(connected, qtbot):
     session = connected.session
     connected.show_experiment()
     qtbot.mouseClick(connected.experiment.controls.step, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: session.state is RunState.PAUSED, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: session.state is RunPhase.PAUSED, timeout=TIMEOUT_MS)
     yield connected
     session.abort()
     qtbot.waitUntil(lambda: not session.is_running, timeout=TIMEOUT_MS)

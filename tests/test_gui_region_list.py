@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from mouse import LEFT, NO_BUTTON, NO_MODIFIER, paint_stroke
 from napari_hae.agent.acquisition import UpperConfidenceBound
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.gui.layer_data import Role, calibration
@@ -89,7 +89,7 @@ def start(window, qtbot, *, steps: int) -> None:
 
 def pause(window, qtbot) -> None:
     qtbot.mouseClick(window.experiment.controls.pause, LEFT)
-    until(qtbot, lambda: window.session.state is RunState.PAUSED)
+    until(qtbot, lambda: window.session.state is RunPhase.PAUSED)
 
 
 def run_to_the_end(window, qtbot):

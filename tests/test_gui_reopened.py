@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QDockWidget, QLabel
 from by_hand import enter, reach, select_by_click
 from mouse import LEFT
 from napari_hae.agent.scalarizers import PeakEnergy
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.settings import (
     Budget,
     DriftSettings,
@@ -37,7 +37,7 @@ def pause_at_once(cockpit, qtbot) -> None:
     cockpit.show_experiment()
     cockpit.session.configure(budget=Budget(steps=40))
     qtbot.mouseClick(cockpit.experiment.controls.step, LEFT)
-    until(qtbot, lambda: cockpit.session.state is RunState.PAUSED)
+    until(qtbot, lambda: cockpit.session.state is RunPhase.PAUSED)
 
 
 def judged(cockpit, qtbot, of: int) -> tuple[list[Vote], str]:

@@ -12,7 +12,8 @@ from by_hand import show_section
 from mouse import LEFT
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.scalarizers import PeakEnergy
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
+from napari_hae.experiment.journal_events import BranchEvent
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
 from napari_hae.experiment.settings import Budget, ExperimentSettings, LoopSettings
@@ -91,7 +92,7 @@ def stepped(connected, qtbot):
         until(
             qtbot,
             lambda step=step: (
-                session.live.taken == step and session.state is RunState.WAITING
+                session.live.taken == step and session.state is RunPhase.WAITING
             ),
         )
         session.live.refresh()
@@ -99,7 +100,7 @@ def stepped(connected, qtbot):
         proposals[step] = session.live.proposal
         qtbot.mouseClick(connected.experiment.controls.approve, LEFT)
     until(qtbot, lambda: session.live.taken == 18)
-    until(qtbot, lambda: session.state is RunState.WAITING)
+    until(qtbot, lambda: session.state is RunPhase.WAITING)
     session.live.refresh()
     seen[18] = snapshot(connected)
     connected.seen, connected.proposals = seen, proposals
@@ -172,7 +173,7 @@ def test_the_feature_space_is_that_of_the_step(stepped, qtbot):
 def test_nobody_answers_for_a_ring_that_is_not_seen(stepped, qtbot):
     controls = stepped.experiment.controls
     drag_to(stepped.monitor.rewind.slider, 12)
-    assert stepped.session.state is RunState.WAITING
+    assert stepped.session.state is RunPhase.WAITING
     for button in (controls.approve, controls.veto, controls.alone):
         assert button.isVisible()
         assert not button.isEnabled()
@@ -373,7 +374,7 @@ def stored_run(folder):
             "goal": Goal(direction="minimise"),
         }
     )
-    reopened = Record.reopen(past.path, surveys=past.surveys)
+    reopened = Record.reopen(past)
     second = Runner(instrument, reopened, new, past=past)
     second.start()
     second.wait()
@@ -452,14 +453,14 @@ def test_going_back_is_in_the_record_that_is_shown(
     qtbot.mouseClick(back.button, LEFT)
     until(
         qtbot,
-        lambda: session.record_path != opened and session.state is RunState.PAUSED,
+        lambda: session.record_path != opened and session.state is RunPhase.PAUSED,
     )
     assert session.record_path != of_session
     assert connected.experiment.reason.text() == ""
     branched, stored = open_run(session.record_path), open_run(opened)
-    (entry,) = [x for x in branched.journal if x["event"] == "branch"]
-    assert (entry["of"], entry["step"]) == (str(opened), 5)
-    assert entry["why"] == "the band was better"
+    (event,) = [x for x in branched.journal if isinstance(x, BranchEvent)]
+    assert (event.of, event.step) == (str(opened), 5)
+    assert event.why == "the band was better"
     until(qtbot, lambda: len(session.live.measurements) == 5)
     for one, other in zip(session.live.measurements, stored.measurements, strict=False):
         np.testing.assert_array_equal(one.spectrum.counts, other.spectrum.counts)

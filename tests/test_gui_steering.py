@@ -10,7 +10,7 @@ from by_hand import show_section
 from mouse import click
 from napari_hae.agent.goal import Goal
 from napari_hae.agent.voted import SimilarityToVotes
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.votes import Vote
 from napari_hae.types import ChosenBy
@@ -128,12 +128,12 @@ def test_a_proposal_that_waits_can_be_replaced_or_trusted_for_some_steps(paused,
     session, controls = paused.session, paused.experiment.controls
     session.configure(loop=LoopSettings(approve=True))
     qtbot.mouseClick(controls.pause, LEFT)
-    until(qtbot, lambda: session.state is RunState.WAITING)
+    until(qtbot, lambda: session.state is RunPhase.WAITING)
     click(paused.viewer, place(paused, 7, 9), CONTROL)
     until(
         qtbot,
         lambda: (
-            len(session.live.measurements) == 13 and session.state is RunState.WAITING
+            len(session.live.measurements) == 13 and session.state is RunPhase.WAITING
         ),
     )
     assert proposals(paused, 12) == [(7, 9)]
@@ -142,7 +142,7 @@ def test_a_proposal_that_waits_can_be_replaced_or_trusted_for_some_steps(paused,
     until(
         qtbot,
         lambda: (
-            len(session.live.measurements) == 17 and session.state is RunState.WAITING
+            len(session.live.measurements) == 17 and session.state is RunPhase.WAITING
         ),
     )
 
@@ -169,7 +169,7 @@ def test_going_back_begins_a_record_that_shares_the_past(paused, qtbot):
     qtbot.mouseClick(back.button, LEFT)
     until(
         qtbot,
-        lambda: session.record_path != old and session.state is RunState.PAUSED,
+        lambda: session.record_path != old and session.state is RunPhase.PAUSED,
     )
     until(qtbot, lambda: len(session.live.measurements) == 6)
     layers = session.layers

@@ -8,7 +8,7 @@ import pytest
 
 from commanded import WithBeamLog
 from napari_hae.experiment.ending import AbortedBy
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.stored import open_run
 from napari_hae.signal_listener import SIGNALS
 from steered import LEFT, until
@@ -128,7 +128,7 @@ def test_where_the_program_lives_on_the_run_has_ended_and_can_be_begun_anew(
     signal.raise_signal(signal.SIGTERM)
     until(qtbot, lambda: handled)
     assert handled == [signal.SIGTERM]
-    until(qtbot, lambda: session.state is RunState.IDLE)
+    until(qtbot, lambda: session.state is RunPhase.IDLE)
     assert session.ending.aborted_by is AbortedBy.SIGNAL
     assert not instrument.status().connected
     assert not session.connection.is_open

@@ -8,7 +8,7 @@ import pytest
 from by_hand import choose, enter, pick, say_why, show_section, tick
 from mouse import LEFT
 from napari_hae.agent.model_settings import ModelSettings
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.gui.layers import Role, find_layer
 from napari_hae.instruments.simulated_settings import SimulatedSettings
 from steered import TIMEOUT_MS, entries, proposals, step, until
@@ -148,7 +148,7 @@ def drifting(cockpit, qtbot):
         qtbot.mouseClick(cockpit.microscope.connect_button, LEFT)
     cockpit.show_experiment()
     qtbot.mouseClick(cockpit.experiment.controls.step, LEFT)
-    until(qtbot, lambda: cockpit.session.state is RunState.PAUSED)
+    until(qtbot, lambda: cockpit.session.state is RunPhase.PAUSED)
     step(cockpit, qtbot, TUNED_AT)
     yield cockpit
     cockpit.session.abort()

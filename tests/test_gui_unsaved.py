@@ -10,7 +10,7 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 from napari_hae.experiment import runner as running
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.stored import open_run
 from napari_hae.types import BeamState
 from steered import LEFT, start, until
@@ -27,7 +27,7 @@ def held(paused, qtbot):
     shutil.rmtree(session.record_path)
     qtbot.mouseClick(controls.step, LEFT)
     until(qtbot, controls.save_elsewhere.isVisible)
-    assert session.state is RunState.PAUSED
+    assert session.state is RunPhase.PAUSED
     until(qtbot, lambda: "cannot be written" in controls.message.text())
     return paused
 
@@ -167,7 +167,7 @@ def test_a_person_who_closes_the_window_is_asked_where_to_save(held, qtbot, safe
     choose(qtbot, "Cancel")
     QApplication.sendEvent(window, ByPerson())
     assert window.isVisible()
-    assert session.state is RunState.PAUSED
+    assert session.state is RunPhase.PAUSED
     assert not list(safe.iterdir())
     choose(qtbot, "Save to")
     assert session.unsaved.lets_close(window)

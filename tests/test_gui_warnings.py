@@ -11,7 +11,7 @@ from by_hand import enter, pick, reach, show_section
 from mouse import LEFT, paint_stroke
 from napari_hae.agent.surrogate import Surrogate
 from napari_hae.experiment import watch
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.settings import Budget
 from napari_hae.gui import connection
 from napari_hae.instruments.gate import GuardedInstrument
@@ -80,7 +80,7 @@ def until_warned(cockpit, qtbot, words: str, advice: str) -> None:
     until(qtbot, lambda: len(shown(cockpit, words, either)) > before)
     assert advice in shown(cockpit, words, either)[-1]
     # It pauses by itself where nothing more is open.
-    if cockpit.session.state is not RunState.PAUSED:
+    if cockpit.session.state is not RunPhase.PAUSED:
         press_pause(cockpit, qtbot)
     assert any(words in each["text"] for each in entries(cockpit, "warning"))
 
@@ -88,7 +88,7 @@ def until_warned(cockpit, qtbot, words: str, advice: str) -> None:
 def press_pause(cockpit, qtbot) -> None:
     """Pause the run, or let it go on."""
     session = cockpit.session
-    wanted = RunState.PAUSED if session.state is RunState.RUNNING else RunState.RUNNING
+    wanted = RunPhase.PAUSED if session.state is RunPhase.RUNNING else RunPhase.RUNNING
     qtbot.mouseClick(cockpit.experiment.controls.pause, LEFT)
     until(qtbot, lambda: session.state is wanted)
     session.live.refresh()
@@ -128,20 +128,23 @@ def test_stuck_ends_when_leaving_traps_is_switched_on(watched, qtbot):
     enter(policy.form.controls["beta"], "0", qtbot)
     start(cockpit, qtbot, steps=ENDLESS)
     until_warned(cockpit, qtbot, "found nothing better", 'Switch on "Leave traps"')
-    known = session.live.taken
     # The run goes on until it is paused, and may have come upon something since.
     insights = [each.proposal.insight for each in session.live.measurements]
     assert any(insight.trapped for insight in insights if insight is not None)
     tick(leave_traps, qtbot)
     until_over(cockpit, qtbot, watch.stuck)
-    change = entries(cockpit, "settings")[-1]["changes"]["moves"]
+    changed = entries(cockpit, "settings")[-1]
+    change = changed["changes"]["moves"]
     assert (change["old"]["leave_traps"], change["new"]["leave_traps"]) == (False, True)
-    until(qtbot, lambda: session.live.taken >= known + 5)
-    after = [m.proposal for m in session.live.measurements[known:]]
-    assert any(
-        each.insight.trapped and each.std >= 0.9 * each.insight.largest_std
-        for each in after
-    )
+
+    def has_left() -> bool:
+        after = [m.proposal for m in session.live.measurements[changed["step"] :]]
+        return any(
+            each.insight.trapped and each.std >= 0.9 * each.insight.largest_std
+            for each in after
+        )
+
+    until(qtbot, has_left)
 
 
 def test_nothing_left_to_gain_ends_when_the_region_is_switched_off(
@@ -154,7 +157,7 @@ def test_nothing_left_to_gain_ends_when_the_region_is_switched_off(
     # Always after as many steps: what is left to gain then is the same.
     session.configure(budget=Budget(steps=ENDLESS))
     qtbot.mouseClick(cockpit.experiment.controls.step, LEFT)
-    until(qtbot, lambda: session.state is RunState.PAUSED)
+    until(qtbot, lambda: session.state is RunPhase.PAUSED)
     step(cockpit, qtbot, 25)
     mean = session.live.maps.mean
     edge = mean[4:-4, 4:-4]
@@ -265,7 +268,7 @@ def test_a_sample_that_drifts_away_is_told_until_a_new_image_is_taken(watched, q
     show_section(cockpit.experiment, "Survey again", above.native, qtbot)
     enter(above, "3", qtbot)
     qtbot.mouseClick(controls.step, LEFT)
-    until(qtbot, lambda: session.state is RunState.PAUSED)
+    until(qtbot, lambda: session.state is RunPhase.PAUSED)
     step(cockpit, qtbot, 5)
     words = "The sample has drifted by"
     assert shown(cockpit, words) == []

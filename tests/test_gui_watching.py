@@ -10,7 +10,7 @@ from qtpy.QtTest import QTest
 
 from by_hand import enter, pick
 from mouse import LEFT
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.settings import Budget
 from napari_hae.gui.plots import BEST_COLOR, TARGET_COLOR
 from steered import entries, show, step, until
@@ -129,7 +129,7 @@ def test_reasons_follow_the_run_as_it_goes(paused, qtbot):
 
     until(qtbot, note)
     qtbot.mouseClick(paused.experiment.controls.pause, LEFT)
-    until(qtbot, lambda: session.state is RunState.PAUSED)
+    until(qtbot, lambda: session.state is RunPhase.PAUSED)
     session.live.refresh()
     proposal = session.live.proposal
     until(qtbot, lambda: why.text.text().startswith(f"Step {proposal.step + 1}:"))

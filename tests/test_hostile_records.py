@@ -81,10 +81,11 @@ def test_nothing_is_written_through_a_link_to_a_folder(record, outside, capsys, 
 
 
 def test_no_way_to_write_a_record_goes_through_a_link(record, outside, tmp_path):
+    past = open_run(record)
     link(record / "writer.json", outside / "12" / "0")
     for write in (
         lambda: WriterLock(record),
-        lambda: Record.reopen(record, surveys=1),
+        lambda: Record.reopen(past),
         lambda: branch(record, 5, tmp_path / "other"),
         lambda: open_run(record),
     ):
@@ -110,11 +111,11 @@ def test_a_record_that_shares_files_with_a_backup_is_read_and_not_written(
     (said,) = capsys.readouterr().err.splitlines()
     assert f"{shared} has a second name elsewhere" in said
     with pytest.raises(NotARecord, match="hard link"):
-        Record.reopen(record, surveys=1)
+        Record.reopen(open_run(record))
     assert state_of(outside) | state_of(record) == before
     # Its copy is the user's own.
     copy = shutil.copytree(record, tmp_path / "copy.hae")
-    Record.reopen(copy, surveys=1).close()
+    Record.reopen(open_run(copy)).close()
 
 
 @pytest.mark.parametrize("name", ["writer.json", "writer.lock", "journal.jsonl"])
@@ -146,7 +147,7 @@ def test_the_user_may_have_a_link_to_a_record(record, tmp_path):
     latest = tmp_path / "latest.hae"
     latest.symlink_to(record)
     assert len(open_run(latest).measurements) == 12
-    Record.reopen(latest, surveys=1).close()
+    Record.reopen(open_run(latest)).close()
 
 
 def test_a_record_without_the_suffix_goes_on_where_it_is(tmp_path, monkeypatch):

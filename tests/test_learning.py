@@ -9,6 +9,7 @@ import pytest
 
 from napari_hae.agent.experience import load_experience
 from napari_hae.cli import main
+from napari_hae.experiment.journal_events import Actor
 from napari_hae.experiment.learning import LEAST, NothingToLearn, components, learn
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.stored import open_run
@@ -161,8 +162,8 @@ def test_what_is_learned_in_mid_run_is_kept_in_the_record_too(earlier, tmp_path)
     started = run(tmp_path / "started", *RANDOM)
     before = started.settings.model.model_dump(mode="json")
     after = before | {"earlier": str(file)}
-    record = Record.reopen(started.path, surveys=1)
-    record.settings(12, {"model": (before, after)}, who="human")
+    record = Record.reopen(started)
+    record.settings(12, {"model": (before, after)}, who=Actor.PERSON)
     record.close()
     reopened = open_run(started.path)
     assert reopened.first_settings.model.earlier is None

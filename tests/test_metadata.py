@@ -15,6 +15,7 @@ from measured_files import COLUMNS, ROWS, X, Y, connected, save
 from napari_hae import metadata
 from napari_hae.cli import main
 from napari_hae.experiment.export import export_hspy, to_hyperspy
+from napari_hae.experiment.journal_events import MeasurementEvent
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.stored import open_run
 from napari_hae.hyperspy_signals import hyperspy
@@ -100,9 +101,9 @@ def test_the_export_says_what_the_file_said(eels):
 
 
 def test_the_journal_has_it_once(eels):
-    lines = [entry for entry in eels.journal if "metadata" in entry]
+    lines = [x for x in eels.journal if getattr(x, "metadata", None)]
 
-    assert [entry["event"] for entry in lines] == ["metadata"]
+    assert [event.event for event in lines] == ["metadata"]
 
 
 def test_what_differs_is_kept_with_its_spectrum(eels, tmp_path):
@@ -124,8 +125,8 @@ def test_what_differs_is_kept_with_its_spectrum(eels, tmp_path):
     again = open_run(tmp_path / "new.hae")
 
     assert [m.spectrum.metadata for m in again.measurements] == told
-    lines = [entry for entry in again.journal if entry["event"] == "measurement"]
-    assert ["metadata" in entry for entry in lines] == [False, True, True]
+    lines = [x for x in again.journal if isinstance(x, MeasurementEvent)]
+    assert [bool(event.metadata) for event in lines] == [False, True, True]
     signal = to_hyperspy(again)
     assert "Acquisition_instrument" not in signal.metadata
     stored = [json.loads(each) for each in signal.metadata.napari_hae.spectrum_metadata]

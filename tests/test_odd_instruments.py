@@ -19,7 +19,7 @@ from napari_hae.cli import main
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.branch import branch
 from napari_hae.experiment.common_axis import CommonAxis
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.events import FinishReason, RunPhase
 from napari_hae.experiment.feasible import preflight
 from napari_hae.experiment.plans import AgentPlan, RasterPlan
 from napari_hae.experiment.progress import OTHER_AXES, REFUSALS
@@ -151,8 +151,8 @@ def test_proposals_that_are_refused_again_and_again_pause_an_attended_run(tmp_pa
     warned = []
     runner.events.warned.connect(warned.append)
 
-    def open_all(state: RunState) -> None:
-        if state is RunState.PAUSED:
+    def open_all(state: RunPhase) -> None:
+        if state is RunPhase.PAUSED:
             runner.set_regions(Regions())
             runner.resume()
 
@@ -241,9 +241,9 @@ def test_a_run_of_nothing_but_odd_spectra_pauses_where_somebody_is_there(tmp_pat
     runner = lab.runner(experiment(), attended=True)
     states = []
 
-    def mend(state: RunState) -> None:
+    def mend(state: RunPhase) -> None:
         states.append(state)
-        if state is RunState.PAUSED:
+        if state is RunPhase.PAUSED:
             assert not lab.bare.beam.on
             lab.bare.change = short()
             runner.resume()
@@ -252,7 +252,7 @@ def test_a_run_of_nothing_but_odd_spectra_pauses_where_somebody_is_there(tmp_pat
     over = []
     runner.events.warning_over.connect(over.append)
     run(runner)
-    assert states.count(RunState.PAUSED) == 1
+    assert states.count(RunPhase.PAUSED) == 1
     assert runner.finish_reason is FinishReason.COMPLETED
     assert [m.step for m in runner.measurements if not m.usable] == list(range(4, 9))
     assert over[0].startswith("The run is paused:")
@@ -343,7 +343,7 @@ def test_an_odd_exposure_among_others_of_its_place_is_left_out_and_booked(tmp_pa
     exposed = [m.spectrum.exposure_s for m in runner.measurements]
     assert exposed == pytest.approx([0.3, 0.1, 0.3, 0.3])
     (entry,) = events_of(runner, "booked")
-    assert "step 2 has another energy axis" in entry["why"]
+    assert entry["reason"] == "other_axis"
     assert len(lab.bare.beam.exposed) == 3 + 2 + 3 + 3
 
 
@@ -354,7 +354,7 @@ def test_a_branch_keeps_the_odd_spectra_of_its_steps(tmp_path):
     lab.bare.change = short()
     past = open_run(path)
     assert [len(m.spectrum.counts) for m in past.measurements] == [16, 16, 1, 16, 16]
-    record = Record.reopen(path, surveys=past.surveys)
+    record = Record.reopen(past)
     run(Runner(lab.gate, record, past.settings, past=past))
     lengths = [len(m.spectrum.counts) for m in open_run(path).measurements]
     assert lengths == [16, 16, 1] + [16] * 9
@@ -503,8 +503,8 @@ def test_a_band_is_chosen_before_a_person_is_asked_for_wider_regions(tmp_path):
     settings = experiment(initial=InitialDesign(points=10))
     runner = lab.runner(settings, regions=interest, attended=True)
 
-    def stop(state: RunState) -> None:
-        if state is RunState.PAUSED:
+    def stop(state: RunPhase) -> None:
+        if state is RunPhase.PAUSED:
             runner.stop()
 
     runner.events.state_changed.connect(stop)

@@ -17,7 +17,7 @@ from napari_hae.agent.acquisition import AcquisitionFunction, LogExpectedImprove
 from napari_hae.agent.model_settings import ModelSettings
 from napari_hae.agent.scalarizers import BandIntegral, Scalarizer
 from napari_hae.agent.user_function import UserFunction
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.events import FinishReason, RunPhase
 from napari_hae.experiment.feasible import put_back
 from napari_hae.experiment.record import ARRAYS
 from napari_hae.experiment.settings import (
@@ -89,7 +89,7 @@ def at_a_pause(runner, step):
     paused = threading.Event()
     runner.events.measured.connect(lambda m: m.step == step - 1 and runner.pause())
     runner.events.state_changed.connect(
-        lambda state: state is RunState.PAUSED and paused.set()
+        lambda state: state is RunPhase.PAUSED and paused.set()
     )
     runner.start()
     assert paused.wait(TIMEOUT_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -11,6 +10,7 @@ from fakes import FakeInstrument, FakeSettings
 from lab import Lab, column_region, experiment, run
 from napari_hae.coordinates import FieldFrame, place_text
 from napari_hae.experiment.finer import finer_frame
+from napari_hae.experiment.journal_events import BookedEvent
 from napari_hae.experiment.sentences import sentence
 from napari_hae.experiment.settings import Budget, DriftSettings
 from napari_hae.experiment.stored import open_run
@@ -105,13 +105,12 @@ def test_the_journal_tells_places_in_nm(tmp_path):
     )
     run(runner)
     journal = open_run(runner.record.path).journal
-    told = [sentence(entry) for entry in journal]
+    told = [sentence(event) for event in journal]
     (booked,) = [text for text in told if "came to nothing" in text]
     assert re.search(r"of 0.1 s at \(x = \d+\.\d+ nm, y = \d+\.\d+ nm\) came", booked)
     assert any("chose a fiducial region" in text for text in told)
     assert not [text for text in told if PARTS.search(text)]
     # Records of earlier versions do not say in which field it was.
-    (entry,) = [entry for entry in journal if entry["event"] == "booked"]
-    older = json.loads(json.dumps(entry))
-    del older["field_nm"]
+    (event,) = [event for event in journal if isinstance(event, BookedEvent)]
+    older = event.model_copy(update={"field_nm": None})
     assert "of 0.1 s came to nothing" in sentence(older)

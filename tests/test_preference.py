@@ -190,7 +190,7 @@ class Lab:
     def resume(self, runner: Runner, steps: int) -> Runner:
         past = open_run(runner.record.path)
         new = past.settings.replaced(budget=Budget(steps=steps))
-        record = Record.reopen(past.path, surveys=past.surveys)
+        record = Record.reopen(past)
         resumed = Runner(self.gate, record, new, past=past)
         resumed.start()
         assert resumed.wait(TIMEOUT_S)

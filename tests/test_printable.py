@@ -17,7 +17,7 @@ from napari_hae.printable import printable, shortened
 
 EVIL = "\x1b[2J\x1b]0;mine\x07\r\x9b31m\u202egpj.exe\nended        completed"
 FREE = frozenset(
-    {"instrument", "version", "text", "why", "who", "detector", "detectors", "reason"}
+    {"instrument", "version", "text", "why", "detector", "detectors", "detail"}
 )
 
 
@@ -68,7 +68,7 @@ def test_what_a_command_says_of_a_record_is_printable(path, command, tmp_path, c
 
 
 def test_the_journal_in_sentences_is_printable_and_one_line_each(path):
-    told = [sentence(entry) for entry in open_run(path).journal]
+    told = [sentence(event) for event in open_run(path).journal]
     assert all(each.isprintable() for each in told)
     assert any("\\x1b[2J" in each for each in told)
 

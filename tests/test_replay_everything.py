@@ -22,14 +22,17 @@ from napari_hae.agent.voted import SimilarityToVotes
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment import following
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.events import FinishReason, RunPhase
 from napari_hae.experiment.finer import acquire_finer, begin_finer
 from napari_hae.experiment.forensics.counterfactual import counterfactual
 from napari_hae.experiment.forensics.retracing import Retracing, retrace
 from napari_hae.experiment.forensics.timeline import timeline_of
+from napari_hae.experiment.journal_events import MeasurementEvent, SettingsEvent
 from napari_hae.experiment.plans import AgentPlan, RasterPlan
 from napari_hae.experiment.record import JOURNAL, Record
+from napari_hae.experiment.refusals import RefusalReason
 from napari_hae.experiment.runner import Runner
+from napari_hae.experiment.sentences import step_of
 from napari_hae.experiment.settings import (
     Budget,
     DriftSettings,
@@ -184,15 +187,15 @@ def steered(runner, deeds, stop_at=None):
     def on_state(state):
         following.time.takes_s = 0.0
         step = len(runner.measurements)
-        if state is RunState.PAUSED and step == stop_at:
+        if state is RunPhase.PAUSED and step == stop_at:
             runner.stop()
-        elif state is RunState.PAUSED:
+        elif state is RunPhase.PAUSED:
             planned.pop(step, lambda _: None)(runner)
             runner.step()
-        elif state is RunState.WAITING and not vetoed:
+        elif state is RunPhase.WAITING and not vetoed:
             vetoed.append(runner.latest_proposal)
             runner.veto(why="seen that")
-        elif state is RunState.WAITING:
+        elif state is RunPhase.WAITING:
             runner.approve()
 
     runner.events.state_changed.connect(on_state)
@@ -222,7 +225,7 @@ def resumed(path, steps=STEPS, scans=0, instrument=Moving):
     `scans` are those before the record.
     """
     past = open_run(path)
-    record = Record.reopen(past.path, surveys=past.surveys)
+    record = Record.reopen(past)
     settings = past.settings.replaced(budget=Budget(steps=steps))
     lab = Lab(path.parent, instrument(scans + past.surveys))
     return Runner(lab.gate, record, settings, past=past)
@@ -237,8 +240,8 @@ def killed(run, step, out):
     lines = (run.path / JOURNAL).read_bytes().splitlines(keepends=True)
     cut = next(
         place
-        for place, entry in enumerate(run.journal)
-        if entry["event"] == "measurement" and entry["step"] == step
+        for place, event in enumerate(run.journal)
+        if isinstance(event, MeasurementEvent) and event.step == step
     )
     torn = lines[cut][: len(lines[cut]) // 2]
     (out / JOURNAL).write_bytes(b"".join(lines[:cut]) + torn)
@@ -325,9 +328,9 @@ def test_all_of_it_happens(case):
     assert len(run.regions.forbidden) == len(run.regions.soft) == 1
     sections = {
         section
-        for entry in run.journal
-        if entry["event"] == "settings"
-        for section in entry["changes"]
+        for event in run.journal
+        if isinstance(event, SettingsEvent)
+        for section in event.changes
     }
     expected = {"scalarizer", "model", "acquisition", "plan", "measurement", "loop"}
     assert sections >= expected
@@ -407,7 +410,7 @@ def test_what_is_ordered_while_the_beam_is_busy_is_replayed_too(tmp_path, seed, 
     )
 
     def answer(state):
-        if state is RunState.WAITING:
+        if state is RunPhase.WAITING:
             runner.approve()
 
     runner.events.state_changed.connect(answer)
@@ -453,9 +456,9 @@ def expect_same_from(line, run, out, steps, instrument=Moving):
 
 def lines_of(run, step, *events):
     return [
-        line
-        for line, entry in enumerate(run.journal)
-        if entry.get("step") == step and entry["event"] in events
+        event.n
+        for event in run.journal
+        if step_of(event) == step and event.event in events
     ]
 
 
@@ -473,10 +476,11 @@ def test_a_place_refused_while_the_beam_is_busy_is_replayed_too(
     (measured,) = lines_of(run, step - 1, "measurement")
     refused = lines_of(run, step, "refusal")[0]
     assert proposed < measured < refused
-    assert "drifted out" in run.journal[refused]["reason"]
+    assert run.journal[refused].reason is RefusalReason.FORBIDDEN
+    assert "drifted out" in run.journal[refused].detail
     # Its lines and those of what counted on it are written together.
-    dropped = run.journal[refused + 1]["event"] == "proposal"
-    assert dropped and run.journal[refused + 2]["event"] == "refusal"
+    dropped = run.journal[refused + 1].event == "proposal"
+    assert dropped and run.journal[refused + 2].event == "refusal"
     for line in (measured - 1, measured):
         expect_same_from(line, run, tmp_path / f"{line}.hae", STEPS, Fast)
 
@@ -500,5 +504,5 @@ def test_a_place_asked_for_while_the_next_is_exposed_is_replayed_too(tmp_path):
     assert who == [agent, human, human, agent]
     (asked,) = lines_of(run, 10, "queue")
     for line in range(asked, lines_of(run, 11, "measurement")[0] + 1):
-        if run.journal[line]["event"] != "refusal":
+        if run.journal[line].event != "refusal":
             expect_same_from(line, run, tmp_path / f"{line}.hae", steps)

@@ -19,7 +19,9 @@ from napari_hae.agent.policy_settings import InitialDesign, MoveSettings
 from napari_hae.agent.scalarizers import BandMaximum, BandRatio
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.choice import Choice
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.events import FinishReason, RunPhase
+from napari_hae.experiment.journal_events import Actor, RefusalEvent
+from napari_hae.experiment.refusals import RefusalReason
 from napari_hae.experiment.settings import (
     Budget,
     LoopSettings,
@@ -63,10 +65,10 @@ def test_the_states_follow_each_other_and_end_idle(lab):
     runner.events.state_changed.connect(states.append)
     run(runner)
     assert states == [
-        RunState.INITIALISING,
-        RunState.RUNNING,
-        RunState.FINISHING,
-        RunState.IDLE,
+        RunPhase.INITIALISING,
+        RunPhase.RUNNING,
+        RunPhase.FINISHING,
+        RunPhase.IDLE,
     ]
 
 
@@ -193,7 +195,7 @@ def test_a_run_of_an_older_format_is_read_and_its_targets_are_made_again(lab):
         if entry["event"] == "measurement":
             # In counts, not per second.
             entry["target"] *= 0.1
-            del entry["error"]
+            entry.pop("error", None)
     journal.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     old = open_run(whole.record.path)
     assert np.isnan([m.error for m in old.measurements]).all()
@@ -226,8 +228,8 @@ def test_pause_blanks_and_holds_until_resumed(lab):
     runner = lab.runner(experiment())
     paused = threading.Event()
 
-    def on_state(state: RunState) -> None:
-        if state is RunState.PAUSED:
+    def on_state(state: RunPhase) -> None:
+        if state is RunPhase.PAUSED:
             paused.set()
 
     runner.events.state_changed.connect(on_state)
@@ -318,9 +320,9 @@ def ordered_last_of_all(lab, order):
     orders = [order]
 
     def on_state(state):
-        if state is RunState.PAUSED and len(runner.measurements) == 8:
+        if state is RunPhase.PAUSED and len(runner.measurements) == 8:
             runner.resume()
-        elif state is RunState.PAUSED:
+        elif state is RunPhase.PAUSED:
             runner.step()
         elif len(runner.measurements) == 8 and orders:
             orders.pop()(runner)
@@ -375,8 +377,8 @@ def test_approval_is_asked_and_a_veto_keeps_the_place_out(lab):
     runner = lab.runner(settings)
     vetoed: list[tuple[int, int]] = []
 
-    def answer(state: RunState) -> None:
-        if state is not RunState.WAITING:
+    def answer(state: RunPhase) -> None:
+        if state is not RunPhase.WAITING:
             return
         proposal = runner.latest_proposal
         assert not lab.bare.beam.on
@@ -438,7 +440,7 @@ def test_how_a_run_begins_is_not_changed_in_its_middle(lab):
     assert runner.settings.initial == begun.initial
     assert runner.settings.seed == begun.seed
     stored = open_run(runner.record.path)
-    changes = [x["changes"] for x in stored.journal if x.get("who") == "human"]
+    changes = [x.changes for x in stored.journal if x.who is Actor.PERSON]
     assert [list(each) for each in changes] == [["budget"]]
 
 
@@ -625,5 +627,5 @@ def test_the_time_budget_ends_a_wait_for_approval(lab):
     assert runner.finish_reason is FinishReason.COMPLETED
     assert "time budget" in runner.finish_text
     journal = open_run(runner.record.path).journal
-    refused = [entry for entry in journal if entry["event"] == "refusal"]
-    assert "time budget" in refused[-1]["reason"]
+    refused = [event for event in journal if isinstance(event, RefusalEvent)]
+    assert refused[-1].reason is RefusalReason.TIME_OVER

@@ -18,6 +18,7 @@ from napari_hae.agent.acquisition import (
 )
 from napari_hae.experiment.forensics.counterfactual import counterfactual
 from napari_hae.experiment.forensics.timeline import timeline_of
+from napari_hae.experiment.journal_events import Actor, SettingsEvent
 from napari_hae.experiment.sentences import sentence
 from napari_hae.experiment.settings import LoopSettings
 from napari_hae.experiment.stored import open_run
@@ -128,8 +129,8 @@ def test_a_schedule_set_in_mid_run_is_journalled_resumed_and_retraced(
     past = open_run(runner.record.path)
     since = past.settings.acquisition.since
     assert since in (6, 7, 8)
-    changes = [x for x in past.journal if x["event"] == "settings"]
-    (told,) = [sentence(x) for x in changes if x["who"] == "human"]
+    changes = [x for x in past.journal if isinstance(x, SettingsEvent)]
+    (told,) = [sentence(x) for x in changes if x.who is Actor.PERSON]
     assert told == (
         f'Step {since + 1}: you let "Exploration β" go from 8 to 0.5 over 6 steps from '
         f'step {since + 1} on, by a linear schedule; changed "Exploration β" from 0.5 '

@@ -7,7 +7,14 @@ import pytest
 from napari_hae.agent.acquisition import UpperConfidenceBound
 from napari_hae.agent.scalarizers import BandIntegral
 from napari_hae.agent.voted import SimilarityToVotes
-from napari_hae.experiment.sentences import _TELLERS, is_intervention, sentence, tells
+from napari_hae.experiment.journal_events import (
+    EACH_STEP,
+    EVENTS,
+    KINDS,
+    JournalEvent,
+    RegionsValues,
+)
+from napari_hae.experiment.sentences import _told, is_intervention, sentence
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
 from napari_hae.experiment.votes import Vote
@@ -17,6 +24,14 @@ from test_runner import Lab, column_region, experiment, run
 BAND = BandIntegral(low_ev=0.3, high_ev=0.6)
 
 
+def event(code: str, **fields):
+    return EVENTS[code].model_validate(fields)
+
+
+def drawn(**regions) -> RegionsValues:
+    return RegionsValues.model_validate({"interest": [], "forbidden": [], **regions})
+
+
 @pytest.fixture
 def lab(tmp_path) -> Lab:
     return Lab(tmp_path)
@@ -24,10 +39,7 @@ def lab(tmp_path) -> Lab:
 
 def story(runner) -> list[str]:
     journal = open_run(runner.record.path).journal
-    told = [
-        each for each in journal if each["event"] not in ("proposal", "measurement")
-    ]
-    return [sentence(entry) for entry in told]
+    return [sentence(event) for event in journal if not isinstance(event, EACH_STEP)]
 
 
 def test_a_run_reads_from_its_beginning_to_its_end(lab):
@@ -74,8 +86,8 @@ def test_fields_are_called_as_in_the_form():
         "budget": {"old": {"dose_e": None}, "new": {"dose_e": 1e9}},
         "seed": {"old": 1, "new": 2},
     }
-    entry = {"event": "settings", "step": 3, "who": "human", "changes": changes}
-    assert sentence(entry) == (
+    changed = event("settings", step=3, who="human", changes=changes)
+    assert sentence(changed) == (
         'Step 4: you changed "Exploration β" from 2 to 4.5; changed "Leave traps" from '
         'on to off; changed "Dose (e⁻)" from none to 1e+09; changed "seed" from 1 to 2.'
     )
@@ -99,13 +111,9 @@ def test_a_band_is_told_with_the_digits_that_tell_its_ends_apart(before, after, 
         {"kind": "band_integral", "low_ev": low, "high_ev": high}
         for low, high in (before, after)
     )
-    entry = {
-        "event": "settings",
-        "step": 3,
-        "who": "human",
-        "changes": {"scalarizer": {"old": old, "new": new}},
-    }
-    assert sentence(entry) == f"Step 4: you {told}."
+    changes = {"scalarizer": {"old": old, "new": new}}
+    changed = event("settings", step=3, who="human", changes=changes)
+    assert sentence(changed) == f"Step 4: you {told}."
 
 
 def test_what_votes_change_is_told_without_the_spectrum_that_they_make(lab):
@@ -129,8 +137,9 @@ def test_what_votes_change_is_told_without_the_spectrum_that_they_make(lab):
 def test_settings_of_a_plugin_that_is_gone_are_told_too():
     new = {"kind": "of_another_lab", "x": 1}
     change = {"old": {"kind": "ucb", "beta": 2.0}, "new": new}
-    entry = {"event": "settings", "who": "human", "changes": {"acquisition": change}}
-    assert "from Upper confidence bound to of_another_lab" in sentence(entry)
+    changes = {"acquisition": change}
+    changed = event("settings", step=0, who="human", changes=changes)
+    assert "from Upper confidence bound to of_another_lab" in sentence(changed)
 
 
 def test_regions_and_refusals_are_told(lab):
@@ -142,20 +151,14 @@ def test_regions_and_refusals_are_told(lab):
         text.endswith("may go anywhere, but not in artefact; before: anywhere.")
         for text in told
     )
-    refusal = {
-        "event": "refusal",
-        "step": 0,
-        "reason": "vetoed by you",
-        "keep_out": True,
-    }
-    assert sentence(refusal) == (
+    assert sentence(event("refusal", step=0, reason="vetoed")) == (
         "Step 1: a proposal was not measured: vetoed by you; its place is kept out."
     )
 
 
 def test_old_and_new_are_told_where_the_journal_has_both():
-    def told(event: str, **fields) -> str:
-        return sentence({"event": event, "step": 3, "who": "human", **fields})
+    def told(code: str, **fields) -> str:
+        return sentence(event(code, step=3, who="human", **fields))
 
     vote = {"of": 1, "vote": "bad"}
     assert told("vote", **vote) == "Step 4: you called the spectrum of step 2 bad."
@@ -171,13 +174,13 @@ def test_old_and_new_are_told_where_the_journal_has_both():
     }
     for words, (pixels, old) in queues.items():
         assert told("queue", pixels=pixels, old=old) == f"Step 4: {words}."
-    zone = {"forbidden": [{"name": "dirt", "grow_nm": 0.0}]}
-    grown = {"forbidden": [{"name": "dirt", "grow_nm": 2.0}]}
+    zone = drawn(forbidden=[{"name": "dirt", "grow_nm": 0.0}])
+    grown = drawn(forbidden=[{"name": "dirt", "grow_nm": 2.0}])
     where = "the beam may go anywhere, but not in dirt"
     assert told("regions", regions=zone) == f"Step 4: {where}."
     same = told("regions", regions=grown, old=zone)
     assert same == f"Step 4: {where}; what is drawn was changed."
-    gone = told("regions", regions={}, old=zone)
+    gone = told("regions", regions=drawn(), old=zone)
     assert gone.endswith("may go anywhere; before: anywhere, but not in dirt.")
     kept_out = told("veto", row=3, column=4)
     assert kept_out == "Step 4: you kept row 3, column 4 out."
@@ -191,24 +194,19 @@ def test_the_regions_that_a_run_begins_with_follow_on_none(lab):
 
 def test_a_reason_that_was_given_is_told():
     change = {"old": {"steps": 10}, "new": {"steps": 20}}
-    entry = {
-        "event": "settings",
-        "step": 0,
-        "who": "human",
-        "why": "there is time left",
-        "changes": {"budget": change},
-    }
-    assert sentence(entry).endswith("from 10 to 20, because: there is time left.")
+    changed = event(
+        "settings",
+        step=0,
+        who="human",
+        why="there is time left",
+        changes={"budget": change},
+    )
+    assert sentence(changed).endswith("from 10 to 20, because: there is time left.")
 
 
-def test_an_event_of_another_kind_is_told_by_name_or_as_it_was_registered():
-    entry = {"event": "measure_here", "step": 2, "who": "human", "places": [3, 4]}
-    assert sentence(entry) == "Step 3: you: measure here places 3 × 4."
-    try:
-        tells("measure_here")(lambda entry: f"{len(entry['places'])} places queued")
-        assert sentence(entry) == "Step 3: 2 places queued."
-    finally:
-        del _TELLERS["measure_here"]
+def test_every_kind_of_event_has_a_sentence():
+    told = {each for each in _told.registry if each is not JournalEvent}
+    assert told - {object} == set(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -230,12 +228,12 @@ def test_an_event_of_another_kind_is_told_by_name_or_as_it_was_registered():
     ],
 )
 def test_where_the_beam_may_go_is_told(regions, told):
-    entry = {"event": "regions", "step": 0, "regions": regions}
-    assert sentence(entry) == f"Step 1: the beam may go {told}."
+    shown = event("regions", step=0, regions=drawn(**regions))
+    assert sentence(shown) == f"Step 1: the beam may go {told}."
 
 
 @pytest.mark.parametrize(
-    ("event", "fields", "told"),
+    ("code", "fields", "told"),
     [
         ("queue", {"pixels": [[1, 2], [3, 4]]}, "queued 2 places to measure next."),
         ("queue", {"pixels": []}, "emptied the queue."),
@@ -253,17 +251,17 @@ def test_where_the_beam_may_go_is_told(regions, told):
         ),
     ],
 )
-def test_what_a_person_asks_and_judges_is_told(event, fields, told):
-    entry = {"event": event, "step": 8, "who": "human", "why": "", **fields}
-    assert sentence(entry) == f"Step 9: you {told}"
-    assert is_intervention(entry)
+def test_what_a_person_asks_and_judges_is_told(code, fields, told):
+    asked = event(code, step=8, who="human", **fields)
+    assert sentence(asked) == f"Step 9: you {told}"
+    assert is_intervention(asked)
 
 
 def test_only_what_changes_the_run_in_its_midst_is_an_intervention():
-    settings = {"event": "settings", "step": 4, "who": "human", "changes": {}}
-    assert is_intervention(settings)
-    assert is_intervention({"event": "queue", "step": 4, "who": "human"})
-    assert is_intervention({"event": "regions", "step": 4, "who": "human"})
-    assert not is_intervention({**settings, "step": 0})
-    assert not is_intervention({"event": "warning", "step": 4, "text": ""})
-    assert not is_intervention({"event": "end", "reason": "stopped", "text": ""})
+    changed = {"who": "human", "changes": {}}
+    assert is_intervention(event("settings", step=4, **changed))
+    assert is_intervention(event("queue", step=4, who="human", pixels=()))
+    assert is_intervention(event("regions", step=4, who="human", regions=drawn()))
+    assert not is_intervention(event("settings", step=0, **changed))
+    assert not is_intervention(event("warning", step=4, text=""))
+    assert not is_intervention(event("end", reason="stopped", text=""))

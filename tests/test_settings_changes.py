@@ -16,7 +16,7 @@ from napari_hae.agent.goal import Goal
 from napari_hae.agent.scalarizers import BandIntegral, PeakEnergy
 from napari_hae.experiment import runner as running
 from napari_hae.experiment import watch
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.events import FinishReason, RunPhase
 from napari_hae.experiment.ordered_settings import OrderedSettings
 from napari_hae.experiment.settings import Budget, LoopSettings
 from napari_hae.experiment.settings_patch import SettingsPatch
@@ -225,7 +225,7 @@ def test_what_was_warned_of_a_search_is_over_when_it_is_another_one(
     paused, changed = threading.Event(), threading.Event()
     # While it waits, before anything is measured by the change.
     runner.events.state_changed.connect(
-        lambda state: paused.set() if state is RunState.PAUSED else None
+        lambda state: paused.set() if state is RunPhase.PAUSED else None
     )
     runner.events.measured.connect(lambda m: runner.pause() if m.step == 5 else None)
     over = []

@@ -8,6 +8,7 @@ import pytest
 
 from commanded import Command, InTerminal
 from napari_hae.experiment.journal import read_journal
+from napari_hae.experiment.journal_events import EndEvent
 from napari_hae.experiment.stored import open_run
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -27,9 +28,9 @@ def run(folder, *more, before=(), **settings):
 
 
 def end_of(folder):
-    entry = read_journal(folder / "a.hae" / "journal.jsonl")[-1]
-    assert entry["event"] == "end"
-    return entry["reason"], entry["text"]
+    event = read_journal(folder / "a.hae" / "journal.jsonl")[-1]
+    assert isinstance(event, EndEvent)
+    return event.reason, event.text
 
 
 def assert_ended(command, number, *, was="exposure"):

@@ -89,7 +89,7 @@ def test_a_record_runs_no_code_that_it_names(hostile, lab, tmp_path, capsys, is_
         if command[0] == "forensics":
             assert "evil.py:value" in said
             assert "--trust" in said
-    record = Record.reopen(hostile, surveys=1)
+    record = Record.reopen(stored)
     with pytest.raises(NotTrusted, match=r"evil\.py"):
         Runner(lab.gate, record, stored.settings, past=stored)
     record.close()

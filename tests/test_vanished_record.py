@@ -14,7 +14,7 @@ import pytest
 
 from commanded import Command
 from lab import TIMEOUT_S, Lab, experiment, path_of, run
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.events import FinishReason, RunPhase
 from napari_hae.experiment.export import export_hspy
 from napari_hae.experiment.settings import Budget
 from napari_hae.experiment.stored import open_run
@@ -154,7 +154,7 @@ def test_with_a_person_the_run_pauses_blanked_and_goes_on_when_it_is_put_right(l
     runner.events.warned.connect(said.append)
 
     def put_right(state):
-        if state is RunState.PAUSED and said:
+        if state is RunPhase.PAUSED and said:
             assert "cannot be written" in said[-1]
             path = runner.record.path
             path.with_name("elsewhere.hae").rename(path)
@@ -176,7 +176,7 @@ def test_a_person_saves_the_spectra_elsewhere_and_stops(lab, vanish, tmp_path):
     beams, saved = [], []
 
     def save(state):
-        if state is RunState.PAUSED:
+        if state is RunPhase.PAUSED:
             beams.append(lab.gate.status().beam)
             saved.append(runner.rescue(tmp_path / "safe"))
             runner.stop()
@@ -251,7 +251,7 @@ def test_a_full_disk_is_emptied_and_the_run_goes_on(tmp_path):
         runner = vanishing(lab, lambda record: fill(folder), attended=True)
 
         def make_room(state):
-            if state is RunState.PAUSED:
+            if state is RunPhase.PAUSED:
                 (folder / "ballast").unlink()
                 runner.resume()
 

@@ -9,6 +9,12 @@ import pytest
 
 from napari_hae.diagnostics import Insight, Outcome, StepTimes
 from napari_hae.experiment import watch
+from napari_hae.experiment.journal_events import (
+    Change,
+    RegionsEvent,
+    RegionsValues,
+    SettingsEvent,
+)
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.experiment.watch import Watch
 from napari_hae.types import (
@@ -37,6 +43,11 @@ def measured(insight=FINE, *, deviations=math.nan, agent_s=0.01, exposure_s=0.1)
     outcome = Outcome(deviations, deviations) if math.isfinite(deviations) else None
     times = StepTimes(exposure_s, 0.0, 0.0, agent_s, 0.0)
     return Measurement(proposal, spectrum, 0.0, 0.0, 0.0, outcome=outcome, times=times)
+
+
+def changed(*sections: str) -> SettingsEvent:
+    changes = {name: Change(old=None, new=None) for name in sections}
+    return SettingsEvent(step=watch.IN_A_ROW, changes=changes)
 
 
 def warnings(measurements, settings=SETTINGS) -> dict[int, list[str]]:
@@ -136,19 +147,20 @@ def test_what_was_said_of_a_search_is_over_when_it_is_another_one():
 @pytest.mark.parametrize(
     "change",
     [
-        {"event": "regions"},
-        {"event": "settings", "changes": {"goal": {}}},
-        {"event": "settings", "changes": {"budget": {}, "acquisition": {}}},
+        RegionsEvent(
+            step=watch.IN_A_ROW, regions=RegionsValues(interest=(), forbidden=())
+        ),
+        changed("goal"),
+        changed("budget", "acquisition"),
     ],
 )
 def test_a_resumed_run_knows_when_its_search_became_another_one(change):
     past = [NOTHING] * (watch.IN_A_ROW + 5)
     watching = Watch()
-    watching.catch_up(past, SETTINGS, [{**change, "step": watch.IN_A_ROW}])
+    watching.catch_up(past, SETTINGS, [change])
     assert len(watching.search_anew(len(past))) == 1
     unchanged = Watch()
-    other = {"event": "settings", "changes": {"budget": {}}, "step": watch.IN_A_ROW}
-    unchanged.catch_up(past, SETTINGS, [other])
+    unchanged.catch_up(past, SETTINGS, [changed("budget")])
     assert len(unchanged.search_anew(len(past))) == 2
 
 

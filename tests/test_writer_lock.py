@@ -29,13 +29,13 @@ def record(tmp_path):
 
 def test_a_second_writer_is_refused_and_told_whom_it_would_disturb(record):
     past = open_run(record)
-    first = Record.reopen(record, surveys=1)
+    first = Record.reopen(open_run(record))
     with pytest.raises(RecordInUse, match=rf"process {os.getpid()} on {HERE} since 2"):
-        Record.reopen(record, surveys=1)
+        Record.reopen(open_run(record))
     # Who only reads is not kept out.
     assert open_run(record).measurements[-1].target == past.measurements[-1].target
     first.close()
-    Record.reopen(record, surveys=1).close()
+    Record.reopen(open_run(record)).close()
     assert not (record / WRITER).exists()
 
 
@@ -43,7 +43,7 @@ def test_what_a_killed_writer_left_is_taken_over(record):
     """Also where its number belongs to another process by now."""
     left = {"host": HERE, "process": os.getppid(), "since": "2020-01-01 00:00:00"}
     (record / WRITER).write_text(json.dumps(left))
-    Record.reopen(record, surveys=1).close()
+    Record.reopen(open_run(record)).close()
 
 
 def test_what_a_writer_on_another_host_left_is_believed(record, capsys):
@@ -63,7 +63,7 @@ def test_a_branch_is_a_record_that_nobody_writes(record, tmp_path):
     with WriterLock(record):
         # The other one is only read for it.
         other = branch(record, 5, tmp_path / "other")
-    Record.reopen(other, surveys=1).close()
+    Record.reopen(open_run(other)).close()
 
 
 def test_a_branch_that_fails_leaves_its_name_free(record, tmp_path, monkeypatch):

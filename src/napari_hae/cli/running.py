@@ -179,7 +179,7 @@ def _go_on_alone(
     try:
         instrument.connect()
         stopping.check()
-        record = Record.reopen(past.path, surveys=past.surveys, lock=lock)
+        record = Record.reopen(past, lock=lock)
         runner = Runner(instrument, record, settings, past=past)
         return _watch(runner, stopping, instrument.abort, options.rescue)
     finally:

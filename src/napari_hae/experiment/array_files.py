@@ -17,7 +17,6 @@ import zarr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -63,12 +62,6 @@ class Announced:
 
     shape: tuple[int, ...] | None = None
     crc32: int | None = None
-
-    @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> Announced:
-        """As a line of the journal has it."""
-        shape = entry.get("shape")
-        return cls(tuple(shape) if shape is not None else None, entry.get("crc32"))
 
 
 class _Values(BaseModel):

@@ -26,7 +26,6 @@ from napari_hae.experiment.array_files import (
 from napari_hae.experiment.journal import check_same, sync_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -176,11 +175,6 @@ class RunArrays:
             config={"write_empty_chunks": True},
         )
         _sync(self._path / name)
-
-
-def name_of_maps(entry: Mapping[str, Any]) -> str:
-    """The name of the maps that a line of the journal announces."""
-    return str(entry.get("array") or entry["step"])
 
 
 def _sync(folder: Path) -> None:

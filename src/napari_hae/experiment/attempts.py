@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.choice import Dropped
-
 if TYPE_CHECKING:
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import RefusalEvent, ResumeEvent
     from napari_hae.types import Proposal
-
-_DROPPED = tuple(Dropped)
 
 
 class Attempts(Counter[int]):
     """Answers of the agent that were refused, by step, as the journal has them."""
 
-    def refuse(self, proposal: Proposal, entry: Entry) -> None:
-        """Count a proposal by the line that refuses it."""
-        # What was computed ahead and never begun was no attempt.
-        is_begun = entry["reason"] not in _DROPPED
+    def refuse(self, proposal: Proposal, event: RefusalEvent) -> None:
+        """Count a proposal by the event that refuses it."""
+        is_begun = not event.reason.is_ahead
         self[proposal.step] += is_begun and proposal.is_of_agent
 
-    def resume(self, entry: Entry) -> None:
-        """Go on counting after the line of a resume; older programs began anew."""
-        if not entry.get("counts_on"):
+    def resume(self, event: ResumeEvent) -> None:
+        """Go on counting after a resume; older programs began anew."""
+        if not event.counts_on:
             self.clear()

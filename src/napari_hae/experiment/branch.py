@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING
 
 from napari_hae.experiment.damage import refuse
-from napari_hae.experiment.journal import Journal
+from napari_hae.experiment.journal import Journal, first_lines
+from napari_hae.experiment.journal_events import Actor, BranchEvent, MeasurementEvent
 from napari_hae.experiment.record import (
     ARRAYS,
     JOURNAL,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import JournalEvent
     from napari_hae.experiment.stored import StoredRun
 
 
@@ -51,14 +51,14 @@ def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
     refuse(past.path, [each for each in past.damage if each.step < steps])
     path = named(out)
     check_free(path)
-    kept = _beginning(past.journal, steps)
+    count = _end_of(past.journal, steps)
     try:
         path.mkdir(parents=True)
     except FileExistsError as error:
         raise RecordExists(f"{path} exists already; choose another name") from error
     try:
         with WriterLock(path):
-            _write(past, steps, kept, path, why)
+            _write(past, steps, count, path, why)
     except BaseException:
         # Half of a branch is none, and its name is free again.
         shutil.rmtree(path, ignore_errors=True)
@@ -66,9 +66,7 @@ def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
     return path
 
 
-def _write(
-    past: StoredRun, steps: int, kept: Sequence[Entry], path: Path, why: str
-) -> None:
+def _write(past: StoredRun, steps: int, lines: int, path: Path, why: str) -> None:
     for experience in past.path.glob("*.npz"):
         shutil.copy2(experience, path)
     shutil.copytree(past.path / ARRAYS, path / ARRAYS)
@@ -76,18 +74,18 @@ def _write(
     for chunk in [x for x in spectra.iterdir() if int(x.name) >= steps]:
         shutil.rmtree(chunk)
     # Last: a record is what its journal names.
-    lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept)
-    (path / JOURNAL).write_text("".join(lines), encoding="utf-8")
+    (path / JOURNAL).write_bytes(first_lines(past.path / JOURNAL, lines))
     journal = Journal(path / JOURNAL)
-    journal.append("branch", step=steps, who="human", why=why, of=str(past.path))
+    journal.append(
+        BranchEvent(step=steps, who=Actor.PERSON, why=why, of=str(past.path))
+    )
     journal.close()
 
 
-def _beginning(entries: Sequence[Entry], steps: int) -> Sequence[Entry]:
-    """The entries up to the last of the first measurements."""
-    last = max(
-        index
-        for index, entry in enumerate(entries)
-        if entry["event"] == "measurement" and entry["step"] == steps - 1
+def _end_of(events: Sequence[JournalEvent], steps: int) -> int:
+    """How many lines there are up to the last of the first measurements."""
+    return 1 + max(
+        event.n
+        for event in events
+        if isinstance(event, MeasurementEvent) and event.step == steps - 1
     )
-    return entries[: last + 1]

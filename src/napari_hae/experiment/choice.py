@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hae.experiment.plans import AgentPlan
+from napari_hae.experiment.refusals import Refusal, RefusalReason
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
@@ -30,51 +29,6 @@ if TYPE_CHECKING:
 Pixel = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A proposal is not measured.
-
-    Attributes
-    ----------
-    reason
-        Why not, in words.
-    keep_out
-        Its place is never proposed again.
-    is_veto
-        A person said no to it.
-    by_gate
-        The beam may not go there, though the agent took it for open.
-    is_superseded
-        Something that was ordered comes first.
-    why
-        The person's reason.
-    """
-
-    reason: str
-    keep_out: bool = False
-    is_veto: bool = False
-    is_superseded: bool = False
-    why: str = ""
-    by_gate: bool = False
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether a person brought it about, so that nothing failed."""
-        return self.is_veto or self.is_superseded
-
-
-class Dropped(StrEnum):
-    """Why what the agent chose ahead is taken back; the journal says so."""
-
-    SETTINGS = "the settings were changed"
-    REFUSED = "it counted on a proposal that was refused"
-    HUMAN = "you chose another place"
-    PLAN = "the plan comes first"
-    SOFT_REGIONS = "the soft regions were changed"
-    DISCARDED = "a measurement was discarded or taken in again"
-    KEPT_OUT = "a place was kept out"
-
-
 class Choice:
     """Gives the proposal of each step.
 
@@ -85,8 +39,6 @@ class Choice:
     ----------
     allowed
         Gives where the beam may go now, by the regions that the journal has.
-    past
-        The run that is gone on with.
     """
 
     def __init__(
@@ -95,23 +47,13 @@ class Choice:
         record: Record,
         queue: PlaceQueue,
         allowed: Callable[[], AllowedField],
-        past: StoredRun | None,
     ) -> None:
         self._advisor, self._record, self._queue = advisor, record, queue
         self._allowed = allowed
-        self._vetoed: set[Pixel] = set()
-        self._attempts: Counter[int] = Counter()
-        self._preference: NDArray[np.float64] | None = None
-        self._visited: set[Pixel] = set()
+        self._state = record.state
+        self._preference = self._state.regions.preference(allowed().frame)
         self._open_then = np.zeros(0, bool)
         self._is_changed = False
-        if past is not None:
-            self._vetoed.update(past.vetoed)
-            self._attempts.update(past.attempts)
-            self._preference = past.regions.preference(past.frame)
-            self._visited.update(
-                (m.proposal.row, m.proposal.column) for m in past.measurements
-            )
 
     def take_up(
         self,
@@ -157,11 +99,9 @@ class Choice:
         with self._record.at_once():
             made = self._of_human(step) or self._of_plan(step, settings)
             if made is None:
-                attempt, mask = self._attempts[step], self._open_then
+                attempt, mask = self._state.attempts[step], self._open_then
                 made = self._advisor.ask(step, mask, attempt, self._preference)
-                self._attempts[step] += 1
             self._record.proposal(made, waited_s=waited_s)
-        self._visited.add((made.row, made.column))
         self._is_changed = False
         return made
 
@@ -171,7 +111,7 @@ class Choice:
         For a run that waits: else the next proposal brings its own.
         """
         if self._is_changed:
-            attempt = self._attempts[step]
+            attempt = self._state.attempts[step]
             self._advisor.preview(step, self.mask(), attempt, self._preference)
         self._is_changed = False
 
@@ -197,46 +137,31 @@ class Choice:
     def prefer(self, preference: NDArray[np.float64] | None) -> None:
         """Let soft regions move the agent from now on, `(rows, columns)`."""
         if not _are_equal(preference, self._preference):
-            self.drop_ahead(Dropped.SOFT_REGIONS)
+            self.drop_ahead(RefusalReason.SOFT_REGIONS)
         self._preference = preference
 
     def withdraw(self, proposal: Proposal, refusal: Refusal) -> None:
         """A proposal will not be measured."""
-        pixel = proposal.row, proposal.column
-        if refusal.keep_out:
-            self._vetoed.add(pixel)
         with self._record.at_once():
-            self._record.refusal(
-                proposal.step,
-                refusal.reason,
-                keep_out=refusal.keep_out,
-                is_human=refusal.is_veto,
-                why=refusal.why,
-            )
-            self.drop_ahead(Dropped.REFUSED)
+            self._record.refusal(proposal.step, refusal)
+            self.drop_ahead(RefusalReason.EARLIER_REFUSED)
         self._advisor.withdraw(proposal)
-        self._visited.discard(pixel)
 
-    def keep_out(self, pixel: Pixel) -> None:
-        """Never propose a pixel again, nor what was chosen ahead."""
-        self.drop_ahead(Dropped.KEPT_OUT)
-        self._vetoed.add(pixel)
-
-    def drop_ahead(self, reason: Dropped) -> None:
+    def drop_ahead(self, reason: RefusalReason) -> None:
         """Take back what the agent chose ahead."""
         # It is recorded although it is not used: the agent may have fitted for it, and
         # a resumed run has to fit there too.
         with self._record.at_once():
             for proposal in self._advisor.drop_ahead():
                 self._record.proposal(proposal)
-                self._record.refusal(proposal.step, str(reason))
+                self._record.refusal(proposal.step, Refusal(reason))
         self._is_changed = True
 
     @property
     def has_places(self) -> bool:
         """Whether a place is left that may be measured and was not yet."""
         mask = self.mask()
-        for pixel in self._visited:
+        for pixel in self._state.taken_pixels:
             mask[pixel] = False
         return bool(mask.any())
 
@@ -248,14 +173,15 @@ class Choice:
         """How many positions not measured have left the field with the sample."""
         allowed = self._allowed()
         on_sample = self._without_vetoed(replace(allowed, drift_nm=(0.0, 0.0)))
-        for pixel in self._visited:
+        for pixel in self._state.taken_pixels:
             on_sample[pixel] = False
         return int((on_sample & ~allowed.mask()).sum())
 
     def why_nowhere(self) -> str:
         """Why no position is left to measure, in words."""
-        measured, left = len(self._visited), self.left_field()
-        kept_out = len(self._vetoed - self._visited)
+        taken = self._state.taken_pixels
+        measured, left = len(taken), self.left_field()
+        kept_out = len(self._state.vetoed - taken)
         if not (left or kept_out):
             return f"every allowed position is measured ({measured} spectra)"
         reasons = [f"{measured} are measured"]
@@ -273,7 +199,7 @@ class Choice:
         pixel = self._queue.take()
         if pixel is None:
             return None
-        self.drop_ahead(Dropped.HUMAN)
+        self.drop_ahead(RefusalReason.PLACE_ASKED_FOR)
         mask, preference = self._open_then, self._preference
         return self._advisor.choose(step, pixel, ChosenBy.HUMAN, mask, preference)
 
@@ -281,17 +207,17 @@ class Choice:
         pixel = self._planned(settings.plan, self._open_then)
         if pixel is None:
             return None
-        self.drop_ahead(Dropped.PLAN)
+        self.drop_ahead(RefusalReason.PLAN)
         return self._advisor.choose(step, pixel, ChosenBy.PLAN)
 
     def _planned(self, plan: Plan, mask: NDArray[np.bool_]) -> Pixel | None:
         if isinstance(plan, AgentPlan):
             return None
-        return plan.next_pixel(mask, self._visited)
+        return plan.next_pixel(mask, self._state.taken_pixels)
 
     def _without_vetoed(self, allowed: AllowedField) -> NDArray[np.bool_]:
         mask = allowed.mask()
-        for pixel in self._vetoed:
+        for pixel in self._state.vetoed:
             mask[pixel] = False
         return mask
 

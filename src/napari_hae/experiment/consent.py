@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_hae.coordinates import place_text
-from napari_hae.experiment.choice import Refusal
+from napari_hae.experiment.refusals import Refusal, RefusalReason
 from napari_hae.types import ChosenBy
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_hae.experiment.times import StepClock
     from napari_hae.types import Proposal
 
-LOST = Refusal("the sample was not found")
+LOST = Refusal(RefusalReason.SAMPLE_LOST)
 
 
 class Consent:
@@ -54,15 +54,12 @@ class Consent:
         with self._clock.asking():
             verdict = self._agree(proposal)
         if verdict is None and self._is_time_over():
-            return Refusal("the time budget is used up")
+            return Refusal(RefusalReason.TIME_OVER)
         if verdict is None:
-            other = "another place was taken" if self._queue.pixels else ""
-            reason = other or "something was changed while it waited"
-            return Refusal(reason, is_superseded=True)
+            waits = bool(self._queue.pixels)
+            return Refusal(RefusalReason.SUPERSEDED if waits else RefusalReason.CHANGED)
         if not verdict.agrees:
-            return Refusal(
-                "vetoed by you", keep_out=True, is_veto=True, why=verdict.why
-            )
+            return Refusal(RefusalReason.VETOED, why=verdict.why)
         # The sample may be elsewhere if somebody took long to agree.
         return self._closed(proposal) if self._look_again() else LOST
 
@@ -73,4 +70,4 @@ class Consent:
         if reason is None:
             return None
         where = place_text(proposal.position, allowed.frame.field_nm)
-        return Refusal(f"{where} {reason}", by_gate=True)
+        return Refusal(RefusalReason.FORBIDDEN, f"{where} {reason}")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.array_files import Announced, DamagedArray
-from napari_hae.experiment.arrays import name_of_maps
+from napari_hae.experiment.array_files import DamagedArray
+from napari_hae.experiment.journal_events import MapsEvent, SurveyAgainEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from napari_hae.experiment.arrays import RunArrays
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import JournalEvent
 
 _NAMED = 10
 
@@ -69,17 +69,16 @@ def refuse(path: Path, damage: Iterable[Damage]) -> None:
 
 
 def damage_of_images_and_maps(
-    arrays: RunArrays, entries: Iterable[Entry]
+    arrays: RunArrays, events: Iterable[JournalEvent]
 ) -> Iterator[Damage]:
     """What of images that were taken again, and of maps, cannot be read."""
-    for entry in entries:
-        announced = Announced.of(entry)
+    for event in events:
         try:
-            if entry["event"] == "survey_again":
-                what = survey_name(entry["index"])
-                arrays.survey(entry["index"], announced)
-            elif entry["event"] == "maps":
-                what = f"the set of maps before step {entry['step'] + 1}"
-                arrays.maps(name_of_maps(entry), announced)
+            if isinstance(event, SurveyAgainEvent):
+                what, step = survey_name(event.index), event.step
+                arrays.survey(event.index, event.announced)
+            elif isinstance(event, MapsEvent):
+                what, step = f"the set of maps before step {event.step + 1}", event.step
+                arrays.maps(event.name, event.announced)
         except DamagedArray as error:
-            yield Damage(what, str(error), entry["step"])
+            yield Damage(what, str(error), step)

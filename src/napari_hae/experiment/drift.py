@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari_hae.experiment.journal import Entry
     from napari_hae.types import ScanImage
 
 Offset = tuple[float, float]
@@ -222,35 +221,6 @@ class ImageAgain:
     against: int = 0
     refusal: str = ""
     waited_s: float = 0.0
-
-    def fields(self) -> dict[str, Any]:
-        """What the journal keeps of it."""
-        who = {"who": "human"} if self.is_asked else {}
-        own = {name: value for name, value in vars(self).items() if name != "is_asked"}
-        return own | who
-
-    @classmethod
-    def from_entry(cls, entry: Entry) -> ImageAgain:
-        """The one that a line of the journal describes."""
-        offset, dose_e = entry["offset_nm"], entry["dose_e"]
-        correlation = entry["correlation"]
-        left, top, right, bottom = entry["area"]
-        return cls(
-            step=entry["step"],
-            index=entry["index"],
-            scan_s=entry["scan_s"],
-            dose_e=math.nan if dose_e is None else dose_e,
-            area=(left, top, right, bottom),
-            at_s=entry["at_s"],
-            is_fiducial=entry["is_fiducial"],
-            is_asked=entry.get("who") == "human",
-            is_anew=entry["is_anew"],
-            offset_nm=None if offset is None else (offset[0], offset[1]),
-            correlation=math.nan if correlation is None else correlation,
-            against=entry["against"],
-            refusal=entry["refusal"],
-            waited_s=entry.get("waited_s", 0.0),
-        )
 
     def added_to(self, drift: Drift) -> Drift:
         """What is known of the drift with this image."""

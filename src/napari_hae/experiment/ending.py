@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
 
 from napari_hae.experiment.events import FinishReason
 from napari_hae.types import BeamState
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class AbortedBy(StrEnum):
@@ -64,20 +60,8 @@ class Ending:
     step: int | None = None
     beam: BeamState | None = None
 
-    @classmethod
-    def from_json(cls, entry: Mapping[str, Any]) -> Ending:
-        """Return the ending that a line of a journal tells."""
-        by, beam = entry.get("aborted_by"), entry.get("beam")
-        return cls(
-            FinishReason(entry["reason"]),
-            entry["text"],
-            AbortedBy(by) if by else None,
-            entry.get("at_step"),
-            BeamState(beam) if beam else None,
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what a line of a journal has of it."""
+    def as_json(self) -> dict[str, object]:
+        """Return the values as JSON, with null for what is not known."""
         by, beam = self.aborted_by, self.beam
         return {
             "reason": str(self.reason),

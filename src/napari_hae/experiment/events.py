@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class RunState(StrEnum):
+class RunPhase(StrEnum):
     """What a run is doing."""
 
     IDLE = "idle"
@@ -53,7 +53,7 @@ class RunEvents:
     A listener that raises is logged; it never stops a run.
     """
 
-    state_changed = Signal(RunState)
+    state_changed = Signal(RunPhase)
     """Emits `(state)` when the run does something else."""
     survey_acquired = Signal(ScanImage)
     """Emits `(image)` when the survey image that the run rests on is stored."""

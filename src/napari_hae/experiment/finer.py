@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,13 @@ from napari_hae.agent.schedule import Schedule
 from napari_hae.coordinates import FieldFrame, place_text
 from napari_hae.experiment.damage import refuse
 from napari_hae.experiment.journal import Journal
+from napari_hae.experiment.journal_events import (
+    Actor,
+    FinerEvent,
+    SourceValues,
+    VoteValues,
+    WiderEvent,
+)
 from napari_hae.experiment.plans import ObjectsPlan
 from napari_hae.experiment.record import JOURNAL, Record
 from napari_hae.experiment.stored import open_run, record_at
@@ -121,21 +128,24 @@ def begin_finer(
     if regions.restricts or regions.soft:
         record.regions(len(taken), regions, old=None)
     now = {m.step: step for step, m in enumerate(taken)}
-    record.finer(
-        len(taken),
+    area = image.area
+    finer = FinerEvent(
+        step=len(taken),
+        who=Actor.PERSON,
         why=why,
         of=str(past.path),
         after=len(past.measurements),
-        area=list(astuple(image.area)),
-        taken=list(now),
-        queue=_moved(past.queue, past.frame, frame),
-        kept_out=_covered(past.vetoed, past.frame, frame),
-        votes=[
-            {"of": now[step], "vote": str(vote)}
+        area=(area.left, area.top, area.right, area.bottom),
+        taken=tuple(now),
+        queue=tuple(_moved(past.queue, past.frame, frame)),
+        kept_out=tuple(_covered(past.vetoed, past.frame, frame)),
+        votes=tuple(
+            VoteValues(of=now[step], vote=vote)
             for step, vote in past.votes.items()
             if step in now
-        ],
+        ),
     )
+    record.finer(finer)
     for step, measurement in enumerate(taken):
         _take_along(record, measurement, step, frame, past)
     record.close()
@@ -151,7 +161,7 @@ def back_from_finer(record: Path, finer: Path, *, why: str = "") -> Path:
     with WriterLock(path):
         steps = len(open_run(path).measurements)
         journal = Journal(path / JOURNAL)
-        journal.append("wider", step=steps, who="human", why=why, of=str(finer))
+        journal.append(WiderEvent(step=steps, who=Actor.PERSON, why=why, of=str(finer)))
         journal.close()
     return path
 
@@ -180,7 +190,7 @@ def _take_along(
     )
     record.proposal(proposal)
     copied = replace(measurement, proposal=proposal, outcome=None, times=None)
-    source = {"record": str(past.path), "step": measurement.step}
+    source = SourceValues(record=str(past.path), step=measurement.step)
     record.measurement(copied, source, exposures=past.booked[measurement.step])
 
 

@@ -15,7 +15,13 @@ import numpy as np
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.drift import Drift, ImageAgain, scan_s
 from napari_hae.experiment.events import emit
+from napari_hae.experiment.journal_events import (
+    MeasurementEvent,
+    ProposalEvent,
+    SurveyAgainEvent,
+)
 from napari_hae.experiment.oddities import IMAGE, oddities_of
+from napari_hae.experiment.refusals import LostExposure
 from napari_hae.experiment.registration import LEAST_SIDE, NotRegistered, register
 from napari_hae.experiment.survey import fiducial_scan, whole_scan
 from napari_hae.experiment.taken import booking
@@ -266,11 +272,12 @@ class Following:
 
     def _note_lost(self, scan: Exposure, failed: BaseException | None) -> None:
         if failed is not None:
-            self._record.booked(scan, self._frame.field_nm, why=str(failed))
+            failure = LostExposure.FAILED, str(failed)
+            self._record.booked(scan, self._frame.field_nm, *failure)
 
     def _noted(self, image: ScanImage, step: int, is_anew: bool) -> ImageAgain:
         """Keep an image; what is known of it before it is looked at."""
-        index = self._record.surveys
+        index = self._record.state.surveys
         self._record.image(image)
         took_s, area = scan_s(image), image.area
         booked = self._instrument.booked
@@ -368,27 +375,27 @@ class Following:
         """
         images, last = iter(past.images_again), len(past.measurements) - 1
         known: dict[int, Drift] = {}
-        busy = None
-        for entry in past.journal:
-            match entry["event"]:
-                case "survey_again":
-                    busy = entry
+        busy: str | None = None
+        for event in past.journal:
+            match event:
+                case SurveyAgainEvent():
+                    busy = event.time
                     self._learn_again(next(images), past)
-                case "proposal":
-                    self.waited_s = entry.get("waited_s", self.waited_s)
-                    known[entry["step"]] = self._drift_now
-                case "measurement":
-                    busy = entry
-                    self.waited_s = entry.get("waited_s", self.waited_s)
-                    then = known[entry["step"]]
+                case ProposalEvent():
+                    self.waited_s = event.waited_s or self.waited_s
+                    known[event.step] = self._drift_now
+                case MeasurementEvent():
+                    busy = event.time
+                    self.waited_s = event.waited_s or self.waited_s
+                    then = known[event.step]
                     time_s = self._exposed_s + then.scanned_s
                     self.proposed_at.append(self._moved(then, time_s))
-                    if entry["step"] == last:
+                    if event.step == last:
                         self.move()
-                    self._exposed_s += entry["exposure_s"]
+                    self._exposed_s += event.exposure_s
         if busy is None:
             return
-        self._busy_s = datetime.fromisoformat(busy["time"]).timestamp()
+        self._busy_s = datetime.fromisoformat(busy).timestamp()
         if self._is_idle:
             self.waited_s += time.time() - self._busy_s
 

@@ -10,6 +10,7 @@ from napari_hae.types import Measurement, Proposal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_hae.experiment.journal_events import Actor
     from napari_hae.experiment.plans import Plan
     from napari_hae.experiment.settings import ExperimentSettings, LoopSettings
 
@@ -19,7 +20,7 @@ class SettingsChange:
     """From here on these settings were in force."""
 
     step: int
-    who: str
+    who: Actor
     settings: ExperimentSettings
 
 

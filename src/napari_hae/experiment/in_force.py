@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_hae.agent.scalarizers import BandScalarizer
-from napari_hae.experiment.choice import Dropped
 from napari_hae.experiment.events import emit
+from napari_hae.experiment.journal_events import Actor
 from napari_hae.experiment.ordered_settings import AT_THE_START
+from napari_hae.experiment.refusals import RefusalReason
 from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.votes import plea
 from napari_hae.experiment.watch import SEARCH
@@ -69,7 +70,7 @@ class InForce:
         """The settings in force."""
         return self._settings.in_force
 
-    def change(self, change: SettingsPatch, *, who: str, why: str = "") -> None:
+    def change(self, change: SettingsPatch, *, who: Actor, why: str = "") -> None:
         """Put changed fields in force: targets recomputed, the agent told.
 
         Seed and initial design stay: what they are for was decided at the start.
@@ -102,7 +103,7 @@ class InForce:
         of_agent = {"model", "acquisition", "goal", "scalarizer", "moves"}
         concerns_agent = of_agent & changes.keys()
         if concerns_agent | ({"loop"} & changes.keys()):
-            self._choice.drop_ahead(Dropped.SETTINGS)
+            self._choice.drop_ahead(RefusalReason.SETTINGS)
         self._record.settings(len(self._targets), changes, who=who, why=why)
         self._advisor.reschedule(new)
         if concerns_agent:
@@ -126,10 +127,10 @@ class InForce:
             return
         scalarizer, undecided = self._targets.scalarizer, self._targets.is_undecided
         if undecided and isinstance(scalarizer, BandScalarizer) and len(self._targets):
-            self.take_band(*self._targets.chosen_band_ev(), who="automatic")
+            self.take_band(*self._targets.chosen_band_ev(), who=Actor.PROGRAM)
         self._ask_for_votes()
 
-    def take_band(self, low_ev: float, high_ev: float, *, who: str) -> None:
+    def take_band(self, low_ev: float, high_ev: float, *, who: Actor) -> None:
         """Put a band in force, if the scalarizer has one."""
         if isinstance(self._targets.scalarizer, BandScalarizer):
             band = {"low_ev": low_ev, "high_ev": high_ev}
@@ -137,7 +138,7 @@ class InForce:
 
     def retarget_at_once(self) -> None:
         """Let the agent choose anew, as targets were discarded or taken in again."""
-        self._choice.drop_ahead(Dropped.DISCARDED)
+        self._choice.drop_ahead(RefusalReason.DISCARDED)
         self.tell_targets()
 
     def retarget(self) -> None:
@@ -183,7 +184,7 @@ class InForce:
 
     def _ask_for_votes(self) -> None:
         """Ask for a good spectrum where one is missing; once, until that changes."""
-        text = plea(self._targets.votes, self.settings.scalarizer)
+        text = plea(self._record.state.votes, self.settings.scalarizer)
         if text in self._warnings.standing(VOTES):
             return
         self._warnings.end(VOTES)

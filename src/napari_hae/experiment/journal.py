@@ -11,23 +11,33 @@ import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 
-from napari_hae.experiment.entry_models import check_entry
+from napari_hae.experiment.journal_events import (
+    EVENTS,
+    FormatEvent,
+    JournalEvent,
+    StartEvent,
+    mistake,
+)
+from napari_hae.experiment.journal_format_2 import upgraded
+from napari_hae.experiment.sentences import sentence
+from napari_hae.printable import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-Entry = dict[str, Any]
+Kind = TypeVar("Kind", bound=JournalEvent)
 
-
-FORMAT = 2
-"""2: targets of band scalarizers are per second, and have errors."""
+FORMAT = 3
+"""2: targets of band scalarizers are per second, and have errors.
+3: reasons are codes; a format line tells where an older record was gone on with."""
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -42,6 +52,16 @@ UNREADABLE = (
 
 class BrokenJournal(ValueError):
     """The journal cannot be read; the text says which line, and why."""
+
+
+class NewerFormat(ValueError):
+    """A newer program wrote the journal."""
+
+    def __init__(self, start: dict[str, Any]) -> None:
+        super().__init__(
+            f"has format {start['format']}, written by napari-hae "
+            f"{start.get('version')}; this version reads up to {FORMAT}"
+        )
 
 
 def _without_nan(value: Any) -> Any:
@@ -76,10 +96,11 @@ class Journal:
         self.disk_s = 0.0
         """Seconds that writing took so far."""
         self._lines = self._cut_torn_line()
+        self._format = max((format_of(line) for line in self.lines), default=0)
         sync_directory(path.parent)
 
-    def append(self, event: str, **fields: Any) -> Entry:
-        """Write one line and wait until it is on disk; returns what was written.
+    def append(self, event: Kind) -> Kind:
+        """Write one line and wait until it is on disk; returns what can be read of it.
 
         Within `at_once` nothing is waited for.
 
@@ -88,21 +109,24 @@ class Journal:
         ValueError
             If the line is one that could not be read; nothing is written then.
         """
+        if self._format < FORMAT and not isinstance(event, StartEvent):
+            self._format = FORMAT
+            self.append(FormatEvent(format=FORMAT))
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        values = {"event": event, "time": now, **fields, "n": self._lines}
-        entry: Entry = _without_nan(values)
-        line = json.dumps(entry, ensure_ascii=False, allow_nan=False)
-        encoded = line.encode() + b"\n"
+        stamped = event.model_copy(update={"time": now, "n": self._lines})
         try:
-            check_entry(entry, encoded)
+            line = encoded(stamped)
+            written = _checked(type(event), line)
         except UNREADABLE as error:
             raise ValueError(f"a record cannot hold this: {error}") from error
         self._lines += 1
+        if isinstance(event, StartEvent):
+            self._format = event.format
         if self._held is None:
-            self._commit(encoded)
+            self._commit(line)
         else:
-            self._held.append(encoded)
-        return entry
+            self._held.append(line)
+        return written
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -172,34 +196,113 @@ def check_same(path: Path, opened: os.stat_result) -> None:
         )
 
 
-def read_journal(path: Path) -> list[Entry]:
-    """The entries of a journal; a torn last line is dropped with a warning.
+def read_journal(path: Path) -> list[JournalEvent]:
+    """Read the events of a journal; a torn last line is dropped with a warning.
+
+    Lines of older formats are read as events of this one.
 
     Raises
     ------
     BrokenJournal
         If a line before the last is damaged, missing or not in its place.
+    NewerFormat
+        If a newer program wrote it.
     """
     *lines, rest = path.read_bytes().split(b"\n")
     if rest:
         logger.warning("the last line of %s is torn and was dropped", path)
-    entries: list[Entry] = []
+    events: list[JournalEvent] = []
+    version = FORMAT
     for number, line in enumerate(lines):
         try:
-            entry = _decoded(line)
-            is_newer = number == 0 and _is_newer(entry)
-            if not is_newer:
-                check_entry(entry, line)
+            version = format_of(line) or version
+            event = _read(line, number, version)
+        except NewerFormat:
+            raise
         except UNREADABLE as error:
             raise damaged(path, number, error) from error
-        if is_newer:
-            return [entry]
-        written = entry.get("n")
-        if written is not None and written != number:
-            reason = f"it was written as line {written + 1}"
+        if event.n != number:
+            reason = f"it was written as line {event.n + 1}"
             raise damaged(path, number, reason)
-        entries.append(entry)
-    return entries
+        events.append(event)
+    return events
+
+
+def first_lines(path: Path, count: int) -> bytes:
+    """The first lines of a journal as they are, for a record that shares them."""
+    return b"".join(path.read_bytes().splitlines(keepends=True)[:count])
+
+
+def renumbered(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines of a journal from which others were left out, with their new numbers."""
+    for number, line in enumerate(lines):
+        values = _decoded(line)
+        if "n" in values:
+            values["n"] = number
+        yield json.dumps(values, ensure_ascii=False).encode() + b"\n"
+
+
+def events_of(lines: Iterable[bytes]) -> list[JournalEvent]:
+    """The events of lines that were written or read before."""
+    version, events = FORMAT, []
+    for number, line in enumerate(lines):
+        version = format_of(line) or version
+        events.append(_read(line, number, version))
+    return events
+
+
+def encoded(event: JournalEvent) -> bytes:
+    """An event as a line of a journal; what is not known need not be in it."""
+    # The line is read once more, which finds what pydantic would warn of here.
+    fields = event.model_dump(warnings=False)
+    known = {
+        name: value
+        for name, value in fields.items()
+        if value not in (None, {}) or type(event).model_fields[name].is_required()
+    }
+    values = {"event": event.event, "time": event.time, **known, "n": event.n}
+    line = json.dumps(_without_nan(values), ensure_ascii=False, allow_nan=False)
+    return line.encode() + b"\n"
+
+
+def format_of(line: bytes) -> int:
+    """The format that a line says it and those after it have; 0 if it says nothing."""
+    if b'"start"' not in line and b'"format"' not in line:
+        return 0
+    values = _decoded(line)
+    version = values.get("format")
+    if values.get("event") not in ("start", "format") or not isinstance(version, int):
+        return 0
+    if version > FORMAT:
+        raise NewerFormat(values)
+    return version
+
+
+def _read(line: bytes, number: int, version: int) -> JournalEvent:
+    """The event of one line, which is of a format. Raises one of `UNREADABLE`."""
+    values = _decoded(line)
+    code = values.get("event")
+    if version < FORMAT:
+        values = upgraded(values, number)
+        line = json.dumps(values).encode()
+    kind = EVENTS.get(code) if isinstance(code, str) else None
+    if kind is None:
+        raise ValueError(f"there is no event {shortened(code)}")
+    missing = {"time", "n"} - values.keys()
+    if missing:
+        raise ValueError(f"{code}: {min(missing)} is missing")
+    return _checked(kind, line)
+
+
+def _checked(kind: type[Kind], line: bytes) -> Kind:
+    """The event of a line, if it can be told in the window, where nothing may fail."""
+    try:
+        event = kind.model_validate_json(line, strict=True)
+    except ValidationError as error:
+        code = kind.model_fields["event"].default
+        raise ValueError(f"{code}: {mistake(error)}") from error
+    sentence(event)
+    return event
 
 
 def damaged(path: Path, number: int, why: object) -> BrokenJournal:
@@ -211,19 +314,11 @@ def damaged(path: Path, number: int, why: object) -> BrokenJournal:
     )
 
 
-def _decoded(line: bytes) -> Entry:
-    entry = json.loads(line, parse_constant=_refuse, parse_float=_finite)
-    if not isinstance(entry, dict):
+def _decoded(line: bytes) -> dict[str, Any]:
+    values = json.loads(line, parse_constant=_refuse, parse_float=_finite)
+    if not isinstance(values, dict):
         raise ValueError("it holds no event")
-    return entry
-
-
-def _is_newer(start: Entry) -> bool:
-    """Whether a newer program wrote the record; its events may be others."""
-    version = start.get("format")
-    return (
-        start.get("event") == "start" and isinstance(version, int) and version > FORMAT
-    )
+    return values
 
 
 def _refuse(constant: str) -> float:

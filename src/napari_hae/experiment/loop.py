@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 from napari_hae.agent.scalarizers import ScalarizerError
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.choice import Choice, Refusal
+from napari_hae.experiment.choice import Choice
 from napari_hae.experiment.consent import Consent
 from napari_hae.experiment.events import emit
 from napari_hae.experiment.exposures import Exposures, Judge
 from napari_hae.experiment.following import Following
 from napari_hae.experiment.in_force import InForce
 from napari_hae.experiment.insight import with_outcome
-from napari_hae.experiment.journal import FORMAT
+from napari_hae.experiment.journal_events import Actor
 from napari_hae.experiment.oddities import ELSEWHERE, STATED, placed_elsewhere
 from napari_hae.experiment.progress import NO_PROGRESS, Progress
 from napari_hae.experiment.record import RecordLost
+from napari_hae.experiment.refusals import LostExposure, Refusal, RefusalReason
 from napari_hae.experiment.resume import replay
+from napari_hae.experiment.sentences import refusal_text
 from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.steering import Steering
 from napari_hae.experiment.times import StepClock
@@ -27,7 +29,6 @@ from napari_hae.experiment.warnings import Warnings
 from napari_hae.experiment.watch import Watch
 from napari_hae.instruments.base import ForbiddenPosition, LocalDoseExceeded
 from napari_hae.instruments.broken_off import told
-from napari_hae.regions.regions import Regions
 from napari_hae.types import ChosenBy, Measurement
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from napari_hae.instruments.dose import Exposure
     from napari_hae.instruments.gate import GuardedInstrument
     from napari_hae.regions.allowed_field import AllowedField
+    from napari_hae.regions.regions import Regions
     from napari_hae.types import (
         PredictionMaps,
         ProbePosition,
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     )
 
 
+TARGETS_PER_SECOND = 2
+"""Records of older formats have other targets: all spectra are scored again."""
 NOWHERE = "nowhere to measure"
 """What a warning is about that waits for a person to widen the regions."""
 
@@ -136,13 +140,12 @@ class Loop:
         """What is exposed, and not waited for yet."""
         self._record, self._events, self._targets = record, events, targets
         self._field = field
-        self._regions = past.regions if past else Regions()
         self._may_go_on, self._pause = may_go_on, pause
         self._exposures = Exposures(instrument)
         self._agent_s = 0.0
         self._progress = Progress()
         self._clock, self._watch = StepClock(), Watch()
-        self.warnings = Warnings(record, events, lambda: self.step, past)
+        self.warnings = Warnings(record, events, lambda: self.step)
         self._consent = Consent(
             field=field,
             queue=queue,
@@ -165,7 +168,7 @@ class Loop:
             settings.settle(past.settings)
         first = past.first_settings if past else settings.in_force
         self._advisor = Advisor(survey, first)
-        self._choice = Choice(self._advisor, record, queue, self._open, past)
+        self._choice = Choice(self._advisor, record, queue, self._open)
         self.in_force = InForce(
             instrument=instrument,
             record=record,
@@ -183,7 +186,7 @@ class Loop:
             targets=targets,
             queue=queue,
             change_settings=lambda change, who: self.in_force.change(change, who=who),
-            keep_out=self._choice.keep_out,
+            drop_ahead=self._choice.drop_ahead,
             retarget=self.in_force.retarget_at_once,
             survey_again=self._survey_as_asked,
         )
@@ -204,7 +207,7 @@ class Loop:
         self._advisor.maps = self._advisor.chosen_on = past.latest_maps()
         self._targets.restore(past)
         self._watch.catch_up(past.measurements, self.settings, past.journal)
-        is_older = past.format < FORMAT
+        is_older = past.format < TARGETS_PER_SECOND
 
         def allowed(step: int) -> AllowedField:
             moved = self.following.proposed_at[step]
@@ -214,7 +217,7 @@ class Loop:
         if is_older:
             self.in_force.retarget()
         change = SettingsPatch.between(self.settings, new)
-        self.in_force.change(change, who="resume")
+        self.in_force.change(change, who=Actor.RESUME)
         # A scalarizer that failed may have been mended.
         if self._targets.score_last_again():
             self.in_force.tell_targets()
@@ -266,8 +269,8 @@ class Loop:
     def change_regions(self, regions: Regions, *, why: str = "") -> None:
         """Let the agent's mask and preference follow new regions from now on."""
         self._choice.prefer(regions.preference(self._open().frame))
-        self._record.regions(self.step, regions, old=self._regions, why=why)
-        self._regions = regions
+        old = self._record.state.regions
+        self._record.regions(self.step, regions, old=old, why=why)
         self._search_anew()
         if self._choice.has_places:
             self.warnings.end(NOWHERE)
@@ -329,7 +332,7 @@ class Loop:
 
         What was painted since holds at the gate and for consent already.
         """
-        return self._field.allowed(self._regions)
+        return self._field.allowed(self._record.state.regions)
 
     def _look_again(self) -> bool:
         """Look for the sample after a while in which nobody did; False if lost."""
@@ -377,12 +380,14 @@ class Loop:
             try:
                 spectrum = self._wait()
             except BaseException as error:
-                self._note_lost(told(error))
+                self._note_lost(LostExposure.FAILED, told(error))
                 if not isinstance(error, ForbiddenPosition | LocalDoseExceeded):
                     raise
-                keep_out = isinstance(error, LocalDoseExceeded)
-                refusal = Refusal(str(error), keep_out, by_gate=not keep_out)
-                begun = Refused(proposal, refusal)
+                is_dose = isinstance(error, LocalDoseExceeded)
+                reason = (
+                    RefusalReason.LOCAL_DOSE if is_dose else RefusalReason.FORBIDDEN
+                )
+                begun = Refused(proposal, Refusal(reason, str(error)))
                 break
             taken = self._taken(begun, spectrum)
             following = None
@@ -423,12 +428,13 @@ class Loop:
         self._progress.exposed(self._targets.why_foreign(spectrum))
         self.following.exposed(spectrum.exposure_s)
         for exposure in self._exposures.take_left_out():
-            why = (
-                f"an exposure of step {begun.proposal.step + 1} has another energy "
-                "axis than those before it, and was not added to them"
+            field_nm = self._open().frame.field_nm
+            self._record.booked(exposure, field_nm, LostExposure.OTHER_AXIS)
+            self.warnings.say(
+                f"Left out: an exposure of step {begun.proposal.step + 1} has another "
+                "energy axis than those before it, and was not added to them. Look at "
+                "the detector."
             )
-            self._record.booked(exposure, self._open().frame.field_nm, why=why)
-            self.warnings.say(f"Left out: {why}. Look at the detector.")
         if text := self._exposures.take_corrected():
             self.warnings.stand_once(STATED, text)
         else:
@@ -545,10 +551,13 @@ class Loop:
                 "the spectrum."
             )
 
-    def _note_lost(self, why: str = "the run ended") -> None:
+    def _note_lost(
+        self, reason: LostExposure = LostExposure.RUN_ENDED, detail: str = ""
+    ) -> None:
         """Record the dose of exposures whose spectra nobody gets."""
         for exposure in self._exposures.take_booked():
-            self._record.booked(exposure, self._open().frame.field_nm, why=why)
+            field_nm = self._open().frame.field_nm
+            self._record.booked(exposure, field_nm, reason, detail)
 
     def _keep_last_maps(self) -> None:
         if (maps := self._advisor.chosen_on) is not None:
@@ -565,16 +574,13 @@ class Loop:
             self._choice.look_ahead(step, self.settings)
 
     def _refuse(self, refused: Refused) -> None:
-        if refused.refusal.by_gate:
-            self._progress.refused(refused.refusal.reason)
-        self._choice.withdraw(refused.proposal, refused.refusal)
         refusal = refused.refusal
-        emit(
-            self._events.refused,
-            refused.proposal,
-            refusal.reason,
-            refusal.is_wanted,
-        )
+        text = refusal_text(refusal.reason, refusal.detail)
+        if refusal.reason is RefusalReason.FORBIDDEN:
+            self._progress.refused(text)
+        self._choice.withdraw(refused.proposal, refusal)
+        is_wanted = refusal.reason.is_wanted
+        emit(self._events.refused, refused.proposal, text, is_wanted)
 
 
 def _unscored(begun: Begun, spectrum: Spectrum) -> Measurement:

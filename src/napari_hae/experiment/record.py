@@ -12,18 +12,53 @@ import os
 import shutil
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hae.agent.experience import load_experience
+from napari_hae.agent.recorded import FromRecord
 from napari_hae.experiment.array_files import checksum
 from napari_hae.experiment.arrays import RunArrays
-from napari_hae.experiment.journal import FORMAT, Entry, Journal
+from napari_hae.experiment.journal import FORMAT, Journal, Kind
+from napari_hae.experiment.journal_events import (
+    EACH_STEP,
+    Actor,
+    AloneEvent,
+    BookedEvent,
+    Change,
+    DiscardEvent,
+    EndEvent,
+    FinerEvent,
+    InsightValues,
+    JournalEvent,
+    MapsEvent,
+    MeasurementEvent,
+    MetadataEvent,
+    ProposalEvent,
+    QueueEvent,
+    RefusalEvent,
+    RegionsEvent,
+    RegionsValues,
+    ResumeEvent,
+    SettingsEvent,
+    SourceValues,
+    StartEvent,
+    SurveyAgainEvent,
+    SurveyEvent,
+    TargetsEvent,
+    TimesValues,
+    VetoEvent,
+    VoteEvent,
+    WarningEvent,
+    WarningOverEvent,
+)
 from napari_hae.experiment.record_files import SUFFIX, check_plain
-from napari_hae.experiment.taken import fields_of
+from napari_hae.experiment.refusals import RefusalReason
+from napari_hae.experiment.run_state import RunState
+from napari_hae.experiment.settings import ExperimentSettings
+from napari_hae.experiment.taken import booked_values
 from napari_hae.experiment.trust import packages_of
 from napari_hae.experiment.writer_lock import LOCK, WRITER, WriterLock
 from napari_hae.metadata import NO_METADATA, difference
@@ -37,7 +72,8 @@ if TYPE_CHECKING:
 
     from napari_hae.experiment.drift import ImageAgain
     from napari_hae.experiment.ending import Ending
-    from napari_hae.experiment.settings import ExperimentSettings
+    from napari_hae.experiment.refusals import LostExposure, Refusal
+    from napari_hae.experiment.stored import StoredRun
     from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.dose import Exposure
     from napari_hae.metadata import Metadata
@@ -50,11 +86,7 @@ KEPT_IMAGES = 2**28
 JOURNAL = "journal.jsonl"
 EXPERIENCES = "experience-*.npz"
 ARRAYS = "arrays.zarr"
-EACH_STEP = frozenset({"proposal", "measurement", "maps", "metadata"})
-"""Events that come with the steps by themselves, and are too many to be told."""
-
-
-_NOT_RESCUED = frozenset({"end", "maps"})
+_NOT_RESCUED = EndEvent, MapsEvent
 """Events that are not missed where all else was saved elsewhere."""
 
 
@@ -88,11 +120,18 @@ class Record:
         The steps whose spectra are in that one.
     may_try_again
         Given the trouble, waits until it is put right; False if it will not be.
+    state
+        What the journal amounts to so far, changed on the experiment's thread only.
     spectra, images, files
         Spectra by step, images taken again by number, and what else was written.
     """
 
-    def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock: WriterLock | None = None,
+        state: RunState | None = None,
+    ) -> None:
         self.path = path
         self._lock = lock or WriterLock(path)
         try:
@@ -101,8 +140,10 @@ class Record:
         except BaseException:
             self._lock.close()
             raise
-        self._surveys = 0
-        self._again: tuple[int, dict[str, Any]] = (-1, {})
+        self.survey_image: NDArray[np.float32] | None = None
+        self.state = state or RunState()
+        self.state.sources = _InMemory(self)
+        self._again: tuple[int, tuple[int, int, int], int] | None = None
         self._arrays_s = 0.0
         self._metadata: Metadata = NO_METADATA
         self._is_lost = False
@@ -113,8 +154,8 @@ class Record:
         self.spectra: dict[int, NDArray[np.float32]] = {}
         self.images: dict[int, NDArray[np.float32]] = {}
         self.files = {each.name: each.read_bytes() for each in path.glob("*.npz")}
-        self.noted: list[Entry] = []
-        """The journal's entries of this session that are not of each step, in order;
+        self.noted: list[JournalEvent] = []
+        """The journal's events of this session that are not of each step, in order;
         it only grows, and may be read from any thread."""
 
     @classmethod
@@ -146,23 +187,23 @@ class Record:
         if settings.model.earlier is not None:
             load_experience(settings.model.earlier)
         record = cls(path, _claimed(path))
+        values = settings.model_dump(mode="json")
         record._write(
-            "start",
-            format=FORMAT,
-            version=__version__,
-            instrument=instrument,
-            instrument_settings=instrument_settings.model_dump(mode="json"),
-            settings=settings.model_dump(mode="json"),
-            experience=record._kept(settings.model.earlier),
-            **_packages({"instrument": instrument, **settings.model_dump(mode="json")}),
+            StartEvent(
+                format=FORMAT,
+                version=__version__,
+                instrument=instrument,
+                instrument_settings=instrument_settings.model_dump(mode="json"),
+                settings=values,
+                experience=record._kept(settings.model.earlier),
+                packages=packages_of({"instrument": instrument, **values}),
+            )
         )
         return record
 
     @classmethod
-    def reopen(
-        cls, path: Path, *, surveys: int, lock: WriterLock | None = None
-    ) -> Record:
-        """Go on with a run that has `surveys` survey images.
+    def reopen(cls, past: StoredRun, *, lock: WriterLock | None = None) -> Record:
+        """Go on with a stored run, whose state follows what is written now.
 
         Who has read the record before it is reopened holds its lock since before that,
         and hands it over.
@@ -172,54 +213,70 @@ class Record:
         RecordInUse
             If somebody else writes it.
         """
-        record = cls(directory_of(path), lock)
-        record._surveys = surveys
-        # Older programs asked the agent for a refused step as if for the first time.
-        record._write("resume", version=__version__, counts_on=True)
+        record = cls(past.path, lock, past.state)
+        record._write(ResumeEvent(version=__version__))
         return record
 
     def survey(self, image: ScanImage, booked: Exposure | None = None) -> None:
         """Store a survey image, with what the gate booked for it."""
+        self.survey_image, index = image.data, self.state.surveys
         with self._timed():
-            self._store(lambda: self._arrays.write_survey(self._surveys, image.data))
+            self._store(lambda: self._arrays.write_survey(index, image.data))
+        area = image.area
         self._write(
-            "survey",
-            index=self._surveys,
-            detectors=list(image.detectors),
-            fov_nm=list(image.fov_nm),
-            dwell_time_s=image.dwell_time_s,
-            area=list(astuple(image.area)),
-            **_announced(image.data),
-            **({"booked": booked.to_json()} if booked else {}),
+            SurveyEvent(
+                index=index,
+                detectors=tuple(image.detectors),
+                fov_nm=image.fov_nm,
+                dwell_time_s=image.dwell_time_s,
+                area=(area.left, area.top, area.right, area.bottom),
+                booked=booked.to_json() if booked else None,
+                shape=image.data.shape,
+                crc32=checksum(image.data),
+            )
         )
-        self._surveys += 1
 
     @property
     def disk_s(self) -> float:
         """Seconds that writing took so far."""
         return self._arrays_s + self._journal.disk_s
 
-    @property
-    def surveys(self) -> int:
-        """How many survey images there are, those taken again included."""
-        return self._surveys
-
     def image(self, image: ScanImage) -> None:
         """Store a survey image that was taken again, before `survey_again` names it."""
+        index = self.state.surveys
         kept = sum(each.nbytes for each in self.images.values())
         if kept + image.data.nbytes <= KEPT_IMAGES:
-            self.images[self._surveys] = image.data
+            self.images[index] = image.data
         with self._timed():
-            self._store(lambda: self._arrays.write_survey(self._surveys, image.data))
-        self._again = self._surveys, _announced(image.data)
-        self._surveys += 1
+            self._store(lambda: self._arrays.write_survey(index, image.data))
+        self._again = index, image.data.shape, checksum(image.data)
 
     def survey_again(self, taken: ImageAgain, *, why: str = "") -> None:
         """Note that a survey image was taken again, and what came of it."""
-        index, announced = self._again
-        if index != taken.index:
+        if self._again is None or self._again[0] != taken.index:
             raise ValueError(f"image {taken.index} is not the one that was stored last")
-        self._write("survey_again", why=why, **taken.fields(), **announced)
+        _, shape, crc32 = self._again
+        self._write(
+            SurveyAgainEvent(
+                who=Actor.PERSON if taken.is_asked else None,
+                why=why,
+                step=taken.step,
+                index=taken.index,
+                scan_s=taken.scan_s,
+                dose_e=taken.dose_e,
+                area=taken.area,
+                at_s=taken.at_s,
+                is_fiducial=taken.is_fiducial,
+                is_anew=taken.is_anew,
+                offset_nm=taken.offset_nm,
+                correlation=taken.correlation,
+                against=taken.against,
+                refusal=taken.refusal,
+                waited_s=taken.waited_s,
+                shape=shape,
+                crc32=crc32,
+            )
+        )
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -236,72 +293,78 @@ class Record:
         `waited_s` tells for how long a person was waited for since the last survey
         image.
         """
+        insight = proposal.insight
         self._write(
-            "proposal",
-            step=proposal.step,
-            row=proposal.row,
-            column=proposal.column,
-            x=proposal.position.x,
-            y=proposal.position.y,
-            mean=proposal.mean,
-            std=proposal.std,
-            value=proposal.value,
-            best=proposal.best,
-            chosen_by=str(proposal.chosen_by),
-            known=proposal.known,
-            insight=proposal.insight.to_json() if proposal.insight else None,
-            **({"waited_s": waited_s} if waited_s else {}),
+            ProposalEvent(
+                step=proposal.step,
+                row=proposal.row,
+                column=proposal.column,
+                x=proposal.position.x,
+                y=proposal.position.y,
+                mean=proposal.mean,
+                std=proposal.std,
+                value=proposal.value,
+                best=proposal.best,
+                chosen_by=proposal.chosen_by,
+                known=proposal.known,
+                insight=InsightValues.model_validate(insight) if insight else None,
+                waited_s=waited_s,
+            )
         )
 
-    def refusal(
-        self,
-        step: int,
-        reason: str,
-        *,
-        keep_out: bool = False,
-        is_human: bool = False,
-        why: str = "",
-    ) -> None:
-        """Note that the last proposal was not measured, and if it never may be.
-
-        `is_human` where a person said no to it, and `why`.
-        """
-        by = {"who": "human", "why": why} if is_human else {}
-        self._write("refusal", step=step, reason=reason, keep_out=keep_out, **by)
+    def refusal(self, step: int, refusal: Refusal) -> None:
+        """Note that the last proposal of a step was not measured."""
+        self._write(
+            RefusalEvent(
+                who=Actor.PERSON if refusal.reason is RefusalReason.VETOED else None,
+                why=refusal.why,
+                step=step,
+                reason=refusal.reason,
+                detail=refusal.detail,
+            )
+        )
 
     def veto(self, step: int, pixel: tuple[int, int], *, why: str) -> None:
         """Note that a person keeps a place out which was not to be measured now."""
         row, column = pixel
-        self._write("veto", step=step, who="human", why=why, row=row, column=column)
+        self._write(
+            VetoEvent(who=Actor.PERSON, why=why, step=step, row=row, column=column)
+        )
 
     def booked(
-        self, exposure: Exposure, field_nm: tuple[float, float], *, why: str
+        self,
+        exposure: Exposure,
+        field_nm: tuple[float, float],
+        reason: LostExposure,
+        detail: str = "",
     ) -> None:
         """Note the dose of an exposure of which no result is kept, and why not.
 
         `field_nm` is `(height, width)` of the field of view that its place is in.
         """
         self._write(
-            "booked",
-            who="automatic",
-            why=why,
-            exposure=exposure.to_json(),
-            field_nm=list(field_nm),
+            BookedEvent(
+                who=Actor.PROGRAM,
+                exposure=exposure.to_json(),
+                field_nm=field_nm,
+                reason=reason,
+                detail=detail,
+            )
         )
 
     def measurement(
         self,
         measurement: Measurement,
-        source: Mapping[str, Any] | None = None,
+        source: SourceValues | None = None,
         *,
         exposures: Sequence[Exposure] = (),
         waited_s: float = 0.0,
     ) -> None:
-        """Store a spectrum and what is known about it.
+        """Store a spectrum and its values.
 
-        `source` tells record and step that it was taken from, if not measured here;
-        `exposures` what it was added up from, and `waited_s` for how long a person was
-        waited for since the last survey image.
+        `source` is where it was taken from, if not measured here; `exposures` what it
+        was added up from, and `waited_s` for how long a person was waited for since the
+        last survey image.
         """
         step, counts = measurement.step, measurement.spectrum.counts
         self.spectra[step] = counts
@@ -310,42 +373,48 @@ class Record:
         metadata = measurement.spectrum.metadata
         if not self._metadata and metadata:
             self._metadata = metadata
-            self._write("metadata", metadata=metadata)
+            self._write(MetadataEvent(metadata=metadata))
         self._write(
-            "measurement",
-            **self.entry_of(measurement, source, exposures=exposures),
-            **({"waited_s": waited_s} if waited_s else {}),
+            self.event_of(measurement, source, exposures=exposures, waited_s=waited_s)
         )
 
-    def entry_of(
+    def event_of(
         self,
         measurement: Measurement,
-        source: Mapping[str, Any] | None = None,
+        source: SourceValues | None = None,
         *,
         exposures: Sequence[Exposure] = (),
-    ) -> dict[str, Any]:
-        """What the journal has of a measurement."""
-        spectrum = measurement.spectrum
-        own = difference(spectrum.metadata, self._metadata)
-        return {
-            "step": measurement.step,
-            "target": measurement.target,
-            "error": measurement.error,
-            "x_nm": measurement.x_nm,
-            "y_nm": measurement.y_nm,
-            "detector": spectrum.detector,
-            "exposure_s": spectrum.exposure_s,
-            "dose_e": spectrum.dose_e,
-            "energy_offset_ev": spectrum.energy.offset_ev,
-            "energy_dispersion_ev": spectrum.energy.dispersion_ev,
-            "channels": len(spectrum.counts),
-            "crc32": checksum(spectrum.counts),
-            "times": measurement.times.to_json() if measurement.times else None,
-            **({"metadata": own} if own else {}),
-            **({"source": dict(source)} if source else {}),
-            **_placing(measurement),
-            **fields_of(exposures),
-        }
+        waited_s: float = 0.0,
+    ) -> MeasurementEvent:
+        """The journal's event of a measurement; parameters as of `measurement`."""
+        spectrum, times = measurement.spectrum, measurement.times
+        drift_nm, at = measurement.drift_nm, spectrum.position
+        # Where the beam was, if that is not where the survey image shows the place: by
+        # drift, or as the instrument says that the beam was elsewhere.
+        is_there = drift_nm is None and at == measurement.proposal.position
+        booked, several = booked_values(exposures)
+        return MeasurementEvent(
+            step=measurement.step,
+            target=measurement.target,
+            error=measurement.error,
+            x_nm=measurement.x_nm,
+            y_nm=measurement.y_nm,
+            detector=spectrum.detector,
+            exposure_s=spectrum.exposure_s,
+            dose_e=spectrum.dose_e,
+            energy_offset_ev=spectrum.energy.offset_ev,
+            energy_dispersion_ev=spectrum.energy.dispersion_ev,
+            channels=len(spectrum.counts),
+            crc32=checksum(spectrum.counts),
+            times=TimesValues.model_validate(times.to_json()) if times else None,
+            drift_nm=drift_nm,
+            beam=None if is_there else (at.x, at.y),
+            waited_s=waited_s,
+            booked=booked,
+            exposures=several,
+            metadata=difference(spectrum.metadata, self._metadata) or {},
+            source=source,
+        )
 
     def maps(self, maps: PredictionMaps, step: int) -> None:
         """Store the maps that were known before a step."""
@@ -353,31 +422,37 @@ class Record:
         name = self._arrays.free_name(step)
         with self._timed():
             self._store(lambda: self._arrays.write_maps(name, planes))
-        other = {} if name == str(step) else {"array": name}
-        said = {"known": maps.known, "crc32": checksum(planes), **other}
-        self._write("maps", step=step, **said)
+        self._write(
+            MapsEvent(
+                step=step,
+                known=maps.known,
+                crc32=checksum(planes),
+                array=None if name == str(step) else name,
+            )
+        )
 
     def settings(
         self,
         step: int,
         changes: Mapping[str, tuple[Any, Any]],
         *,
-        who: str,
+        who: Actor,
         why: str = "",
     ) -> None:
         """Note a change of settings, section by section as `(old, new)` values."""
         earlier = changes["model"][1]["earlier"] if "model" in changes else None
         self._write(
-            "settings",
-            step=step,
-            who=who,
-            why=why,
-            changes={
-                section: {"old": old, "new": new}
-                for section, (old, new) in changes.items()
-            },
-            experience=self._kept(earlier),
-            **_packages({section: new for section, (_, new) in changes.items()}),
+            SettingsEvent(
+                step=step,
+                who=who,
+                why=why,
+                changes={
+                    section: Change(old=old, new=new)
+                    for section, (old, new) in changes.items()
+                },
+                experience=self._kept(earlier),
+                packages=packages_of({name: new for name, (_, new) in changes.items()}),
+            )
         )
 
     def targets(
@@ -387,16 +462,25 @@ class Record:
 
         `best_step` is the step of the best one, None if there is none.
         """
-        values = {"targets": list(targets), "errors": list(errors)}
-        self._write("targets", **values, best_step=best_step)
+        self._write(
+            TargetsEvent(
+                targets=tuple(targets), errors=tuple(errors), best_step=best_step
+            )
+        )
 
     def regions(
         self, step: int, regions: Regions, *, old: Regions | None, why: str = ""
     ) -> None:
         """Note which regions hold from a step on, and which held before, if any did."""
-        before = {} if old is None else {"old": old.to_json()}
-        drawn = {**before, "regions": regions.to_json()}
-        self._write("regions", step=step, who="human", why=why, **drawn)
+        self._write(
+            RegionsEvent(
+                step=step,
+                who=Actor.PERSON,
+                why=why,
+                regions=_values_of(regions),
+                old=None if old is None else _values_of(old),
+            )
+        )
 
     def queue(
         self,
@@ -407,40 +491,59 @@ class Record:
         why: str,
     ) -> None:
         """Note which places a person wants to be measured next, and which before."""
-        waiting = {"old": list(old), "pixels": list(pixels)}
-        self._write("queue", step=step, who="human", why=why, **waiting)
+        waiting = QueueEvent(
+            step=step, who=Actor.PERSON, why=why, old=tuple(old), pixels=tuple(pixels)
+        )
+        self._write(waiting)
 
     def alone(self, step: int, steps: int, *, why: str) -> None:
         """Note that the agent needs no approval for some steps."""
-        self._write("alone", step=step, who="human", why=why, steps=steps)
+        self._write(AloneEvent(step=step, who=Actor.PERSON, why=why, steps=steps))
 
     def vote(
         self, step: int, of: int, vote: Vote, *, old: Vote | None, why: str
     ) -> None:
         """Note what a person thinks of the spectrum of a step, and thought before."""
-        votes = {"old": old, "vote": vote}
-        self._write("vote", step=step, who="human", why=why, of=of, **votes)
+        self._write(
+            VoteEvent(step=step, who=Actor.PERSON, why=why, of=of, vote=vote, old=old)
+        )
 
     def discard(self, step: int, of: int, *, is_discarded: bool, why: str) -> None:
         """Note that a measurement is left out of training, or taken in again."""
-        fields = {"of": of, "is_discarded": is_discarded}
-        self._write("discard", step=step, who="human", why=why, **fields)
+        self._write(
+            DiscardEvent(
+                step=step,
+                who=Actor.PERSON,
+                why=why,
+                of=of,
+                is_discarded=is_discarded,
+            )
+        )
 
-    def finer(self, step: int, *, why: str, **fields: Any) -> None:
+    def finer(self, event: FinerEvent) -> None:
         """Note which record this one goes on from in a finer image, with what of it."""
-        self._write("finer", step=step, who="human", why=why, **fields)
+        self._write(event)
 
     def warning(self, step: int, text: str, about: str) -> None:
         """Note a warning that was shown, and what it is about if it stands."""
-        self._write("warning", step=step, text=text, about=about)
+        self._write(WarningEvent(step=step, text=text, about=about))
 
     def warning_over(self, step: int, text: str, since: int, about: str) -> None:
         """Note that a warning does not hold since a step."""
-        self._write("warning_over", step=step, text=text, since=since, about=about)
+        over = WarningOverEvent(step=step, text=text, since=since, about=about)
+        self._write(over)
 
     def end(self, ending: Ending) -> None:
         """Note how the run ended."""
-        self._write("end", **ending.as_json())
+        self._write(
+            EndEvent(
+                reason=ending.reason,
+                text=ending.text,
+                aborted_by=ending.aborted_by,
+                at_step=ending.step,
+                beam=ending.beam,
+            )
+        )
 
     def close(self) -> None:
         """Close the files, for the next writer; a second call does nothing."""
@@ -510,14 +613,15 @@ class Record:
                 return
         raise RecordLost(self.trouble)
 
-    def _write(self, event: str, **fields: Any) -> Entry:
-        is_copied = event == "measurement" and fields["step"] in self.copied
-        if event not in _NOT_RESCUED and not is_copied:
+    def _write(self, event: Kind) -> Kind:
+        is_copied = isinstance(event, MeasurementEvent) and event.step in self.copied
+        if not (isinstance(event, _NOT_RESCUED) or is_copied):
             self.saved_at = None
-        entry = self._journal.append(event, **fields)
-        if event not in EACH_STEP:
-            self.noted.append(entry)
-        return entry
+        written = self._journal.append(event)
+        self.state.apply(written)
+        if not isinstance(written, EACH_STEP):
+            self.noted.append(written)
+        return written
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -526,6 +630,38 @@ class Record:
             yield
         finally:
             self._arrays_s += time.perf_counter() - begin_s
+
+
+class _InMemory:
+    """What the events of a run name, while it is written; see `run_state.Sources`.
+
+    No part of the settings is used from here, and so no code that they name is run.
+    """
+
+    is_survey_damaged, is_size_known = False, True
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def image(self, event: SurveyEvent) -> NDArray[np.float32]:
+        """The survey image that was stored just now."""
+        assert self._record.survey_image is not None
+        return self._record.survey_image
+
+    def counts(self, event: MeasurementEvent) -> NDArray[np.float32]:
+        """The spectrum of a step."""
+        return self._record.spectra[event.step]
+
+    def settings(
+        self, values: dict[str, Any], packages: dict[str, str]
+    ) -> ExperimentSettings:
+        """The settings as they are recorded."""
+        source = FromRecord(is_trusted=False, packages=packages)
+        return ExperimentSettings.model_validate(values, context=source)
+
+    def experience(self, name: str) -> str:
+        """Path of the record's own copy of what the model learned of earlier runs."""
+        return str(self._record.path.absolute() / name)
 
 
 def check_free(path: Path) -> None:
@@ -594,24 +730,8 @@ def _has_line(journal: Path) -> bool:
         return file.readline().endswith(b"\n")
 
 
-def _announced(image: NDArray[np.float32]) -> dict[str, Any]:
-    """What tells later whether an image is the one that was stored."""
-    return {"shape": list(image.shape), "crc32": checksum(image)}
-
-
-def _packages(sections: Mapping[str, Any]) -> dict[str, Any]:
-    """The packages of what is not built in, if there is any."""
-    packages = packages_of(sections)
-    return {"packages": packages} if packages else {}
-
-
-def _placing(measurement: Measurement) -> dict[str, Any]:
-    """Where the beam was, if that is not where the survey image shows the place."""
-    at, drift_nm = measurement.spectrum.position, measurement.drift_nm
-    if drift_nm is not None:
-        return {"drift_nm": list(drift_nm), "beam": [at.x, at.y]}
-    # The instrument may say that the beam was elsewhere.
-    return {"beam": [at.x, at.y]} if at != measurement.proposal.position else {}
+def _values_of(regions: Regions) -> RegionsValues:
+    return RegionsValues.model_validate(regions.to_json())
 
 
 def _write_file(path: Path, content: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from contextlib import suppress
@@ -10,16 +9,22 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.array_files import Announced, DamagedArray
-from napari_hae.experiment.arrays import RunArrays, name_of_maps
-from napari_hae.experiment.journal import Journal
+from napari_hae.experiment.array_files import DamagedArray
+from napari_hae.experiment.arrays import RunArrays
+from napari_hae.experiment.journal import Journal, events_of, renumbered
+from napari_hae.experiment.journal_events import (
+    MapsEvent,
+    MeasurementEvent,
+    SurveyAgainEvent,
+    WarningEvent,
+)
 from napari_hae.experiment.record import ARRAYS, JOURNAL
 from napari_hae.experiment.record_files import SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import JournalEvent
     from napari_hae.experiment.loop import Taken
     from napari_hae.experiment.record import Record
     from napari_hae.types import Measurement, ScanImage
@@ -101,22 +106,19 @@ def _write(
             arrays.write_spectrum(step, counts)
         for name, content in record.files.items():
             (path / name).write_bytes(content)
-        entries = list(_entries(record, arrays))
+        kept = list(_kept(record, arrays))
         # Last: a record is what its journal names.
-        for number, entry in enumerate(entries):
-            if "n" in entry:
-                entry["n"] = number
-        lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
-        (path / JOURNAL).write_text("".join(lines), encoding="utf-8")
+        lines = renumbered(line for line, _ in kept)
+        (path / JOURNAL).write_bytes(b"".join(lines))
         journal = Journal(path / JOURNAL)
-        named = {e["step"] for e in entries if e["event"] == "measurement"}
+        named = {e.step for _, e in kept if isinstance(e, MeasurementEvent)}
         for taken in unrecorded:
             if taken.measurement.step not in named:
-                fields = record.entry_of(taken.measurement, exposures=taken.exposures)
-                journal.append("measurement", **fields)
-                named.add(taken.measurement.step)
+                event = record.event_of(taken.measurement, exposures=taken.exposures)
+                journal.append(event)
+                named.add(event.step)
         text = f"This record was saved here: {record.trouble}"
-        journal.append("warning", step=len(named), text=text, about="")
+        journal.append(WarningEvent(step=len(named), text=text))
         journal.close()
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
@@ -124,28 +126,30 @@ def _write(
     return frozenset(named)
 
 
-def _entries(record: Record, arrays: RunArrays) -> Iterator[Entry]:
-    """What the journal holds, with the images and maps that it names."""
+def _kept(record: Record, arrays: RunArrays) -> Iterator[tuple[bytes, JournalEvent]]:
+    """The journal's lines and events, when images and maps that they name are copied.
+
+    Lines are left out whose maps cannot be read.
+    """
     old = record.readable_arrays()
-    for line in record.lines:
-        entry = json.loads(line)
-        if entry["event"] == "maps":
-            if old is None or not _copied_maps(old, arrays, entry):
+    for line, event in zip(record.lines, events_of(record.lines), strict=True):
+        if isinstance(event, MapsEvent):
+            if old is None or not _copied_maps(old, arrays, event):
                 continue
-        elif entry["event"] == "survey_again":
-            image = record.images.get(entry["index"])
+        elif isinstance(event, SurveyAgainEvent):
+            image = record.images.get(event.index)
             if image is None and old is not None:
                 with suppress(DamagedArray):
-                    image = old.survey(entry["index"], Announced.of(entry))
+                    image = old.survey(event.index, event.announced)
             if image is not None:
-                arrays.write_survey(entry["index"], image)
-        yield entry
+                arrays.write_survey(event.index, image)
+        yield line, event
 
 
-def _copied_maps(old: RunArrays, arrays: RunArrays, entry: Entry) -> bool:
-    """Copy the maps of a line; whether they could be read."""
+def _copied_maps(old: RunArrays, arrays: RunArrays, event: MapsEvent) -> bool:
+    """Copy the maps of an event; whether they could be read."""
     try:
-        arrays.copy_maps(old, name_of_maps(entry), Announced.of(entry))
+        arrays.copy_maps(old, event.name, event.announced)
     except DamagedArray:
         return False
     return True

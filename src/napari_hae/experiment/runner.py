@@ -12,9 +12,10 @@ from napari_hae.agent.policy import Exhausted
 from napari_hae.coordinates import FieldFrame
 from napari_hae.experiment.controls import Order, Verdict
 from napari_hae.experiment.ending import AbortedBy, Ending
-from napari_hae.experiment.events import FinishReason, RunEvents, RunState, emit
+from napari_hae.experiment.events import FinishReason, RunEvents, RunPhase, emit
 from napari_hae.experiment.feasible import check_computable, check_feasible
 from napari_hae.experiment.field import Field
+from napari_hae.experiment.journal_events import Actor
 from napari_hae.experiment.loop import NOWHERE, Loop
 from napari_hae.experiment.oddities import IMAGE, oddities_of
 from napari_hae.experiment.ordered_settings import OrderedSettings
@@ -127,10 +128,9 @@ class Runner(Steered):
     ) -> None:
         if past is not None:
             past.expect_usable()
-        targets = Targets(settings.scalarizer)
-        super().__init__(instrument, targets, past.queue if past else ())
+        super().__init__(instrument, record, past.queue if past else ())
         self.events = RunEvents()
-        self.record = record
+        self._targets = Targets(settings.scalarizer)
         record.may_try_again = self._may_try_again
         # Of a run that was ended before its survey image only its settings are left,
         # and what it exposed in vain.
@@ -312,7 +312,7 @@ class Runner(Steered):
             self._finish(reason, text)
 
     def _prepare(self) -> Loop:
-        self._set_state(RunState.INITIALISING)
+        self._set_state(RunPhase.INITIALISING)
         # An abort that came before the start was lifted by it.
         self._check_not_aborted()
         able = self._able = self._instrument.capabilities()
@@ -351,9 +351,9 @@ class Runner(Steered):
             loop.change_regions(self._field.regions)
         if self._unbegun is not None:
             change = SettingsPatch.between(loop.settings, self._first_settings)
-            loop.in_force.change(change, who="resume")
+            loop.in_force.change(change, who=Actor.RESUME)
         if self._targets.is_undecided and detector.suggested_band_ev is not None:
-            loop.in_force.take_band(*detector.suggested_band_ev, who="instrument")
+            loop.in_force.take_band(*detector.suggested_band_ev, who=Actor.INSTRUMENT)
         return loop
 
     def _check_not_aborted(self) -> None:
@@ -428,11 +428,11 @@ class Runner(Steered):
                 for human_order in self._controls.take_orders():
                     loop.obey(human_order)
             else:
-                self._set_state(RunState.PAUSED)
+                self._set_state(RunPhase.PAUSED)
                 loop.show_changes()
                 with loop.following.waiting():
                     self._controls.wait_for_order()
-        self._set_state(RunState.RUNNING)
+        self._set_state(RunPhase.RUNNING)
 
     def _apply(self, changes: dict[str, tuple[Any, str]]) -> None:
         assert self._loop is not None
@@ -455,7 +455,7 @@ class Runner(Steered):
                 continue
             change = more
             whys += [ordered.why] if ordered.why else []
-        loop.in_force.change(change, who="human", why="; ".join(whys))
+        loop.in_force.change(change, who=Actor.PERSON, why="; ".join(whys))
         for text in refused:
             loop.warnings.say(f"A change of the settings cannot be used: {text}.")
         if refused:
@@ -466,18 +466,18 @@ class Runner(Steered):
             return Verdict(True)
         assert self._loop is not None
         self._controls.ask()
-        self._set_state(RunState.WAITING)
+        self._set_state(RunPhase.WAITING)
         with self._loop.following.waiting():
             return self._controls.wait_for_verdict(self._loop.in_force.time_left_s)
 
-    def _set_state(self, state: RunState) -> None:
+    def _set_state(self, state: RunPhase) -> None:
         if state is not self._state:
             self._state = state
             emit(self.events.state_changed, state)
 
     def _finish(self, reason: FinishReason, text: str) -> None:
         self.finish_reason, self.finish_text = reason, text
-        self._set_state(RunState.FINISHING)
+        self._set_state(RunPhase.FINISHING)
         for let_go in (
             self._instrument.blank,
             self._read_beam,
@@ -497,7 +497,7 @@ class Runner(Steered):
                 self.finish_reason = FinishReason.FAILED
                 if told(error) not in self.finish_text:
                     self.finish_text = f"{self.finish_text} {told(error)}".strip()
-        self._set_state(RunState.IDLE)
+        self._set_state(RunPhase.IDLE)
         emit(self.events.finished, self.finish_reason, self.finish_text)
 
     @property
@@ -552,7 +552,7 @@ class Runner(Steered):
         text = HELD.format(trouble)
         emit(self.events.warned, text)
         state = self._state
-        self._set_state(RunState.PAUSED)
+        self._set_state(RunPhase.PAUSED)
         goes_on = self._controls.wait_to_go_on()
         emit(self.events.warning_over, text)
         self._set_state(state)

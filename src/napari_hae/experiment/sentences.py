@@ -1,178 +1,232 @@
 """The journal of a run in sentences, for the window, the command line and reports.
 
-An event of another kind gets its sentence by a function from an entry to words:
+A kind of event gets its sentence by a function, without the step, the reason that was
+given, and the full stop:
 
-    @tells("queue")
-    def _queue(entry):
-        return f"{who(entry)} asked for {len(entry['places'])} places"
-
-The step, the reason that was given, and the full stop are added to it. An event without
-a function is told by its name and values.
+    @_told.register
+    def _queue(event: QueueEvent) -> str:
+        return f"{who(event)} asked for {len(event.pixels)} places"
 """
 
 from __future__ import annotations
 
-from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from functools import singledispatch
+from typing import TYPE_CHECKING
 
 from napari_hae.coordinates import place_text
-from napari_hae.experiment.changes import changes, counted, in_words
-from napari_hae.experiment.ending import Ending
+from napari_hae.experiment.changes import changes, counted
+from napari_hae.experiment.event_values import ending_of, number
 from napari_hae.experiment.events import FinishReason
+from napari_hae.experiment.journal_events import (
+    Actor,
+    AloneEvent,
+    BookedEvent,
+    BranchEvent,
+    DiscardEvent,
+    EndEvent,
+    FinerEvent,
+    FormatEvent,
+    JournalEvent,
+    MapsEvent,
+    MeasurementEvent,
+    MetadataEvent,
+    ProposalEvent,
+    QueueEvent,
+    RefusalEvent,
+    RegionsEvent,
+    RegionsValues,
+    ResumeEvent,
+    SettingsEvent,
+    StartEvent,
+    SurveyAgainEvent,
+    SurveyEvent,
+    TargetsEvent,
+    VetoEvent,
+    VoteEvent,
+    WarningEvent,
+    WarningOverEvent,
+    WiderEvent,
+)
+from napari_hae.experiment.refusals import LostExposure, RefusalReason
 from napari_hae.instruments.dose import Exposure
 from napari_hae.printable import printable_line
 from napari_hae.types import WHOLE_FIELD, Area
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import DrawnValues
 
-    Teller = Callable[[Entry], str]
-
-_TELLERS: dict[str, Teller] = {}
 _WHO = {
-    "human": "you",
-    "automatic": "the program",
-    "instrument": "the instrument",
-    "resume": "going on with the run",
+    None: "the program",
+    Actor.PERSON: "you",
+    Actor.PROGRAM: "the program",
+    Actor.INSTRUMENT: "the instrument",
+    Actor.RESUME: "going on with the run",
+    Actor.VOTES: "your votes",
 }
-_TOLD_OTHERWISE = ("event", "time", "step", "who", "why", "n")
+_REFUSED = {
+    RefusalReason.VETOED: "vetoed by you",
+    RefusalReason.SUPERSEDED: "another place was taken",
+    RefusalReason.CHANGED: "something was changed while it waited",
+    RefusalReason.TIME_OVER: "the time budget is used up",
+    RefusalReason.SAMPLE_LOST: "the sample was not found",
+    RefusalReason.FORBIDDEN: "the beam may not go there",
+    RefusalReason.LOCAL_DOSE: "the place has taken its dose",
+    RefusalReason.SETTINGS: "the settings were changed",
+    RefusalReason.EARLIER_REFUSED: "it counted on a proposal that was refused",
+    RefusalReason.PLACE_ASKED_FOR: "you chose another place",
+    RefusalReason.PLAN: "the plan comes first",
+    RefusalReason.SOFT_REGIONS: "the soft regions were changed",
+    RefusalReason.DISCARDED: "a measurement was discarded or taken in again",
+    RefusalReason.KEPT_OUT: "a place was kept out",
+}
+_LOST = {
+    LostExposure.RUN_ENDED: "the run ended",
+    LostExposure.OTHER_AXIS: "its energy axis is not that of the exposures before it",
+    LostExposure.FAILED: "it failed",
+}
 
 
-def tells(event: str) -> Callable[[Teller], Teller]:
-    """Register the function that tells an event; without step and full stop."""
-
-    def register(teller: Teller) -> Teller:
-        _TELLERS[event] = teller
-        return teller
-
-    return register
-
-
-def sentence(entry: Entry) -> str:
-    """One entry of the journal as a sentence. Steps count from 1, as in the window."""
-    text = printable_line(_TELLERS.get(entry["event"], _anything)(entry))
-    if entry.get("why"):
-        text = f"{text.rstrip('.')}, because: {printable_line(entry['why'])}"
+def sentence(event: JournalEvent) -> str:
+    """One event of the journal as a sentence. Steps count from 1, as in the window."""
+    text = printable_line(_told(event))
+    if event.why:
+        text = f"{text.rstrip('.')}, because: {printable_line(event.why)}"
     if not text.endswith((".", "!", "?")):
         text += "."
-    step = entry.get("step")
+    step = step_of(event)
     if step is None or text.startswith("Step "):
         return text[:1].upper() + text[1:]
     return f"Step {step + 1}: {text}"
 
 
-def is_intervention(entry: Entry) -> bool:
+def step_of(event: JournalEvent) -> int | None:
+    """The step that an event belongs to; None for what belongs to the whole run."""
+    step = getattr(event, "step", None)
+    return None if step is None else int(step)
+
+
+def is_intervention(event: JournalEvent) -> bool:
     """Whether something was changed in mid-run, so that curves may bend there."""
-    return "who" in entry and int(entry.get("step") or 0) > 0
+    return event.who is not None and bool(step_of(event))
 
 
-def who(entry: Entry) -> str:
-    """Who did it, in words: "you" for a human."""
-    name = str(entry.get("who", "the program"))
-    return _WHO.get(name, name)
+def who(event: JournalEvent) -> str:
+    """Who did it, in words: "you" for a person."""
+    return _WHO[event.who]
 
 
-@tells("start")
-def _start(entry: Entry) -> str:
-    return f"the run began on {entry['instrument']}, napari-hae {entry['version']}"
+def refusal_text(reason: RefusalReason, detail: str) -> str:
+    """Why a proposal was not measured."""
+    return detail or _REFUSED[reason]
 
 
-@tells("resume")
-def _resume(entry: Entry) -> str:
-    return f"the run was taken up again, napari-hae {entry['version']}"
+@singledispatch
+def _told(event: JournalEvent) -> str:
+    raise NotImplementedError(f"there is no sentence for {event.event}")
 
 
-@tells("survey")
-def _survey(entry: Entry) -> str:
-    height, width = entry["fov_nm"]
-    detectors = ", ".join(entry["detectors"])
+@_told.register
+def _start(event: StartEvent) -> str:
+    return f"the run began on {event.instrument}, napari-hae {event.version}"
+
+
+@_told.register
+def _resume(event: ResumeEvent) -> str:
+    return f"the run was taken up again, napari-hae {event.version}"
+
+
+@_told.register
+def _survey(event: SurveyEvent) -> str:
+    height, width = event.fov_nm
+    detectors = ", ".join(event.detectors)
     text = f"a survey image ({detectors}) of {height:.4g} × {width:.4g} nm"
-    area = Area(*entry.get("area", astuple(WHOLE_FIELD)))
+    area = Area(*event.area)
     if area == WHOLE_FIELD:
         return text
     where = place_text(area, (height / area.height, width / area.width))
     return f"{text}, the part {where} of the field"
 
 
-@tells("survey_again")
-def _survey_again(entry: Entry) -> str:
-    what = "the fiducial region" if entry["is_fiducial"] else "the survey image"
-    text = f"{who(entry)} took {what} again"
-    if entry["refusal"]:
-        return f"{text}, but the sample was not found: {entry['refusal']}"
-    if entry["offset_nm"] is None:
+@_told.register
+def _survey_again(event: SurveyAgainEvent) -> str:
+    what = "the fiducial region" if event.is_fiducial else "the survey image"
+    text = f"{who(event)} took {what} again"
+    if event.refusal:
+        return f"{text}, but the sample was not found: {event.refusal}"
+    if event.offset_nm is None:
         return text
-    down, to_the_right = entry["offset_nm"]
+    down, to_the_right = event.offset_nm
     return f"{text}: the sample has drifted to x {to_the_right:+.3g}, y {down:+.3g} nm"
 
 
-@tells("proposal")
-def _proposal(entry: Entry) -> str:
-    text = f"{entry['chosen_by']} chose row {entry['row']}, column {entry['column']}"
-    if entry["mean"] is None:
+@_told.register
+def _proposal(event: ProposalEvent) -> str:
+    text = f"{event.chosen_by} chose row {event.row}, column {event.column}"
+    if event.mean is None:
         return text
-    return f"{text}, predicted {entry['mean']:.3g} ± {entry['std']:.2g}"
+    return f"{text}, predicted {event.mean:.3g} ± {number(event.std):.2g}"
 
 
-@tells("refusal")
-def _refusal(entry: Entry) -> str:
-    kept_out = "; its place is kept out" if entry["keep_out"] else ""
-    return f"a proposal was not measured: {entry['reason']}{kept_out}"
+@_told.register
+def _refusal(event: RefusalEvent) -> str:
+    kept_out = "; its place is kept out" if event.reason.keeps_out else ""
+    reason = refusal_text(event.reason, event.detail)
+    return f"a proposal was not measured: {reason}{kept_out}"
 
 
-@tells("veto")
-def _veto(entry: Entry) -> str:
-    return f"{who(entry)} kept row {entry['row']}, column {entry['column']} out"
+@_told.register
+def _veto(event: VetoEvent) -> str:
+    return f"{who(event)} kept row {event.row}, column {event.column} out"
 
 
-@tells("booked")
-def _booked(entry: Entry) -> str:
-    exposure = Exposure.from_json(entry["exposure"])
+@_told.register
+def _booked(event: BookedEvent) -> str:
+    exposure = Exposure.from_json(event.exposure)
     what = "a scan" if isinstance(exposure.where, Area) else "an exposure"
     text = f"{what} of {exposure.beam_on_s:.3g} s"
-    if "field_nm" in entry:
-        height, width = entry["field_nm"]
-        text += f" at {place_text(exposure.where, (height, width))}"
-    return f"{text} came to nothing; its dose counts"
+    if event.field_nm is not None:
+        text += f" at {place_text(exposure.where, event.field_nm)}"
+    reason = event.detail or _LOST[event.reason]
+    return f"{text} came to nothing; its dose counts, because: {reason}"
 
 
-@tells("measurement")
-def _measurement(entry: Entry) -> str:
-    target = entry["target"]
+@_told.register
+def _measurement(event: MeasurementEvent) -> str:
+    target = event.target
     found = "no target" if target is None else f"a target of {target:.4g}"
-    return f"{found} at x {entry['x_nm']:.4g} nm, y {entry['y_nm']:.4g} nm"
+    return f"{found} at x {event.x_nm:.4g} nm, y {event.y_nm:.4g} nm"
 
 
-@tells("maps")
-def _maps(entry: Entry) -> str:
-    return f"the maps from {entry['known']} measurements were stored"
+@_told.register
+def _maps(event: MapsEvent) -> str:
+    return f"the maps from {event.known} measurements were stored"
 
 
-@tells("settings")
-def _settings(entry: Entry) -> str:
+@_told.register
+def _settings(event: SettingsEvent) -> str:
     parts = [
         part
-        for section, change in entry["changes"].items()
-        for part in changes(section, change["old"], change["new"])
+        for section, change in event.changes.items()
+        for part in changes(section, change.old, change.new)
     ]
-    return f"{who(entry)} {'; '.join(parts)}"
+    return f"{who(event)} {'; '.join(parts)}"
 
 
-@tells("targets")
-def _targets(entry: Entry) -> str:
-    text = counted(len(entry["targets"]), "target was", "targets were") + " recomputed"
-    best = entry.get("best_step")
+@_told.register
+def _targets(event: TargetsEvent) -> str:
+    text = counted(len(event.targets), "target was", "targets were") + " recomputed"
+    best = event.best_step
     return text if best is None else f"{text}; the best is now step {best + 1}"
 
 
-@tells("regions")
-def _regions(entry: Entry) -> str:
-    text = f"the beam may go {_where(entry['regions'])}"
-    old = entry.get("old")
+@_told.register
+def _regions(event: RegionsEvent) -> str:
+    text = f"the beam may go {_where(event.regions)}"
+    old = event.old
     # Older records do not say what was before; before the first step nothing was.
-    if old is None or old == entry["regions"] or _is_first(entry):
+    if old is None or old == event.regions or _is_first(event.step, old):
         return text
     before = _where(old)
     if f"the beam may go {before}" == text:
@@ -180,111 +234,108 @@ def _regions(entry: Entry) -> str:
     return f"{text}; before: {before}"
 
 
-def _is_first(entry: Entry) -> bool:
-    return entry["step"] == 0 and not any(entry["old"].values())
+def _is_first(step: int, old: RegionsValues) -> bool:
+    return step == 0 and not (old.interest or old.forbidden or old.soft)
 
 
-def _where(drawn: dict[str, Any]) -> str:
+def _where(drawn: RegionsValues) -> str:
     """Where the beam may go, by the names of regions."""
     # Regions that are switched off stay in the journal.
-    named = {
-        kind: [each for each in regions if each.get("is_on", True)]
-        for kind, regions in drawn.items()
-    }
-    soft = named.get("soft", [])
+    interest = [each for each in drawn.interest if each.is_on]
+    soft = [each for each in drawn.soft if each.is_on]
+    named: tuple[tuple[str, Sequence[DrawnValues]], ...] = (
+        ("only in", interest),
+        ("not in", [each for each in drawn.forbidden if each.is_on]),
+        ("rather in", [each for each in soft if each.weight > 0]),
+        ("rather not in", [each for each in soft if each.weight < 0]),
+    )
     parts = [
-        f"{words} {', '.join(each['name'] for each in regions)}"
-        for words, regions in (
-            ("only in", named.get("interest", [])),
-            ("not in", named.get("forbidden", [])),
-            ("rather in", [each for each in soft if each["weight"] > 0]),
-            ("rather not in", [each for each in soft if each["weight"] < 0]),
-        )
+        f"{words} {', '.join(each.name for each in regions)}"
+        for words, regions in named
         if regions
     ]
-    if not named.get("interest"):
+    if not interest:
         parts = ["anywhere", *parts]
     first, *others = parts
     return f"{first}{', but ' if others else ''}{', '.join(others)}"
 
 
-@tells("queue")
-def _queue(entry: Entry) -> str:
-    new, old = entry["pixels"], entry.get("old", [])
+@_told.register
+def _queue(event: QueueEvent) -> str:
+    new, old = event.pixels, event.old
     if not new:
-        return f"{who(entry)} emptied the queue"
+        return f"{who(event)} emptied the queue"
     if more := [pixel for pixel in new if pixel not in old]:
         places = counted(len(more), "place", "places")
         wait = f"; {len(new)} wait" if len(new) > len(more) else ""
-        return f"{who(entry)} queued {places} to measure next{wait}"
+        return f"{who(event)} queued {places} to measure next{wait}"
     if gone := len(old) - len(new):
         places = counted(gone, "place", "places")
-        return f"{who(entry)} took {places} off the queue; {len(new)} left"
-    return f"{who(entry)} put the queue in another order"
+        return f"{who(event)} took {places} off the queue; {len(new)} left"
+    return f"{who(event)} put the queue in another order"
 
 
-@tells("alone")
-def _alone(entry: Entry) -> str:
-    steps = counted(entry["steps"], "step", "steps")
-    return f"{who(entry)} let the agent go alone for {steps}"
+@_told.register
+def _alone(event: AloneEvent) -> str:
+    steps = counted(event.steps, "step", "steps")
+    return f"{who(event)} let the agent go alone for {steps}"
 
 
-@tells("vote")
-def _vote(entry: Entry) -> str:
-    called = f"called the spectrum of step {entry['of'] + 1} {entry['vote']}"
-    before = f", {entry['old']} before" if entry.get("old") else ""
-    return f"{who(entry)} {called}{before}"
+@_told.register
+def _vote(event: VoteEvent) -> str:
+    called = f"called the spectrum of step {event.of + 1} {event.vote}"
+    before = f", {event.old} before" if event.old else ""
+    return f"{who(event)} {called}{before}"
 
 
-@tells("discard")
-def _discard(entry: Entry) -> str:
-    did = "discarded" if entry["is_discarded"] else "took back in"
-    return f"{who(entry)} {did} the measurement of step {entry['of'] + 1}"
+@_told.register
+def _discard(event: DiscardEvent) -> str:
+    did = "discarded" if event.is_discarded else "took back in"
+    return f"{who(event)} {did} the measurement of step {event.of + 1}"
 
 
-@tells("branch")
-def _branch(entry: Entry) -> str:
+@_told.register
+def _branch(event: BranchEvent) -> str:
+    return f"{who(event)} went back to here; what was before is shared with {event.of}"
+
+
+@_told.register
+def _wider(event: WiderEvent) -> str:
+    return f"{who(event)} came back from the finer image of {event.of}"
+
+
+@_told.register
+def _finer(event: FinerEvent) -> str:
+    taken = counted(len(event.taken), "measurement was", "measurements were")
     return (
-        f"{who(entry)} went back to here; what was before is shared with {entry['of']}"
+        f"{who(event)} had a finer image taken of the part {Area(*event.area)} of "
+        f"the field, after step {event.after} of {event.of}; {taken} taken along"
     )
 
 
-@tells("wider")
-def _wider(entry: Entry) -> str:
-    return f"{who(entry)} came back from the finer image of {entry['of']}"
+@_told.register
+def _warning(event: WarningEvent) -> str:
+    return event.text
 
 
-@tells("finer")
-def _finer(entry: Entry) -> str:
-    taken = counted(len(entry["taken"]), "measurement was", "measurements were")
-    return (
-        f"{who(entry)} had a finer image taken of the part {Area(*entry['area'])} of "
-        f"the field, after step {entry['after']} of {entry['of']}; {taken} taken along"
-    )
+@_told.register
+def _warning_over(event: WarningOverEvent) -> str:
+    return f"over since step {event.since + 1}: {event.text}"
 
 
-@tells("warning")
-def _warning(entry: Entry) -> str:
-    return str(entry["text"])
-
-
-@tells("warning_over")
-def _warning_over(entry: Entry) -> str:
-    return f"over since step {entry['since'] + 1}: {entry['text']}"
-
-
-@tells("end")
-def _end(entry: Entry) -> str:
-    ending = Ending.from_json(entry)
+@_told.register
+def _end(event: EndEvent) -> str:
+    ending = ending_of(event)
     was = "" if ending.reason is FinishReason.FAILED else "was "
     return f"the run {was}{ending}"
 
 
-def _anything(entry: Entry) -> str:
-    values = [
-        f"{name.replace('_', ' ')} {in_words(value)}"
-        for name, value in entry.items()
-        if name not in _TOLD_OTHERWISE
-    ]
-    text = f"{entry['event'].replace('_', ' ')} {', '.join(values)}".strip()
-    return f"{who(entry)}: {text}" if "who" in entry else text
+@_told.register
+def _metadata(event: MetadataEvent) -> str:
+    entries = counted(len(event.metadata), "entry", "entries")
+    return f"the metadata of the first spectrum were stored ({entries})"
+
+
+@_told.register
+def _format(event: FormatEvent) -> str:
+    return f"the record was gone on with by a newer program (format {event.format})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_hae.experiment.controls import Controls, Verdict
 from napari_hae.experiment.ending import AbortedBy
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.orders import (
     Discarded,
     KeptOut,
@@ -21,7 +21,7 @@ from napari_hae.experiment.place_queue import PlaceQueue
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from napari_hae.experiment.targets import Targets
+    from napari_hae.experiment.record import Record
     from napari_hae.experiment.votes import Vote
     from napari_hae.instruments.gate import GuardedInstrument
 
@@ -35,14 +35,14 @@ class Steered:
     def __init__(
         self,
         instrument: GuardedInstrument,
-        targets: Targets,
+        record: Record,
         queue: Iterable[tuple[int, int]],
     ) -> None:
-        self._instrument, self._targets = instrument, targets
+        self._instrument, self.record = instrument, record
         self._controls = Controls()
         self._interrupted_by = ""
         self._aborted_by: AbortedBy | None = None
-        self._state = RunState.IDLE
+        self._state = RunPhase.IDLE
         self._shape: tuple[int, int] | None = None
         """Rows and columns of the survey image, once there is one."""
         self._queueing = threading.Lock()
@@ -51,7 +51,7 @@ class Steered:
         `measure_next` and `reorder_queue`."""
 
     @property
-    def state(self) -> RunState:
+    def state(self) -> RunPhase:
         """What the run is doing."""
         return self._state
 
@@ -164,9 +164,9 @@ class Steered:
     @property
     def votes(self) -> Mapping[int, Vote]:
         """What was voted so far, by step."""
-        return self._targets.votes
+        return self.record.state.votes
 
     @property
     def discarded(self) -> frozenset[int]:
         """Steps whose measurements are left out of training."""
-        return self._targets.discarded
+        return self.record.state.discarded

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hae.agent.voted import SimilarityToVotes
+from napari_hae.experiment.journal_events import Actor
 from napari_hae.experiment.orders import (
     Discarded,
     HumanOrder,
@@ -16,6 +17,7 @@ from napari_hae.experiment.orders import (
     Voted,
     WentAlone,
 )
+from napari_hae.experiment.refusals import RefusalReason
 from napari_hae.experiment.settings_patch import SettingsPatch
 from napari_hae.experiment.votes import target_spectrum
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_hae.agent.scalarizers import Scalarizer
-    from napari_hae.experiment.place_queue import Pixel, PlaceQueue
+    from napari_hae.experiment.place_queue import PlaceQueue
     from napari_hae.experiment.record import Record
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.targets import Targets
@@ -36,8 +38,8 @@ class Steering:
     ----------
     change_settings
         Puts a change of settings in force; given it and who made it.
-    keep_out
-        Lets a pixel never be proposed again.
+    drop_ahead
+        Takes back what the agent chose ahead, for a reason.
     retarget
         Scores all measurements again.
     survey_again
@@ -50,14 +52,14 @@ class Steering:
         record: Record,
         targets: Targets,
         queue: PlaceQueue,
-        change_settings: Callable[[SettingsPatch, str], None],
-        keep_out: Callable[[Pixel], None],
+        change_settings: Callable[[SettingsPatch, Actor], None],
+        drop_ahead: Callable[[RefusalReason], None],
         retarget: Callable[[], None],
         survey_again: Callable[[str], None],
     ) -> None:
         self._record, self._targets, self._queue = record, targets, queue
         self._change_settings, self._retarget = change_settings, retarget
-        self._keep_out, self._survey_again = keep_out, survey_again
+        self._drop_ahead, self._survey_again = drop_ahead, survey_again
 
     def obey(self, order: HumanOrder, settings: ExperimentSettings) -> None:
         """Carry out one order; what concerns a step not measured is ignored."""
@@ -70,20 +72,20 @@ class Steering:
                     self._record.queue(step, wait, old=waited, why=why)
                 self._queue.note(wait)
             case KeptOut(pixel, why):
-                self._keep_out(pixel)
+                self._drop_ahead(RefusalReason.KEPT_OUT)
                 self._record.veto(step, pixel, why=why)
             case WentAlone(steps, why):
                 self._record.alone(step, steps, why=why)
             case SurveyAgain(why):
                 self._survey_again(why)
             case Voted(of, vote, why) if of < step:
-                before = self._targets.votes.get(of)
+                before = self._record.state.votes.get(of)
                 self._record.vote(step, of, vote, old=before, why=why)
-                self._targets.votes = {**self._targets.votes, of: vote}
                 self._follow_votes(settings)
             case Discarded(of, is_discarded, why) if of < step:
                 self._record.discard(step, of, is_discarded=is_discarded, why=why)
-                self._targets.discard(of, is_discarded=is_discarded)
+                self._targets.discarded = self._record.state.discarded
+                self._targets.score_again(of)
                 self._retarget()
             case _:
                 return
@@ -92,7 +94,7 @@ class Steering:
         """A scalarizer with all that it takes from the run so far."""
         if not isinstance(new, SimilarityToVotes):
             return new
-        votes = self._targets.votes
+        votes = self._record.state.votes
         wanted = target_spectrum(votes, self._targets.measurements)
         if not votes:
             # A record in a finer image may leave the spectra behind that were judged.
@@ -116,4 +118,4 @@ class Steering:
         completed = self.completed(scalarizer, scalarizer)
         if completed != scalarizer:
             voted = settings.replaced(scalarizer=completed)
-            self._change_settings(SettingsPatch.between(settings, voted), "your votes")
+            self._change_settings(SettingsPatch.between(settings, voted), Actor.VOTES)

@@ -12,17 +12,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_hae.instruments.dose import Exposure, mark_of
+from napari_hae.instruments.dose import Exposure
 from napari_hae.types import Area
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Any
 
-    from napari_hae.experiment.journal import Entry
     from napari_hae.experiment.stored import StoredRun
+    from napari_hae.instruments.dose import ExposureValues
     from napari_hae.instruments.gate import GuardedInstrument
-    from napari_hae.types import ScanImage, Spectrum
+    from napari_hae.types import ScanImage
 
 
 @contextmanager
@@ -60,37 +59,21 @@ def taken_before(
     yield from past.exposures
 
 
-def scan_of(entry: Entry, image: ScanImage) -> Exposure:
-    """The exposure of a survey image in the journal."""
-    values = entry.get("booked")
-    if values is None:
-        return Exposure.of_scan(image)
-    return replace(Exposure.from_json(values), mark=mark_of(image.data))
-
-
-def exposures_of(entry: Entry, spectrum: Spectrum) -> tuple[Exposure, ...]:
-    """Those of a measurement in the journal, which may be of several places."""
-    if (values := entry.get("exposures")) is not None:
-        return tuple(Exposure.from_json(each) for each in values)
-    if (values := entry.get("booked")) is not None:
-        booked = Exposure.from_json(values)
-        return (replace(booked, mark=mark_of(spectrum.counts)),)
-    return (Exposure.of_spectrum(spectrum),)
-
-
-def fields_of(exposures: Sequence[Exposure]) -> dict[str, Any]:
-    """The journal's fields of what was booked for a measurement.
+def booked_values(
+    exposures: Sequence[Exposure],
+) -> tuple[ExposureValues | None, tuple[ExposureValues, ...] | None]:
+    """What was booked for a measurement, as its event has it: in one, or severally.
 
     Exposures at one place are added up: the data of the spectrum are theirs.
     """
     if not exposures:
-        return {}
+        return None, None
     if len({each.where for each in exposures}) > 1:
-        return {"exposures": [each.to_json() for each in exposures]}
+        return None, tuple(each.to_json() for each in exposures)
     together = replace(
         exposures[0],
         beam_on_s=math.fsum(each.beam_on_s for each in exposures),
         dose_e=math.fsum(each.dose_e for each in exposures),
         mark="",
     )
-    return {"booked": together.to_json()}
+    return together.to_json(), None

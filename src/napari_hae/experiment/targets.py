@@ -13,11 +13,8 @@ from napari_hae.agent.scalarizers import ScalarizerError
 from napari_hae.types import LARGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from napari_hae.agent.scalarizers import Scalarizer
     from napari_hae.experiment.stored import StoredRun
-    from napari_hae.experiment.votes import Vote
     from napari_hae.types import EnergyAxis, Measurement, Spectrum
 
 
@@ -37,9 +34,8 @@ class Targets:
         self.energy: EnergyAxis | None = None
         self._axis: EnergyAxis | None = None
         self._measurements: tuple[Measurement, ...] = ()
-        self._discarded: frozenset[int] = frozenset()
-        self.votes: Mapping[int, Vote] = {}
-        """What a person thinks of spectra, by step; never changed in place."""
+        self.discarded: frozenset[int] = frozenset()
+        """Steps whose measurements are left out of training; their targets are NaN."""
 
     def __len__(self) -> int:
         return len(self._measurements)
@@ -93,7 +89,7 @@ class Targets:
         ScalarizerError
             If the scalarizer fails, or gives something that is no number.
         """
-        is_out = measurement.step in self._discarded
+        is_out = measurement.step in self.discarded
         if self.is_undecided or is_out or self.why_foreign(measurement.spectrum):
             return replace(measurement, target=math.nan, error=math.nan)
         scalarizer, spectrum = self.scalarizer, measurement.spectrum
@@ -117,23 +113,15 @@ class Targets:
         self._axis = self._axis or measurement.spectrum.energy
         self._measurements = (*self._measurements, measurement)
 
-    @property
-    def discarded(self) -> frozenset[int]:
-        """Steps whose measurements are left out of training; their targets are NaN."""
-        return self._discarded
-
     def restore(self, past: StoredRun) -> None:
         """Begin with what an earlier session left."""
         self._measurements = past.measurements
         if past.measurements:
             self._axis = past.measurements[0].spectrum.energy
-        self._discarded, self.votes = past.discarded, past.votes
+        self.discarded = past.discarded
 
-    def discard(self, step: int, *, is_discarded: bool) -> None:
-        """Leave a measurement out of training, or take it in again."""
-        change = {step}
-        kept = self._discarded - change
-        self._discarded = kept | change if is_discarded else kept
+    def score_again(self, step: int) -> None:
+        """Score one measurement again, which was discarded or taken in again."""
         self._measurements = tuple(
             self.score(m) if m.step == step else m for m in self._measurements
         )
@@ -142,7 +130,7 @@ class Targets:
         """Score the last spectra again if they have no target; whether one has now."""
         measured, is_scored = list(self._measurements), False
         for at in reversed(range(len(measured))):
-            if measured[at].usable or measured[at].step in self._discarded:
+            if measured[at].usable or measured[at].step in self.discarded:
                 break
             measured[at] = self.score(measured[at])
             is_scored |= measured[at].usable
@@ -156,7 +144,7 @@ class Targets:
     def rescored(self, scalarizer: Scalarizer) -> tuple[Measurement, ...]:
         """What another scalarizer would make of everything; nothing changes yet."""
         other = Targets(scalarizer)
-        other._discarded, other._axis = self._discarded, self._axis
+        other.discarded, other._axis = self.discarded, self._axis
         return tuple(other.score(m) for m in self._measurements)
 
     def take(self, scalarizer: Scalarizer, scored: tuple[Measurement, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 
 if TYPE_CHECKING:
     from napari_hae.experiment.runner import Runner
@@ -25,8 +25,8 @@ def check_unattended(settings: ExperimentSettings) -> None:
 def stop_in_pauses(runner: Runner) -> None:
     """Stop the run, with the reason in its journal, as soon as it pauses."""
 
-    def stop(state: RunState) -> None:
-        if state is RunState.PAUSED:
+    def stop(state: RunPhase) -> None:
+        if state is RunPhase.PAUSED:
             runner.stop(why=_NOBODY)
 
     runner.events.state_changed.connect(stop)

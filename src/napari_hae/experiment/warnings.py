@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from napari_hae.experiment.events import emit
@@ -12,18 +11,15 @@ if TYPE_CHECKING:
 
     from napari_hae.experiment.events import RunEvents
     from napari_hae.experiment.record import Record
-    from napari_hae.experiment.stored import StoredRun
 
 
 class Warnings:
-    """Warns in words; remembers what stands until it is over.
+    """Warns in words; what stands until it is over is in the state of the record.
 
     Parameters
     ----------
     step
         Gives the number of the next step, from 0.
-    past
-        The run that is gone on with: what stood in it still stands.
     """
 
     def __init__(
@@ -31,16 +27,8 @@ class Warnings:
         record: Record,
         events: RunEvents,
         step: Callable[[], int],
-        past: StoredRun | None,
     ) -> None:
         self._record, self._events, self._step = record, events, step
-        self._standing: defaultdict[str, dict[str, None]] = defaultdict(dict)
-        for entry in past.journal if past else ():
-            about = entry.get("about", "")
-            if about and entry["event"] == "warning":
-                self._standing[about][entry["text"]] = None
-            elif about and entry["event"] == "warning_over":
-                self._standing.pop(about, None)
 
     def say(self, text: str, about: str = "") -> None:
         """Warn of something that happened, or that somebody else knows the end of."""
@@ -54,7 +42,6 @@ class Warnings:
 
     def stand(self, about: str, text: str) -> None:
         """Warn of something that holds until its end."""
-        self._standing[about][text] = None
         self.say(text, about)
 
     def stand_once(self, about: str, text: str) -> None:
@@ -64,9 +51,9 @@ class Warnings:
 
     def end(self, about: str) -> None:
         """All that stands about something is over, if anything does."""
-        for text in self._standing.pop(about, ()):
+        for text in self.standing(about):
             self.over(text, self._step(), about)
 
     def standing(self, about: str) -> Collection[str]:
         """What was warned of and is not over."""
-        return tuple(self._standing[about])
+        return tuple(self._record.state.standing.get(about, ()))

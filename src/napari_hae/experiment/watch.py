@@ -9,12 +9,13 @@ from scipy.special import ndtr
 from scipy.stats import binomtest
 
 from napari_hae.experiment.insight import half_width, inside
+from napari_hae.experiment.journal_events import RegionsEvent, SettingsEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_hae.diagnostics import Insight
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import JournalEvent
     from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.types import Measurement
 
@@ -86,10 +87,10 @@ class Watch:
         self,
         measurements: Sequence[Measurement],
         settings: ExperimentSettings,
-        journal: Sequence[Entry] = (),
+        journal: Sequence[JournalEvent] = (),
     ) -> None:
         """Remember what was warned of in an earlier session."""
-        changed = {entry["step"] for entry in journal if _is_new_search(entry)}
+        changed = set(_new_searches(journal))
         for count in range(len(measurements) + 1):
             if count:
                 self.look(measurements[:count], settings)
@@ -200,9 +201,14 @@ OF_SEARCH: tuple[Sign, ...] = (stuck, nothing_to_gain)
 """Those that are about one search only."""
 
 
-def _is_new_search(entry: Entry) -> bool:
-    changed = entry.get("changes", {})
-    return entry["event"] == "regions" or bool(SEARCH & changed.keys())
+def _new_searches(journal: Sequence[JournalEvent]) -> Iterator[int]:
+    """Steps at which it was changed what is looked for, how or where."""
+    for event in journal:
+        match event:
+            case RegionsEvent(step=step):
+                yield step
+            case SettingsEvent(step=step, changes=changes) if SEARCH & changes.keys():
+                yield step
 
 
 def _insights(measurements: Sequence[Measurement]) -> list[Insight]:

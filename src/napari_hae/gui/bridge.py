@@ -30,7 +30,7 @@ class RunBridge(QObject):
     """
 
     state_changed = Signal(object)
-    """Emits a `RunState`."""
+    """Emits a `RunPhase`."""
     survey_acquired = Signal(object)
     """Emits the `ScanImage` that the run rests on."""
     surveyed_again = Signal(object, object)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_hae.experiment.journal_events import SurveyAgainEvent
 from napari_hae.gui.noted import follow_journal
 from napari_hae.gui.sentences import Sentence
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import JournalEvent
     from napari_hae.gui.session import Session
 
 
@@ -32,19 +33,19 @@ class DriftLine(Sentence):
     def _on_started(self) -> None:
         self.say("")
 
-    def _on_noted(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            if entry["event"] == "survey_again":
-                self.say(self._words(entry))
+    def _on_noted(self, events: list[JournalEvent]) -> None:
+        for event in events:
+            if isinstance(event, SurveyAgainEvent):
+                self.say(self._words(event))
 
-    def _words(self, entry: Entry) -> str:
-        at = f"at step {entry['step'] + 1}"
-        if entry["refusal"]:
+    def _words(self, event: SurveyAgainEvent) -> str:
+        at = f"at step {event.step + 1}"
+        if event.refusal:
             return f"Drift unknown {at}: the sample was not found"
         frame = self._session.layers.frame
-        if entry["offset_nm"] is None or frame is None:
+        if event.offset_nm is None or frame is None:
             return f"Surveyed again {at}"
-        (down_nm, right_nm), (height_nm, width_nm) = entry["offset_nm"], frame.pixel_nm
+        (down_nm, right_nm), (height_nm, width_nm) = event.offset_nm, frame.pixel_nm
         return (
             f"Drift x {right_nm:+.2f}, y {down_nm:+.2f} nm "
             f"({right_nm / width_nm:+.1f}, {down_nm / height_nm:+.1f} px) {at}"

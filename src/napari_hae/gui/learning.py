@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QComboBox, QStackedWidget, QVBoxLayout
 
 from napari_hae.experiment.insight import curves
-from napari_hae.experiment.sentences import is_intervention, sentence
+from napari_hae.experiment.sentences import is_intervention, sentence, step_of
 from napari_hae.gui.curves import (
     CalibrationPlot,
     DriftPlot,
@@ -23,7 +23,7 @@ from napari_hae.gui.shown_settings import ShownSettings
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import JournalEvent
     from napari_hae.gui.session import Session
 
 
@@ -88,8 +88,9 @@ class LearningPanel(LazyPanel):
         for plot in self.plots.values():
             plot.clear()
 
-    def _on_noted(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            if is_intervention(entry):
-                self.add_marker(entry["step"], sentence(entry))
+    def _on_noted(self, events: list[JournalEvent]) -> None:
+        for event in events:
+            step = step_of(event)
+            if step is not None and is_intervention(event):
+                self.add_marker(step, sentence(event))
         self.refresh()

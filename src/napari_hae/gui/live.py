@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hae.coordinates import FieldFrame
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import JournalEvent
     from napari_hae.experiment.runner import Runner
     from napari_hae.experiment.votes import Vote
     from napari_hae.gui.layers import FieldLayers
@@ -61,7 +61,7 @@ class LiveView(QObject):
     retargeted = Signal(object)
     """Emits all measurements that are shown with their new targets."""
     noted = Signal(object)
-    """Emits the journal's new entries, a list in order, but for those of each step."""
+    """Emits the journal's new events, a list in order, but for those of each step."""
 
     def __init__(self, layers: FieldLayers, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -157,8 +157,8 @@ class LiveView(QObject):
         return self._runner.discarded if self._runner else frozenset()
 
     @property
-    def entries(self) -> list[Entry]:
-        """The journal's entries that were told so far, as `noted` emits them."""
+    def events(self) -> list[JournalEvent]:
+        """The journal's events that were told so far, as `noted` emits them."""
         return self._runner.record.noted[: self._told] if self._runner else []
 
     def begin(self, runner: Runner) -> None:
@@ -264,9 +264,9 @@ class LiveView(QObject):
             self._judged = judged
             self.judged.emit()
         self._take_proposal(runner.latest_proposal)
-        if entries := runner.record.noted[self._told :]:
-            self._told += len(entries)
-            self._jobs.append(partial(self.noted.emit, entries))
+        if events := runner.record.noted[self._told :]:
+            self._told += len(events)
+            self._jobs.append(partial(self.noted.emit, events))
 
     def show_targets(self, targets: tuple[float, ...]) -> None:
         """Show other targets for the measurements so far."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from napari_hae.experiment.damage import in_words
 from napari_hae.experiment.history import Retargeting
+from napari_hae.experiment.journal_events import EACH_STEP
 from napari_hae.experiment.place_queue import PlaceQueue
-from napari_hae.experiment.record import EACH_STEP
 from napari_hae.experiment.record_files import NotARecord
 from napari_hae.gui.history import History, ModelView
 from napari_hae.types import Measurement
 
 if TYPE_CHECKING:
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import JournalEvent
     from napari_hae.experiment.stored import StoredRun
 
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Told:
     """What a record tells in sentences."""
 
-    noted: list[Entry]
+    noted: list[JournalEvent]
 
 
 class OpenedRun:
@@ -49,7 +49,7 @@ class OpenedRun:
         self.latest_proposal = self.measurements[-1].proposal
         self.queue = PlaceQueue()
         self.votes, self.discarded = stored.votes, stored.discarded
-        self.record = Told([x for x in stored.journal if x["event"] not in EACH_STEP])
+        self.record = Told([x for x in stored.journal if not isinstance(x, EACH_STEP)])
 
 
 def _history(stored: StoredRun) -> History:

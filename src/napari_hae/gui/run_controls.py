@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.events import FinishReason, RunPhase
 from napari_hae.gui.abort import AbortButton
 from napari_hae.gui.beam import BeamLine
 from napari_hae.gui.drift import DriftLine
@@ -35,12 +35,12 @@ STEP = "Measure one spectrum, and pause."
 BEGIN_PAUSED = "Begin a run that is paused, and measures a spectrum with each Step."
 
 _SIGNS = {
-    RunState.IDLE: "○",
-    RunState.INITIALISING: "◔",
-    RunState.RUNNING: "●",
-    RunState.WAITING: "?",
-    RunState.PAUSED: "Ⅱ",
-    RunState.FINISHING: "◕",
+    RunPhase.IDLE: "○",
+    RunPhase.INITIALISING: "◔",
+    RunPhase.RUNNING: "●",
+    RunPhase.WAITING: "?",
+    RunPhase.PAUSED: "Ⅱ",
+    RunPhase.FINISHING: "◕",
 }
 
 
@@ -169,16 +169,16 @@ class RunControls(QWidget):
         self.progress.setMaximum(steps)
         self.progress.setValue(min(done, steps))
         self.progress.setUpdatesEnabled(True)
-        paused = state is RunState.PAUSED
+        paused = state is RunPhase.PAUSED
         self.pause.setText("Resume" if paused else "Pause")
         self.start.setEnabled(session.can_begin)
-        self.pause.setEnabled(running and state is not RunState.FINISHING)
+        self.pause.setEnabled(running and state is not RunPhase.FINISHING)
         self.step.setEnabled(paused or session.can_begin)
         self.step.setToolTip(STEP if running else BEGIN_PAUSED)
         self.stop.setEnabled(running)
-        goes = state in (RunState.RUNNING, RunState.PAUSED, RunState.WAITING)
+        goes = state in (RunPhase.RUNNING, RunPhase.PAUSED, RunPhase.WAITING)
         self.survey_again.setEnabled(running and goes)
-        self._question.setVisible(state is RunState.WAITING)
+        self._question.setVisible(state is RunPhase.WAITING)
         # The ring that is seen is the one that is asked about, or nobody can answer.
         is_seen = session.live.shown_step is None
         self.question.setText("Measure at the ring?" if is_seen else HELD_BACK)
@@ -208,7 +208,7 @@ class RunControls(QWidget):
         self.record.hide()
         self.refresh()
 
-    def _on_state(self, _: RunState) -> None:
+    def _on_state(self, _: RunPhase) -> None:
         # Pauses do not count for the time that is left.
         self._started_s = time.monotonic()
         self._first = self._session.live.taken

@@ -13,7 +13,7 @@ from qtpy.QtCore import Signal
 
 from napari_hae.agent.scalarizers import BandScalarizer
 from napari_hae.experiment.ending import AbortedBy, Ending
-from napari_hae.experiment.events import FinishReason, RunState
+from napari_hae.experiment.events import FinishReason, RunPhase
 from napari_hae.experiment.feasible import preflight
 from napari_hae.experiment.record import Record
 from napari_hae.experiment.runner import Runner
@@ -73,7 +73,7 @@ class Session(SteeredRun):
     survey_changed = Signal(object)
     """Emits the `ScanImage` that is shown from now on."""
     state_changed = Signal(object)
-    """Emits the `RunState`."""
+    """Emits the `RunPhase`."""
     settings_changed = Signal(object)
     """Emits the `ExperimentSettings` that the window shows."""
     settings_in_force = Signal(int)
@@ -540,7 +540,7 @@ class Session(SteeredRun):
             told = "the beam is blanked" if certain else "the beam was told to blank"
             self.say(f"Aborted: {told}.", until=self.connection.changed)
 
-    def _on_state(self, state: RunState) -> None:
+    def _on_state(self, state: RunPhase) -> None:
         self.live.refresh()
         self.state_changed.emit(state)
 
@@ -568,5 +568,5 @@ class Session(SteeredRun):
             runner.wait()
             self._drift_nm = runner.drift_nm
             self.unsaved.keep(runner)
-        self.state_changed.emit(RunState.IDLE)
+        self.state_changed.emit(RunPhase.IDLE)
         self.finished.emit(reason, text)

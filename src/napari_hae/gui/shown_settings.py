@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 
 from napari_hae.agent.recorded import FromRecord
+from napari_hae.experiment.journal_events import SettingsEvent, StartEvent
 from napari_hae.experiment.settings import ExperimentSettings
 from napari_hae.gui.noted import follow_journal
 
 if TYPE_CHECKING:
     from napari_hae.agent.goal import Goal
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import JournalEvent
     from napari_hae.gui.session import Session
 
 _STORED = FromRecord(is_trusted=True)
@@ -52,16 +53,18 @@ class ShownSettings(QObject):
     def _begin(self) -> None:
         self._since = [(0, self._session.settings)]
 
-    def _on_noted(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            if entry["event"] == "start":
-                new = entry["settings"]
-            elif entry["event"] == "settings":
-                new = {name: each["new"] for name, each in entry["changes"].items()}
-            else:
-                continue
+    def _on_noted(self, events: list[JournalEvent]) -> None:
+        for event in events:
+            match event:
+                case StartEvent():
+                    step, new = 0, event.settings
+                case SettingsEvent():
+                    step = event.step
+                    new = {name: each.new for name, each in event.changes.items()}
+                case _:
+                    continue
             wanted = {"goal", "scalarizer"}
             now = self._since[-1][1].model_dump(mode="json", include=wanted)
             now |= {name: new[name] for name in wanted & new.keys()}
             settings = ExperimentSettings.model_validate(now, context=_STORED)
-            self._since.append((entry.get("step", 0), settings))
+            self._since.append((step, settings))

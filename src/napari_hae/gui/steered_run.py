@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +33,9 @@ class SteeredRun(QObject):
         """Why the next intervention is made, for the journal; empty if not given."""
 
     @property
-    def state(self) -> RunState:
+    def state(self) -> RunPhase:
         """What the run is doing; idle without one."""
-        return self.runner.state if self.runner else RunState.IDLE
+        return self.runner.state if self.runner else RunPhase.IDLE
 
     @property
     def is_running(self) -> bool:
@@ -49,7 +49,7 @@ class SteeredRun(QObject):
 
     def pause_or_resume(self) -> None:
         """Go on where it is paused, else pause."""
-        if self.state is RunState.PAUSED:
+        if self.state is RunPhase.PAUSED:
             self.resume()
         else:
             self.pause()
@@ -62,7 +62,7 @@ class SteeredRun(QObject):
     def measure_next(self, pixels: Sequence[tuple[int, int]]) -> None:
         """Have pixels measured next; one, while a proposal waits, in its place."""
         if self.runner is not None:
-            waits = self.state is RunState.WAITING
+            waits = self.state is RunPhase.WAITING
             self.runner.measure_next(pixels, first=waits, why=self.take_reason())
 
     def reorder_queue(self, pixels: Sequence[tuple[int, int]]) -> None:
@@ -105,7 +105,7 @@ class SteeredRun(QObject):
         """Say no to a place for the whole run, that which waits or any other."""
         if self.runner is None:
             return
-        waits = self.runner.latest_proposal if self.state is RunState.WAITING else None
+        waits = self.runner.latest_proposal if self.state is RunPhase.WAITING else None
         if waits is not None and (waits.row, waits.column) == pixel:
             self.veto()
         else:

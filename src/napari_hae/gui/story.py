@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtGui import QTextCharFormat, QTextCursor
 from qtpy.QtWidgets import QPlainTextEdit, QVBoxLayout
 
+from napari_hae.experiment.journal_events import WarningEvent, WarningOverEvent
 from napari_hae.experiment.sentences import sentence
 from napari_hae.gui.noted import follow_journal
 from napari_hae.gui.panels import LazyPanel
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QWidget
 
-    from napari_hae.experiment.journal import Entry
+    from napari_hae.experiment.journal_events import JournalEvent
     from napari_hae.gui.session import Session
 
 WARNING_COLOR, WARNING_SIGN, OVER_SIGN = "#e69f00", "⚠", "✓"
@@ -70,13 +71,13 @@ class StoryPanel(LazyPanel):
         self._untold.clear()
         self.text.clear()
 
-    def _on_noted(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            at = datetime.fromisoformat(entry["time"]).astimezone()
-            is_warning = entry["event"] == "warning"
-            if entry["event"] == "warning_over":
-                self._untold.append(partial(self._mark_over, entry))
-            self._tell(at, sentence(entry), is_warning=is_warning)
+    def _on_noted(self, events: list[JournalEvent]) -> None:
+        for event in events:
+            at = datetime.fromisoformat(event.time).astimezone()
+            if isinstance(event, WarningOverEvent):
+                self._untold.append(partial(self._mark_over, event))
+            is_warning = isinstance(event, WarningEvent)
+            self._tell(at, sentence(event), is_warning=is_warning)
 
     def _on_failed(self, what: str, why: str) -> None:
         self._tell(datetime.now(), f"{what}: {why}", is_warning=True)
@@ -88,13 +89,13 @@ class StoryPanel(LazyPanel):
         self._untold.append(partial(self.text.appendHtml, line))
         self.refresh()
 
-    def _mark_over(self, entry: Entry) -> None:
+    def _mark_over(self, event: WarningOverEvent) -> None:
         """Say at the lines with a warning that it holds no more."""
-        since = f"over since step {entry['since'] + 1}"
+        since = f"over since step {event.since + 1}"
         block = self.text.document().firstBlock()
         while block.isValid():
             text = block.text()
-            if text.startswith(WARNING_SIGN) and printable_line(entry["text"]) in text:
+            if text.startswith(WARNING_SIGN) and printable_line(event.text) in text:
                 said = text.replace(WARNING_SIGN, OVER_SIGN, 1)
                 cursor = QTextCursor(block)
                 cursor.movePosition(

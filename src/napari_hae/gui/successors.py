@@ -10,14 +10,15 @@ from qtpy.QtCore import QObject, Signal
 from napari_hae.coordinates import place_text
 from napari_hae.experiment.branch import branch
 from napari_hae.experiment.damage import refuse
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 from napari_hae.experiment.finer import (
     acquire_finer,
     back_from_finer,
     begin_finer,
     finer_frame,
 )
-from napari_hae.experiment.record import EACH_STEP, Record
+from napari_hae.experiment.journal_events import EACH_STEP
+from napari_hae.experiment.record import Record
 from napari_hae.experiment.stored import StoredRun, open_run
 from napari_hae.experiment.writer_lock import WriterLock
 from napari_hae.instruments.base import InstrumentError
@@ -52,12 +53,12 @@ class _Successor:
             # Written in this window, or agreed to.
             past = open_run(path, trust=True)
             refuse(past.path, past.damage)
-            record = Record.reopen(past.path, surveys=past.surveys, lock=lock)
+            record = Record.reopen(past, lock=lock)
         except BaseException:
             lock.close()
             raise
         # The window tells all of the record's story, not only what comes now.
-        record.noted[:0] = [x for x in past.journal if x["event"] not in EACH_STEP]
+        record.noted[:0] = [x for x in past.journal if not isinstance(x, EACH_STEP)]
         return cls(record, past)
 
 
@@ -149,7 +150,7 @@ class Successors(QObject):
             session.begin("Imaging the area", acquire, session.show_survey)
             return
         out, regions = session.free_path(), session.watcher.regions
-        why, was_paused = session.take_reason(), session.state is RunState.PAUSED
+        why, was_paused = session.take_reason(), session.state is RunPhase.PAUSED
 
         def begin() -> Path:
             image = acquire()

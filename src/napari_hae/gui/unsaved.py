@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QWidget
 
-from napari_hae.experiment.events import RunState
+from napari_hae.experiment.events import RunPhase
 
 if TYPE_CHECKING:
     from napari_hae.experiment.runner import Runner
@@ -43,7 +43,7 @@ class Unsaved(QObject):
     def runner(self) -> Runner | None:
         """The run that a person may save now, or has just saved; None without one."""
         waits = self._session.runner
-        is_held = self._session.state is RunState.PAUSED
+        is_held = self._session.state is RunPhase.PAUSED
         if waits is not None and is_held and waits.record.trouble:
             return waits
         return self._ended[-1] if self._ended else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from dataclasses import asdict, astuple, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +84,11 @@ class DoseLimits:
         return asdict(self)
 
 
+Edges = tuple[float, float, float, float]
+ExposureValues = tuple[tuple[float, float] | Edges, float, int, float | None, str]
+"""Place or area, seconds of beam, points, electrons, and mark of an exposure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Exposure:
     """Where the beam is on, and for how long.
@@ -125,13 +130,17 @@ class Exposure:
         beam_on_s, mark = image.dwell_time_s * points, mark_of(image.data)
         return cls(image.area, beam_on_s, points, mark=mark)
 
-    def to_json(self) -> list[Any]:
+    def to_json(self) -> ExposureValues:
         """The exposure as JSON values, without loss."""
         known = self.dose_e if math.isfinite(self.dose_e) else None
-        return [astuple(self.where), self.beam_on_s, self.points, known, self.mark]
+        where = self.where
+        if isinstance(where, ProbePosition):
+            return (where.x, where.y), self.beam_on_s, self.points, known, self.mark
+        edges = where.left, where.top, where.right, where.bottom
+        return edges, self.beam_on_s, self.points, known, self.mark
 
     @classmethod
-    def from_json(cls, values: list[Any]) -> Exposure:
+    def from_json(cls, values: ExposureValues) -> Exposure:
         """The exposure that `to_json` described."""
         where, beam_on_s, points, dose_e, mark = values
         place = Area(*where) if len(where) == 4 else ProbePosition(*where)

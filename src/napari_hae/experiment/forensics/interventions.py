@@ -10,24 +10,37 @@ import numpy as np
 
 from napari_hae.experiment.changes import changes
 from napari_hae.experiment.forensics.retracing import Grounds
+from napari_hae.experiment.journal_events import (
+    AloneEvent,
+    BranchEvent,
+    DiscardEvent,
+    FinerEvent,
+    JournalEvent,
+    QueueEvent,
+    RefusalEvent,
+    RegionsEvent,
+    SettingsEvent,
+    VetoEvent,
+    VoteEvent,
+    WiderEvent,
+)
 from napari_hae.types import ChosenBy, Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_hae.experiment.forensics.timeline import Decision, Deed, Timeline
-    from napari_hae.experiment.journal import Entry
     from napari_hae.experiment.stored import StoredRun
 
-_SAID = {
-    "queue": "you said where to measure next",
-    "veto": "you kept a place out",
-    "alone": "you let the agent go on without asking",
-    "vote": "you voted on a spectrum",
-    "discard": "you discarded a measurement, or took it in again",
-    "branch": "you went back to here",
-    "finer": "you had a finer image taken",
-    "wider": "you came back from a finer image",
+_SAID: dict[type[JournalEvent], str] = {
+    QueueEvent: "you said where to measure next",
+    VetoEvent: "you kept a place out",
+    AloneEvent: "you let the agent go on without asking",
+    VoteEvent: "you voted on a spectrum",
+    DiscardEvent: "you discarded a measurement, or took it in again",
+    BranchEvent: "you went back to here",
+    FinerEvent: "you had a finer image taken",
+    WiderEvent: "you came back from a finer image",
 }
 LATER = 10
 """So many steps after an intervention are looked at."""
@@ -133,25 +146,25 @@ def _nm(run: StoredRun, one: Proposal, other: Proposal) -> float:
 
 def _vetoed(timeline: Timeline, deed: Deed) -> Proposal | None:
     """What was vetoed, if that is all that was done: it is what was to be measured."""
-    if len(deed.entries) == 1 and deed.entries[0]["event"] == "refusal":
+    if len(deed.events) == 1 and isinstance(deed.events[0], RefusalEvent):
         return timeline.decisions[deed.before].proposal
     return None
 
 
 def _words(run: StoredRun, timeline: Timeline, deed: Deed) -> tuple[str, ...]:
     sentences: list[str] = []
-    for entry in deed.entries:
-        match entry["event"]:
-            case "settings":
-                sentences += _of_settings(entry)
-            case "regions":
+    for event in deed.events:
+        match event:
+            case SettingsEvent():
+                sentences += _of_settings(event)
+            case RegionsEvent():
                 sentences.append(_of_regions(run, timeline, deed))
-            case "refusal":
+            case RefusalEvent():
                 sentences.append("you vetoed the proposal")
-            case event:
-                sentences.append(_SAID.get(event, str(event)))
-        if entry.get("why") and sentences:
-            sentences[-1] += f" ({entry['why']})"
+            case _:
+                sentences.append(_SAID[type(event)])
+        if event.why and sentences:
+            sentences[-1] += f" ({event.why})"
     # A stroke of the brush is many changes of the regions.
     return tuple(dict.fromkeys(sentences))
 
@@ -172,9 +185,9 @@ def _of_regions(run: StoredRun, timeline: Timeline, deed: Deed) -> str:
     )
 
 
-def _of_settings(entry: Entry) -> list[str]:
+def _of_settings(event: SettingsEvent) -> list[str]:
     return [
         f"you {change}"
-        for section, values in entry["changes"].items()
-        for change in changes(section, values["old"], values["new"])
+        for section, values in event.changes.items()
+        for change in changes(section, values.old, values.new)
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_hae.agent.policy import Exhausted, Policy
 from napari_hae.experiment.advisor import Advisor
-from napari_hae.experiment.forensics.timeline import UNMOVED, is_human, settings_changes
+from napari_hae.experiment.forensics.timeline import UNMOVED, settings_changes
 from napari_hae.experiment.resume import replay
 from napari_hae.regions.allowed_field import AllowedField
 
@@ -209,7 +209,7 @@ class Shadowed(Retracing):
     def configure(self, settings: ExperimentSettings) -> None:
         """Take over settings; the shadows take over those that no human changed."""
         super().configure(settings)
-        if not is_human(next(self._changes).who):
+        if not next(self._changes).who.is_person:
             for shadow in self._shadows.values():
                 shadow.configure(
                     model=settings.model,

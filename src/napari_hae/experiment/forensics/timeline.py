@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from napari_hae.experiment.attempts import Attempts
-from napari_hae.experiment.drift import Drift, ImageAgain
+from napari_hae.experiment.drift import Drift
+from napari_hae.experiment.event_values import image_again_of
 from napari_hae.experiment.history import SettingsChange
+from napari_hae.experiment.journal_events import (
+    ProposalEvent,
+    RefusalEvent,
+    ResumeEvent,
+    SurveyAgainEvent,
+    TargetsEvent,
+)
+from napari_hae.experiment.run_state import RunState
 from napari_hae.regions.regions import Regions
 from napari_hae.types import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from napari_hae.experiment.journal import Entry
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_hae.experiment.journal_events import (
+        JournalEvent,
+        MeasurementEvent,
+        SurveyEvent,
+    )
+    from napari_hae.experiment.settings import ExperimentSettings
     from napari_hae.experiment.stored import StoredRun
 
 Pixel = tuple[int, int]
@@ -23,15 +39,8 @@ Moved = tuple[tuple[float, float], float]
 """How far the sample has drifted, `(y, x)` in nm, and to within what margin in nm."""
 UNMOVED: Moved = ((0.0, 0.0), 0.0)
 
-_OF_THE_RUN = {
-    *("start", "survey", "survey_again", "proposal", "measurement", "maps"),
-    "metadata",
-    *("targets", "warning", "warning_over", "refusal", "resume", "end"),
-}
-"""What a run writes into its journal by itself."""
-_VETOED = "vetoed by you"
-"""How the reason of a veto begins in older records, which do not say who."""
-_NOT_HUMAN = {"automatic", "instrument", "resume", "agent"}
+_SAME_CHOICE = SurveyAgainEvent
+"""What a person may order that is no reason to choose otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +78,8 @@ class Deed:
 
     Attributes
     ----------
-    entries
-        The journal's lines, in order.
+    events
+        The journal's events, in order.
     before
         The number of the last decision before it, whose state of the agent is the one
         that it met.
@@ -80,7 +89,7 @@ class Deed:
         In force before it.
     """
 
-    entries: tuple[Entry, ...]
+    events: tuple[JournalEvent, ...]
     before: int
     after: int
     regions: Regions
@@ -119,10 +128,10 @@ _State = tuple[Regions, frozenset[Pixel]]
 
 def timeline_of(run: StoredRun) -> Timeline:
     """Read the journal of a run once more, for what decisions rested on."""
-    entries = list(run.journal)
-    raw, states = _decisions(run, entries)
+    events = run.journal
+    raw, states = _decisions(run, events)
     made_at = [_made_at(each, raw[:number]) for number, each in enumerate(raw)]
-    moved = _moves(run, entries)
+    moved = _moves(run, events)
     decisions = []
     for number, (each, source) in enumerate(zip(raw, made_at, strict=True)):
         pending = tuple(
@@ -143,56 +152,68 @@ def timeline_of(run: StoredRun) -> Timeline:
             )
         )
     places = [source.place for source in made_at]
-    deeds = _deeds(entries, raw, places, states)
-    return Timeline(tuple(decisions), deeds, _retargetings(entries))
+    deeds = _deeds(events, raw, places, states)
+    return Timeline(tuple(decisions), deeds, _retargetings(events))
 
 
-def is_human(who: str) -> bool:
-    """Whether an entry's `who` means a person."""
-    return who not in _NOT_HUMAN
-
-
-def _decisions(run: StoredRun, entries: list[Entry]) -> tuple[list[_Raw], list[_State]]:
+def _decisions(
+    run: StoredRun, events: Sequence[JournalEvent]
+) -> tuple[list[_Raw], list[_State]]:
     """All proposals that came to something, and what held before each line."""
     proposals = iter([x for x in run.history if isinstance(x, Proposal)])
     upcoming = next(proposals, None)
     found: list[_Raw] = []
     open_: dict[int, _Raw] = {}
-    attempts = Attempts()
-    regions, vetoed = Regions(), frozenset[Pixel]()
+    state = RunState(_Known(run))
     states: list[_State] = []
-    for place, entry in enumerate(entries):
-        states.append((regions, vetoed))
-        match entry["event"]:
-            case "regions":
-                regions = Regions.from_json(entry["regions"])
-            case "finer":
-                vetoed |= {(row, column) for row, column in entry["kept_out"]}
-            case "veto":
-                vetoed |= {(entry["row"], entry["column"])}
-            case "resume":
-                attempts.resume(entry)
+    for place, event in enumerate(events):
+        states.append((state.regions, frozenset(state.vetoed)))
+        match event:
+            case ResumeEvent():
                 open_.clear()
-            case "proposal" if upcoming is not None and _is(entry, upcoming):
-                attempt = attempts[upcoming.step]
-                each = _Raw(upcoming, place, attempt)
+            case ProposalEvent() if upcoming is not None and _is(event, upcoming):
+                each = _Raw(upcoming, place, state.attempts[upcoming.step])
                 found.append(each)
                 open_[upcoming.step] = each
                 upcoming = next(proposals, None)
-            case "refusal" if entry["step"] in open_:
-                refused = open_.pop(entry["step"])
-                refused.refused_at = place
-                attempts.refuse(refused.proposal, entry)
-                if entry["keep_out"]:
-                    pixel = refused.proposal.row, refused.proposal.column
-                    vetoed = vetoed | {pixel}
+            case RefusalEvent() if event.step in open_:
+                open_.pop(event.step).refused_at = place
+        state.apply(event)
     return found, states
 
 
-def _is(entry: Entry, proposal: Proposal) -> bool:
-    """Whether a line is that of a proposal; those that came to nothing are skipped."""
+class _Known:
+    """What the events of a stored run name, as it was read; see `run_state.Sources`."""
+
+    is_survey_damaged, is_size_known = False, False
+
+    def __init__(self, run: StoredRun) -> None:
+        self._run = run
+
+    def image(self, event: SurveyEvent) -> NDArray[np.float32]:
+        """The survey image."""
+        assert self._run.survey is not None
+        return self._run.survey.data
+
+    def counts(self, event: MeasurementEvent) -> NDArray[np.float32]:
+        """The spectrum of a step."""
+        return self._run.measurements[event.step].spectrum.counts
+
+    def settings(
+        self, values: dict[str, Any], packages: dict[str, str]
+    ) -> ExperimentSettings:
+        """Those at the end: decisions have theirs from the history."""
+        return self._run.settings
+
+    def experience(self, name: str) -> str:
+        """The name alone."""
+        return name
+
+
+def _is(event: ProposalEvent, proposal: Proposal) -> bool:
+    """Whether an event is that of a proposal; others came to nothing."""
     kept = proposal.step, proposal.row, proposal.column, proposal.known
-    return (entry["step"], entry["row"], entry["column"], entry["known"]) == kept
+    return (event.step, event.row, event.column, event.known) == kept
 
 
 def _made_at(decision: _Raw, earlier: list[_Raw]) -> _Raw:
@@ -205,12 +226,12 @@ def _made_at(decision: _Raw, earlier: list[_Raw]) -> _Raw:
     return decision
 
 
-def _moves(run: StoredRun, entries: list[Entry]) -> Callable[[_Raw], Moved]:
+def _moves(run: StoredRun, events: Sequence[JournalEvent]) -> Callable[[_Raw], Moved]:
     """Tells where the sample was taken to be at a decision's line."""
     images = [
-        (place, ImageAgain.from_entry(entry))
-        for place, entry in enumerate(entries)
-        if entry["event"] == "survey_again"
+        (place, image_again_of(event))
+        for place, event in enumerate(events)
+        if isinstance(event, SurveyAgainEvent)
     ]
     if run.survey is None or not images:
         return lambda source: UNMOVED
@@ -224,7 +245,8 @@ def _moves(run: StoredRun, entries: list[Entry]) -> Callable[[_Raw], Moved]:
         for place, taken in images:
             if place < source.place:
                 drift = taken.added_to(drift)
-        drift = drift.waited(entries[source.place].get("waited_s", 0.0))
+        line = events[source.place]
+        drift = drift.waited(line.waited_s if isinstance(line, ProposalEvent) else 0.0)
         time_s = exposed_s[source.proposal.step] + drift.scanned_s
         return drift.at(time_s), drift.margin_nm(time_s, pixel_nm)
 
@@ -232,43 +254,44 @@ def _moves(run: StoredRun, entries: list[Entry]) -> Callable[[_Raw], Moved]:
 
 
 def _deeds(
-    entries: list[Entry], raw: list[_Raw], made_at: list[int], states: list[_State]
+    events: Sequence[JournalEvent],
+    raw: list[_Raw],
+    made_at: list[int],
+    states: list[_State],
 ) -> tuple[Deed, ...]:
     """What a human did in mid-run, in groups that met the same decision first."""
-    groups: dict[int, list[tuple[int, Entry]]] = {}
-    for place, entry in enumerate(entries):
-        if not (raw and place > raw[0].place and _is_of_a_human(entry)):
+    groups: dict[int, list[tuple[int, JournalEvent]]] = {}
+    for place, event in enumerate(events):
+        if not (raw and place > raw[0].place and _is_of_a_person(event)):
             continue
         after = next((n for n, made in enumerate(made_at) if made > place), None)
         if after is not None:
-            groups.setdefault(after, []).append((place, entry))
+            groups.setdefault(after, []).append((place, event))
     deeds = []
     for after, group in groups.items():
         first = group[0][0]
         before = max(n for n, each in enumerate(raw) if each.place < first)
-        lines = tuple(entry for _, entry in group)
+        lines = tuple(event for _, event in group)
         deeds.append(Deed(lines, before, after, *states[first]))
     return tuple(deeds)
 
 
-def _retargetings(entries: list[Entry]) -> tuple[bool, ...]:
+def _retargetings(events: Sequence[JournalEvent]) -> tuple[bool, ...]:
     """Whether a human was the cause of each line with new targets.
 
     The cause stands in the line before; none does where an older format was read.
     """
     return tuple(
-        _is_of_a_human(entries[place - 1])
-        for place, entry in enumerate(entries)
-        if entry["event"] == "targets"
+        _is_of_a_person(events[place - 1])
+        for place, event in enumerate(events)
+        if isinstance(event, TargetsEvent)
     )
 
 
-def _is_of_a_human(entry: Entry) -> bool:
-    if entry["event"] == "refusal":
-        return "who" in entry or str(entry["reason"]).startswith(_VETOED)
-    if entry["event"] in _OF_THE_RUN:
+def _is_of_a_person(event: JournalEvent) -> bool:
+    if event.who is None or isinstance(event, _SAME_CHOICE):
         return False
-    return is_human(str(entry.get("who", "human")))
+    return event.who.is_person
 
 
 def settings_changes(run: StoredRun) -> list[SettingsChange]:
