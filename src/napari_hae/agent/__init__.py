@@ -1,1 +1,1 @@
-"""The agent: what to measure next."""
+"""The agent: chooses the next position to measure."""

@@ -1,7 +1,7 @@
-"""Acquisition functions: how much a measurement at each candidate is worth.
+"""Acquisition functions: value of a measurement at each candidate.
 
-All maximise. They see the posterior of the utility (see `napari_hae.agent.goal`), so
-that the direction of the goal is none of their business. A new one is a subclass of
+All are maximised. They see the posterior of the utility (see `napari_hae.agent.goal`),
+so that they need not know the direction of the goal. A new one is a subclass of
 `AcquisitionFunction` with a `kind`, registered in the entry-point group
 `napari_hae.acquisition_functions`.
 """
@@ -29,72 +29,72 @@ __all__ = ["AcquisitionFunction", "Posterior", "Schedule"]
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 _LEAST_STD = 1e-100
 _TAIL, _LEVELS = 5.0, 16
-"""From so many standard deviations on, so many levels of a continued fraction are right
-to 12 digits."""
+"""Distance into the left tail, in standard deviations, from which the continued
+fraction is used, and its depth; 16 levels are exact to 12 digits there."""
 _THOUSANDFOLD = math.log(1000)
 _LARGEST_Z = 1e150
-"""Still has a square: where nothing is uncertain, the means decide."""
+"""Largest |z| whose square is still finite; with zero uncertainty the means decide."""
 
 
 class AcquisitionFunction(Settings):
-    """The base of all acquisition functions."""
+    """Base class of all acquisition functions."""
 
     title: ClassVar[str]
-    """The name that people see."""
+    """Name shown in the window."""
     needs_model: ClassVar[bool] = True
-    """Whether it looks at the posterior; if not, no model is fitted."""
+    """True if it evaluates the posterior; if False, no model is fitted."""
     seeks_best: ClassVar[bool] = True
-    """Whether it looks for something better than the best, not for knowledge alone."""
+    """True if it looks for an improvement on the best, not for knowledge alone."""
 
     kind: str = Field(title="Acquisition function")
 
     def __call__(
         self, posterior: Posterior, best: float, rng: np.random.Generator
     ) -> Array:
-        """The value of each candidate, shape `(n,)`; larger is better.
+        """Return the value of each candidate, shape `(n,)`; larger is better.
 
-        `best` is the best utility known so far; `rng` the only source of chance.
+        `best` is the best utility known so far; `rng` the only source of randomness.
         """
         raise NotImplementedError
 
     def at(self, step: int) -> AcquisitionFunction:
-        """The function in force in a step, from 0; see `Schedule`."""
+        """Return the function in force in a step, from 0; see `Schedule`."""
         return self
 
     def begun(self, before: object, step: int) -> AcquisitionFunction:
-        """The function, put in force at a step in place of another; see `Schedule`."""
+        """Return the function as it replaces another at a step; see `Schedule`."""
         return self
 
     def per_cost(self, values: Array, cost: Array) -> Array:
-        """The same values for each unit of what a measurement costs, both `(n,)`.
+        """Return the values per unit of measurement cost, both `(n,)`.
 
-        Unchanged where a value is no gain that could be divided.
+        Values that are not gains, and so cannot be divided, are returned unchanged.
         """
         return values
 
     def unit(self, values: Array) -> float:
-        """What a soft region or a travel cost of weight 1 comes to.
+        """Return the scale of the values for soft regions and travel costs of weight 1.
 
-        By default the standard deviation of the finite ones of the candidates' values,
+        By default the standard deviation of the finite values of the candidates,
         `(n,)`; 0 where there are none.
         """
         finite = values[np.isfinite(values)]
         return float(finite.std()) if len(finite) else 0.0
 
     def exploring(self, posterior: Posterior, best: float, chosen: int) -> float:
-        """How much of a candidate's value comes from exploring, 0 to 1.
+        """Return the share of a candidate's value that comes from exploration, 0 to 1.
 
-        It is compared with a usual candidate, one with the medians of the field: what
-        its mean gains on that is exploiting, what its standard deviation gains is
-        exploring. NaN where neither speaks for it. By default mean and standard
-        deviation count as much.
+        The candidate is compared with a typical one, which has the median mean and
+        standard deviation of the field: the gain from its mean is exploitation, the
+        gain from its standard deviation is exploration. NaN where neither is a gain. By
+        default mean and standard deviation have the same weight.
         """
         mean, std = _of_field(posterior, chosen)
         return _share(mean[0] - mean[1], std[0] - std[1])
 
 
 class _Improvement(Schedule, AcquisitionFunction):
-    """What all functions of the improvement on the best have in common."""
+    """Base class of all functions of the improvement on the best."""
 
     exploration: ClassVar[str] = "xi"
     xi: float = Field(default=0.0, ge=0, le=10, title="Exploration ξ")
@@ -102,7 +102,7 @@ class _Improvement(Schedule, AcquisitionFunction):
     of the median predicted standard deviation. Larger: explores more. Default 0."""
 
     def _z(self, posterior: Posterior, best: float) -> tuple[Array, Array]:
-        """Standardised improvement and standard deviation, where that is above 0."""
+        """Return the standardised improvement, and the positive standard deviation."""
         margin = self.xi * float(np.median(posterior.std)) if self.xi else 0.0
         std = np.maximum(posterior.std, _LEAST_STD)
         z = (posterior.mean - best - margin) / std
@@ -111,16 +111,16 @@ class _Improvement(Schedule, AcquisitionFunction):
     def exploring(self, posterior: Posterior, best: float, chosen: int) -> float:
         """See `AcquisitionFunction`.
 
-        Its mean and standard deviation are put in place of the usual ones, one after
-        the other, in both orders; what each gains is averaged. That is their Shapley
-        value (Shapley 1953), and the two add up to the whole gain.
+        The candidate's mean and standard deviation replace the typical ones, one after
+        the other, in both orders; the gains of each are averaged. These are their
+        Shapley values (Shapley 1953), which add up to the whole gain.
 
-        The terms `σ z Φ(z)` and `σ φ(z)` of the expected improvement do not tell: the
-        best is a mean of the model, so that hardly any other mean is better, and the
-        first term is a loss.
+        The terms `σ z Φ(z)` and `σ φ(z)` of the expected improvement cannot be used for
+        this: the best is a mean of the model, so that hardly any other mean is better,
+        and the first term is a loss.
         """
         mean, std = _of_field(posterior, chosen)
-        # The rest is usual: that leaves the median of the standard deviations.
+        # The other candidates are typical ones, so the median standard deviation stays.
         at = Posterior(
             mean[[0, 0, 1, 1, 1, 1, 1]], std[[0, 1, 0, 1, 1, 1, 1]], posterior.sample
         )
@@ -284,7 +284,7 @@ class Raster(AcquisitionFunction):
 
 
 def _of_field(posterior: Posterior, chosen: int) -> tuple[Array, Array]:
-    """Mean and standard deviation of a candidate and of a usual one, both `(2,)`."""
+    """Return means and standard deviations of a candidate and a typical one, `(2,)`."""
     mean, std = posterior.medians
     return (
         np.array([posterior.mean[chosen], mean]),
@@ -298,11 +298,11 @@ def _share(exploited: float, explored: float) -> float:
 
 
 def _log_h(z: Array) -> Array:
-    """`log(φ(z) + z Φ(z))`, stable for all `z` (Ament et al. 2023, eq. 9).
+    """Return `log(φ(z) + z Φ(z))`, stable for all `z` (Ament et al. 2023, eq. 9).
 
-    In the left tail it is `φ(z) (1 - t M(t))` with `t = -z` and Mills' ratio
-    `M(t) = 1/(t + 1/(t + 2/(t + 3/(t + …` (Abramowitz and Stegun 26.2.14). With `1/k`
-    for what follows the first `t +`, the bracket is `1/(1 + t k)`: nothing cancels.
+    In the left tail it is `φ(z) (1 - t M(t))` with `t = -z` and Mills' ratio `M(t) =
+    1/(t + 1/(t + 2/(t + 3/(t + …` (Abramowitz and Stegun 26.2.14). With `1/k` for the
+    terms after the first `t +`, the bracket is `1/(1 + t k)`: no cancellation occurs.
     """
     z = np.asarray(z, dtype=np.float64)
     t = np.maximum(-z, _TAIL)

@@ -1,4 +1,4 @@
-"""The agent for those who own the loop: ask it for a place, tell it what was found."""
+"""The agent as an ask-and-tell library, for callers with their own measurement loop."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 class Agent:
     """Proposes pixels of an image to measure at.
 
-    Several places may be asked for before anything is told: those that are pending are
-    counted on. The same seed and the same calls give the same places.
+    Several positions may be requested before any result is reported: pending ones are
+    taken into account. The same seed and the same calls give the same positions.
 
     Parameters
     ----------
     image
         A survey image, or an array `(rows, columns)` or `(detectors, rows, columns)`.
     target
-        Number that a spectrum is worth; only needed to be told spectra.
+        Scalarizer; only needed if spectra are reported instead of target values.
     acquire
         Acquisition function.
     fov_nm
@@ -77,7 +77,7 @@ class Agent:
         self._maps: PredictionMaps | None = None
 
     def ask(self, allowed: NDArray[np.bool_] | None = None) -> Proposal:
-        """Return the next place to measure at, which is pending until it is told.
+        """Return the next position to measure, which is pending until it is reported.
 
         `allowed` is True where a measurement is allowed, `(rows, columns)`.
 
@@ -93,7 +93,7 @@ class Agent:
     def tell(
         self, place: Proposal, found: Spectrum | float, error: float = math.nan
     ) -> float:
-        """Learn what was found at a place, and return the target.
+        """Add the measurement at a position to the data, and return its target.
 
         `found` is a spectrum or the target itself, with its standard deviation `error`
         where it is known.
@@ -116,7 +116,7 @@ class Agent:
 
     @property
     def maps(self) -> PredictionMaps | None:
-        """The predicted maps that the latest place was chosen by; None before."""
+        """Predicted maps from which the latest position was chosen; None before."""
         return self._maps
 
 

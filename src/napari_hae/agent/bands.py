@@ -1,4 +1,4 @@
-"""Chooses a band where nobody gave one: the line that differs most between spectra."""
+"""Automatic choice of a band: the line that differs most between spectra."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _NOISE_PEAK_EV = 300.0
-"""Below this, X-ray spectra show the detector's noise peak, not lines."""
+"""Upper limit of the detector's noise peak in X-ray spectra; lines lie above."""
 _SIGNIFICANT_LINE = 3.0
 """Net counts of a line, in standard deviations of their counting noise."""
 _SIGNIFICANT_VARIATION = 1e-3
-"""Probability that counting noise alone makes spectra differ as much."""
+"""Significance level of the test that spectra differ by more than counting noise."""
 
 
 def choose_band(spectra: Sequence[Spectrum]) -> tuple[float, float]:
@@ -54,7 +54,7 @@ def choose_band(spectra: Sequence[Spectrum]) -> tuple[float, float]:
 
 
 def _lines(total: Array, half: int, first: int) -> tuple[NDArray[np.intp], Array]:
-    """First channels and net counts of the lines; at least one, the most likely.
+    """Return first channels and net counts of the lines; at least the most likely one.
 
     A line is `2 * half` channels wide, with half as much background on either side, and
     begins at channel `first` or later.
@@ -78,9 +78,10 @@ def _lines(total: Array, half: int, first: int) -> tuple[NDArray[np.intp], Array
 
 
 def _most_telling(counts: Array, net: Array) -> int:
-    """Which line to take; `counts` has the shape `(lines, spectra)`, `net` `(lines,)`.
+    """Return the index of the line to use.
 
-    See `choose_band` for the rule.
+    `counts` has the shape `(lines, spectra)`, `net` `(lines,)`. See `choose_band` for
+    the rule.
     """
     freedom = counts.shape[1] - 1
     if freedom:
@@ -97,7 +98,7 @@ def _is_x_ray(energy: EnergyAxis) -> bool:
 
 
 def _half_line_width(energy: EnergyAxis) -> int:
-    """Half the channels of a line: of 160 eV for X-rays, else of a 24th of the axis."""
+    """Return half a line's width in channels: 80 eV for X-rays, else 1/48 of axis."""
     if _is_x_ray(energy):
         return max(round(80 / energy.dispersion_ev), 1)
     return max(round(energy.size / 48), 1)
@@ -111,6 +112,6 @@ def _lowest_ev(energy: EnergyAxis) -> float:
 
 
 def _in_ev(energy: EnergyAxis, channel: int) -> float:
-    # To a thousandth of a channel: enough for every reader, and no odd last digits.
+    # Rounded to a thousandth of a channel: precise enough, and without spurious digits.
     digits = 2 - math.floor(math.log10(abs(energy.dispersion_ev)))
     return round(energy.offset_ev + channel * energy.dispersion_ev, digits)

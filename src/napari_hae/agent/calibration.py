@@ -1,11 +1,11 @@
-"""Sizes what the Gaussian process claims to know by what it misses: cross-validation.
+"""Cross-validation of the Gaussian process: rescales its predicted variances.
 
-The hyperparameters that a few measurements make most probable are too sure of
-themselves, and where the image says less of the target than the kernels take for
-granted, many measurements change little of it. What the process predicts of each
-measurement from all others tells (Rasmussen and Williams 2006, eq. 5.12): the variance
-that such errors ask for holds where the model is wrong, and that of the largest
-likelihood does not (Bachoc, Computational Statistics and Data Analysis 66, 2013).
+Hyperparameters of maximum likelihood from few measurements give overconfident
+predictions, and where the image is less informative about the target than the kernels
+assume, more measurements hardly improve this. The leave-one-out residuals show it
+(Rasmussen and Williams 2006, eq. 5.12): a variance estimated from them is robust to a
+misspecified model, that of maximum likelihood is not (Bachoc, Computational Statistics
+and Data Analysis 66, 2013).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from napari_hae.agent.covariance import Covariance
 
 PRIOR_WEIGHT = 3.0
-"""The fit's own variances count as much as so many measurements."""
+"""Weight of the fit's own variances, in measurements."""
 SPENT = 15.0
-"""Errors look smaller than elsewhere, as the fit saw what is left out: their squares by
-`1 + SPENT / n` for `n` measurements. Chosen on simulated samples and those of the
-comparison."""
+"""Correction for the optimism of the leave-one-out residuals, as the left-out
+measurements took part in the fit: squared residuals are multiplied by `1 + SPENT / n`
+for `n` measurements. Tuned on simulated samples and those of the comparison."""
 LEAST = 0.7
-"""Variances stay at so much of the fit's: a few errors may all be small by luck, and an
-agent that is too sure of itself measures where it has been."""
+"""Lower bound of the factor: a few residuals may all be small by chance, and an
+overconfident agent measures again where it has been."""
 
 
 def variance_scale(
@@ -39,32 +39,32 @@ def variance_scale(
     known_noise: Tensor,
     candidates: Tensor,
 ) -> float:
-    """How many times as large all variances should be.
+    """Return the variance inflation factor from leave-one-out cross-validation.
 
     Parameters
     ----------
     covariance
-        As fitted.
+        The fitted covariance.
     measured
-        Of the measured candidates, scaled by it, `(m, columns)`, float64.
+        Inputs of the measured candidates, scaled by it, `(m, columns)`, float64.
     targets
-        Standardised, `(m,)`, float64.
+        Standardised targets, `(m,)`, float64.
     known_noise
-        What is known of each one's noise, as a variance, `(m,)`.
+        Known noise variance of each measurement, `(m,)`.
     candidates
-        Some of all candidates, `(k, columns)`, scaled likewise.
+        Inputs of a subset of the candidates, `(k, columns)`, scaled likewise.
 
     Raises
     ------
     numpy.linalg.LinAlgError
-        If the covariance of what is measured has no factor.
+        If the covariance of the measurements cannot be factorised.
     """
     noisy = covariance(measured, measured)
     noisy.diagonal().add_(covariance.noise).add_(known_noise)
     inverse = torch.cholesky_inverse(cholesky(noisy))
     squares = (inverse @ targets).square() / inverse.diagonal()
-    # The agent measures close together where it is bright: each measurement counts as
-    # much as the share of the field that it is the most like.
+    # The agent measures close together where it is bright: each measurement is weighted
+    # by the share of the field to which it is the most similar one.
     nearest = covariance(candidates, measured).argmax(dim=1)
     shares = torch.bincount(nearest, minlength=len(measured)) / len(candidates)
     number = 1 / float(shares.square().sum())

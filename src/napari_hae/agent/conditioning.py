@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from napari_hae.agent.covariance import Covariance
 
 KEPT_VALUES = 32_000_000
-"""So many solved cross-covariances are kept: 256 MB."""
+"""Largest number of solved cross-covariances that are kept: 256 MB."""
 _CHUNK_VALUES = 100_000
-"""Cross-covariances computed at once: what stays in the processor's cache."""
+"""Cross-covariances computed at once, such that they stay in the processor's cache."""
 _SPARE_ROWS = 16
 
 
 class Conditioning:
-    """What the process predicts for all candidates, kept up to date.
+    """Incrementally updated prediction of the process for all candidates.
 
     Parameters
     ----------
     covariance
-        With its hyperparameters.
+        The covariance with its hyperparameters.
     candidates
         All candidates, scaled by the covariance, `(n, columns)`.
     known
@@ -45,15 +45,15 @@ class Conditioning:
     targets
         Their standardised targets, `(m,)`.
     known_noise
-        What is known of each one's noise beside the covariance's, as a variance,
+        Known noise variance of each measurement, in addition to the covariance's,
         `(m,)`.
     room
-        That of an earlier one, which is used no more: memory that is new is slow.
+        Buffer of an earlier instance that is no longer used: new memory is slow.
 
     Raises
     ------
     numpy.linalg.LinAlgError
-        If the covariance of what is known has no factor.
+        If the covariance of the measurements cannot be factorised.
     """
 
     def __init__(
@@ -72,22 +72,22 @@ class Conditioning:
         noisy = covariance.between(measured, measured)
         noisy.diagonal().add_(covariance.noise).add_(known_noise)
         self._usual_noise = float(known_noise.mean())
-        # Another layout is multiplied in another order, and a resumed run would differ
-        # in the last bits.
+        # Another memory layout changes the order of multiplication, and a resumed run
+        # would differ in the last bits.
         self._factor = cholesky(noisy).contiguous()
         white = _solved(self._factor, targets[:, None])[:, 0]
         self.log_likelihood = _log_density(self._factor, white)
-        """Of all targets that are known, standardised (Rasmussen and Williams 2006,
-        eq. 2.30); by the chain rule it grows with each further one."""
+        """Log likelihood of all known targets, standardised (Rasmussen and Williams
+        2006, eq. 2.30); by the chain rule each further one adds a term."""
         count, total = len(self._known), len(candidates)
         self._rows = _room(room, candidates, count)
-        # By what is known alone, however many were pending before: what is computed in
-        # another way differs in the last bits.
+        # Computed from the known measurements alone, independent of earlier pending
+        # ones: another order of operations would differ in the last bits.
         self._kept = 0 if self._rows is None else count
         self.mean: Tensor = candidates.new_empty(total)
-        """Of every candidate, standardised, `(n,)`."""
+        """Predicted mean of every candidate, standardised, `(n,)`."""
         self.variance: Tensor = candidates.new_empty(total)
-        """Of every candidate without noise, `(n,)`."""
+        """Predicted variance of every candidate without noise, `(n,)`."""
         self._pending: list[int] = []
         for place in _chunks(total, count):
             across = covariance.between(measured, self._candidates[place])
@@ -102,25 +102,25 @@ class Conditioning:
 
     @property
     def room(self) -> Tensor | None:
-        """What the cross-covariances are kept in, for the next one."""
+        """Buffer of the cross-covariances, for reuse by the next instance."""
         return self._rows
 
     @property
     def size(self) -> int:
-        """How many measurements are known."""
+        """Number of known measurements."""
         return len(self._known) - len(self._pending)
 
     def add(
         self, indices: Sequence[int], targets: Sequence[float], known_noise: Tensor
     ) -> None:
-        """Learn more measurements, with their standardised targets and known noise."""
+        """Add measurements, with their standardised targets and known noise."""
         self._forget_pending()
         new = list(indices)
         missed = self.mean.new_tensor(list(targets)) - self.mean[new]
         rows, factor = self._extended(new, known_noise)
         if self._kept < len(self._known):
             self._rows = None
-        # The same triangular system as that of the rows.
+        # Forward substitution with the same triangular factor as for the rows.
         white = _solved(factor, missed[:, None])[:, 0]
         self.log_likelihood += _log_density(factor, white)
         self.mean = self.mean + white @ rows
@@ -128,13 +128,13 @@ class Conditioning:
         self._with_pending = self.variance
 
     def variance_with(self, pending: Sequence[int]) -> Tensor:
-        """The variance as if some candidates were measured too; nothing is learned.
+        """Return the variance as if some candidates were measured too; add nothing.
 
-        Their noise is taken to be as that of the measured ones. The last pending ones
-        are remembered: of a batch each proposal adds one.
+        Their noise is assumed to equal that of the measured ones. The last pending ones
+        are cached: each proposal of a batch adds one.
         """
-        # One by one, also where several are new: rounding would else tell whether they
-        # were pending together, and a resumed run would differ in the last bits.
+        # One by one, also where several are new: otherwise rounding would depend on
+        # which were pending together, and a resumed run would differ in the last bits.
         before = len(self._pending)
         if list(pending[:before]) != self._pending:
             self._forget_pending()
@@ -149,7 +149,7 @@ class Conditioning:
     def is_surprised(
         self, index: int, target: float, known_noise: float, deviations: float
     ) -> bool:
-        """Whether a target is so many standard deviations from the prediction."""
+        """Return whether a target is off its prediction by more than `deviations` σ."""
         noise = self._covariance.noise + known_noise
         variance = max(float(self.variance[index]), 0.0) + noise
         missed = abs(target - float(self.mean[index]))
@@ -163,9 +163,9 @@ class Conditioning:
         self._pending, self._with_pending = [], self.variance
 
     def _extended(self, new: list[int], known_noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Count candidates as known.
+        """Return rows and block of the factor with further candidates treated as known.
 
-        Their rows over all candidates, `(k, n)`, and their block of the factor.
+        The rows over all candidates have shape `(k, n)`.
         """
         count, covariance = len(self._known), self._covariance
         measured, added = self._candidates[self._known], self._candidates[new]
@@ -207,27 +207,27 @@ class Conditioning:
 
 
 def _room(earlier: Tensor | None, candidates: Tensor, count: int) -> Tensor | None:
-    """Where to keep the cross-covariances of so many; None if they are too many."""
+    """Return a buffer for the cross-covariances of `count` rows; None if too large."""
     total = len(candidates)
     most = KEPT_VALUES // total
     if count + _SPARE_ROWS > most:
         return None
     if earlier is not None and len(earlier) >= count + _SPARE_ROWS:
         return earlier
-    # What is not written to takes no memory yet.
+    # Memory is not committed before it is written to.
     return _memory(min(2 * count + _SPARE_ROWS, most), candidates.T)
 
 
 def _memory(count: int, like: Tensor) -> Tensor:
-    """Room for so many rows, each as long as those of `like`."""
+    """Allocate `count` rows, each as long as those of `like`."""
     if like.is_cuda:
         return like.new_empty((count, like.shape[1]))
-    # numpy asks for large pages: to write there first takes a quarter of the time.
+    # numpy requests huge pages: the first write to them takes a quarter of the time.
     return torch.from_numpy(np.empty((count, like.shape[1])))
 
 
 def _log_density(factor: Tensor, white: Tensor) -> float:
-    """Of normal variables with a Cholesky factor, from what it makes of them."""
+    """Return the log density of normal variables from factor and whitened values."""
     squares = float(white @ white) + len(white) * math.log(2 * math.pi)
     return -squares / 2 - float(factor.diagonal().log().sum())
 

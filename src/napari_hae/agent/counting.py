@@ -1,4 +1,4 @@
-"""What counting statistics leave uncertain about a target."""
+"""Uncertainty of a target from counting statistics."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from napari_hae.types import Spectrum
 
 RESAMPLES = 32
-"""Spectra drawn; the standard deviation is then known to about 12 %."""
+"""Number of bootstrap spectra; gives the standard deviation to about 12 %."""
 
 
 def counting_error(scalarizer: Scalarizer, spectrum: Spectrum) -> float:
-    """Standard deviation of a spectrum's target by counting statistics.
+    """Return the standard deviation of a spectrum's target from counting statistics.
 
     A parametric bootstrap (Efron and Tibshirani 1993, chapter 6.5): counts are drawn
-    from Poisson distributions about those measured, and scalarized. It serves every
-    scalarizer. The same spectrum always gives the same value.
+    from Poisson distributions about the measured ones, and scalarized. It works with
+    any scalarizer. The same spectrum always gives the same value.
 
-    NaN where nothing is known: counts that are no whole numbers were not counted one by
-    one, a target that does not exist has no error, and where all draws agree they say
-    nothing.
+    NaN where it cannot be estimated: counts that are not integers were not counted one
+    by one, a target that does not exist has no error, and draws that all agree carry no
+    information.
     """
     counts = np.asarray(spectrum.counts, dtype=np.float64)
     if not is_counted(spectrum):
@@ -38,7 +38,7 @@ def counting_error(scalarizer: Scalarizer, spectrum: Spectrum) -> float:
 
 
 def is_counted(spectrum: Spectrum) -> bool:
-    """Whether the counts of a spectrum are whole numbers, none below 0."""
+    """Return whether the counts of a spectrum are non-negative integers."""
     counts = spectrum.counts
     return bool(np.isfinite(counts).all() and (counts >= 0).all()) and bool(
         np.array_equal(counts, np.rint(counts))

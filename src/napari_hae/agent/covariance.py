@@ -2,8 +2,8 @@
 
 Each kernel sees its own columns of the inputs, with a length scale for each (automatic
 relevance determination; Rasmussen and Williams 2006, chapters 4.2 and 5.1). The
-constant stands for a mean that is not known (chapter 2.7): an agent measures where it
-is bright, and the mean of what it measured says little about the rest of the field.
+constant represents an unknown mean (chapter 2.7): an agent measures where it is bright,
+and the mean of its measurements is a poor estimate of that of the field.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 JITTERS = (0.0, 1e-8, 1e-6, 1e-4)
-"""Added to the diagonal, one after the other, until a covariance has a factor."""
+"""Jitter added to the diagonal, tried in this order until the covariance can be
+factorised."""
 LENGTH_STD, VARIANCE_STD, NOISE_STD = 0.7, 1.0, 1.0
 """Standard deviations of the log-normal priors."""
 MEAN_VARIANCE = 1.0
 """Prior variance of the mean, of standardised targets."""
 LOG_NOISE = -2.5
-"""Centre of the noise variance's prior: an almost clean spectrum to one that is mostly
-noise. A few targets can always be explained without any."""
+"""Centre of the noise variance's prior, between an almost clean spectrum and a mostly
+noisy one. A few targets can always be explained without any noise."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Part:
     Attributes
     ----------
     kind
-        Of the kernel.
+        Kind of kernel.
     width
-        How many columns it sees.
+        Number of input columns that it sees.
     log_length, log_variance
         Centres of the priors of its length scales and of its variance.
     """
@@ -56,7 +57,7 @@ class Part:
 
 
 def prior_of(parts: tuple[Part, ...]) -> tuple[Array, Array]:
-    """Centres and standard deviations of all hyperparameters' logarithms.
+    """Return centres and standard deviations of all hyperparameters' logarithms.
 
     In this order: the length scales of all columns, the variance of each part, the
     variance of the noise.
@@ -89,29 +90,29 @@ class Covariance:
         self.noise = float(np.exp(logs[-1]))
         """Variance of one measurement's noise."""
         self.prior_variance = float(self.variances.sum()) + MEAN_VARIANCE
-        """Of any candidate; the kernels are stationary."""
+        """Prior variance of any candidate; the kernels are stationary."""
 
     def scaled(self, inputs: Tensor) -> Tensor:
-        """Inputs `(n, columns)` in units of the length scales."""
+        """Return inputs `(n, columns)` in units of the length scales."""
         return inputs / torch.from_numpy(self.lengths).to(inputs)
 
     def __call__(self, one: Tensor, other: Tensor) -> Tensor:
-        """The covariance of scaled inputs, `(n, columns)` and `(m, columns)`."""
+        """Return the covariance of scaled inputs, `(n, columns)` and `(m, columns)`."""
         return self.between(self.lifted(one), self.lifted(other))
 
     def lifted(self, inputs: Tensor) -> Lifted:
-        """Scaled inputs, made ready to be compared many times."""
+        """Return scaled inputs, prepared for many comparisons."""
         blocks = []
         for _, columns, _ in self.terms():
             block = inputs[:, columns]
             norms = block.square().sum(dim=1, keepdim=True)
             blocks.append(torch.cat([block, norms, torch.ones_like(norms)], dim=1))
-        # The scale of a kernel goes into the product: one pass less each.
+        # The kernel's scale goes into the product, which saves one pass over each.
         scales = [5.0 if part.kind == "matern52" else -0.5 for part in self.parts]
         return Lifted(tuple(blocks), tuple(scales))
 
     def between(self, one: Lifted, other: Lifted) -> Tensor:
-        """The covariance of `(n, …)` and `(m, …)`, shape `(n, m)`."""
+        """Return the covariance of `(n, …)` and `(m, …)`, shape `(n, m)`."""
         result = one.blocks[0].new_full((len(one), len(other)), MEAN_VARIANCE)
         for (part, _, variance), mine, others in zip(
             self.terms(), one.turned, other.blocks, strict=True
@@ -126,7 +127,7 @@ class Covariance:
         return result
 
     def terms(self) -> Iterator[tuple[Part, slice, float]]:
-        """Each part with its columns and its variance."""
+        """Yield each part with its columns and its variance."""
         start = 0
         for part, variance in zip(self.parts, self.variances, strict=True):
             yield part, slice(start, start + part.width), float(variance)
@@ -144,7 +145,7 @@ class Lifted:
     blocks
         One for each part.
     scales
-        What the kernel of each part wants its squared distances to be multiplied by.
+        Factor of the squared distances in the kernel of each part.
     """
 
     blocks: tuple[Tensor, ...]
@@ -158,7 +159,7 @@ class Lifted:
 
     @cached_property
     def turned(self) -> tuple[Tensor, ...]:
-        """Blocks whose products with other ones are scaled squared distances."""
+        """Return the blocks whose products with others are scaled squared distances."""
         return tuple(
             torch.cat([block[:, :-2] * -2, block[:, -1:], block[:, -2:-1]], dim=1)
             * scale
@@ -167,7 +168,7 @@ class Lifted:
 
 
 def cholesky(covariance: Tensor) -> Tensor:
-    """Lower Cholesky factor, `(n, n)`; jitter is added to the covariance as needed.
+    """Return the lower Cholesky factor, `(n, n)`, with jitter added as needed.
 
     Raises
     ------
@@ -184,14 +185,14 @@ def cholesky(covariance: Tensor) -> Tensor:
 
 
 def squared_distances(one: Tensor, other: Tensor) -> Tensor:
-    """Between all rows, `(n, columns)` and `(m, columns)` to `(n, m)`."""
+    """Return squared distances: `(n, columns)` and `(m, columns)` to `(n, m)`."""
     squared = one @ other.T
-    # A product with ones sums short rows several times faster than a sum does.
+    # A matrix product with ones sums short rows several times faster than `sum`.
     ones = one.new_ones(one.shape[1])
     squared.mul_(-2).add_((one.square() @ ones)[:, None])
     return squared.add_(other.square() @ ones).clamp_min_(0)
 
 
 def log_scale(width: int) -> float:
-    """Distances grow with the square root of the number of dimensions."""
+    """Return the log of the typical distance, which grows as the root of the width."""
     return 0.5 * math.log(width)

@@ -1,7 +1,7 @@
 """A network fitted within one experiment, together with its kernel, by gpytorch.
 
-The covariance of two candidates is a kernel of what a network makes of their
-descriptors (Wilson et al., Deep Kernel Learning, AISTATS 2016), plus, if wanted, a
+The covariance of two candidates is a kernel of the network's output for their
+descriptors (Wilson et al., Deep Kernel Learning, AISTATS 2016), plus, optionally, a
 kernel of their positions.
 """
 
@@ -43,10 +43,10 @@ logger = logging.getLogger(__name__)
 RESIDUAL_ITERATIONS = 40
 """Iterations of L-BFGS for the residual network."""
 CYCLES = 200
-"""Adam's steps; for the classic network always from scratch, as published."""
+"""Steps of Adam; the classic network always starts from scratch, as published."""
 CLASSIC_LEARNING_RATE = 0.01
 _TRIES = 6
-"""With ever more on the diagonal of a covariance that has no factor."""
+"""Attempts to factorise a covariance, each with more jitter on its diagonal."""
 
 
 class DeepKernelGP(gpytorch.models.ExactGP):
@@ -62,7 +62,7 @@ class DeepKernelGP(gpytorch.models.ExactGP):
         The kernels, the first one of the network's output, the second, if any, of the
         position.
     known_noise
-        What is known of each target's noise beside that to be fitted, as a variance.
+        Known noise variance of each target, in addition to the fitted one.
     """
 
     def __init__(
@@ -86,20 +86,20 @@ class DeepKernelGP(gpytorch.models.ExactGP):
         self.likelihood.initialize(noise=math.exp(LOG_NOISE))
 
     def forward(self, inputs: Tensor) -> Any:
-        """The prior at inputs of shape `(n, descriptors + 2)`."""
+        """Return the prior at inputs of shape `(n, descriptors + 2)`."""
         return gpytorch.distributions.MultivariateNormal(
             inputs.new_zeros(len(inputs)), self.covariance(inputs)
         )
 
     def covariance(self, inputs: Tensor) -> Any:
-        """Without noise, `(n, n)`, evaluated lazily."""
+        """Return the covariance without noise, `(n, n)`, evaluated lazily."""
         result = self.kernels[0](self.network(inputs[:, :-2])) + self.mean(inputs)
         for kernel in self.kernels[1:]:
             result = result + kernel(inputs[:, -2:])
         return result
 
     def logs(self) -> NDArray[np.float64]:
-        """The logarithms of all hyperparameters, in the order of `prior_of`."""
+        """Return the logarithms of all hyperparameters, in the order of `prior_of`."""
         kernels: list[Any] = list(self.kernels)
         lengths = [kernel.base_kernel.lengthscale.ravel() for kernel in kernels]
         variances = [kernel.outputscale.ravel() for kernel in kernels]
@@ -116,10 +116,10 @@ def fit_network(
     known_noise: Tensor,
     seed: int,
 ) -> tuple[nn.Module, NDArray[np.float64]] | None:
-    """The fitted network, and the logarithms of the hyperparameters fitted with it.
+    """Fit the network, and return it with the logarithms of the hyperparameters.
 
     The classic network, and any with a learning rate, is fitted by Adam, others by
-    L-BFGS. None if that fails.
+    L-BFGS. None if the fit fails.
     """
     with DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -137,7 +137,8 @@ def fit_network(
             torch_minimize(
                 closure, parameters, bounds, optimizer=adam, step_limit=CYCLES
             )
-    # A covariance that is not positive definite, in all the ways the libraries say it.
+    # All exceptions that the libraries raise for a covariance that is not positive
+    # definite.
     except (RuntimeError, ValueError, ArithmeticError) as error:
         logger.warning("the network's fit failed: %s", error)
         return None
@@ -149,10 +150,11 @@ def fit_network(
 
 
 def negative_log_posterior(model: DeepKernelGP) -> Tensor:
-    """Of the hyperparameters, per measurement, up to a constant.
+    """Return the negative log posterior of the hyperparameters, up to a constant.
 
-    Minus the log marginal likelihood (Rasmussen and Williams 2006, eq. 2.30) minus the
-    log priors. Written out, because it costs half of what gpytorch's general one does.
+    Per measurement: minus the log marginal likelihood (Rasmussen and Williams 2006, eq.
+    2.30) minus the log priors. Written out, because it takes half the time of
+    gpytorch's general implementation.
     """
     inputs, targets = model.train_inputs[0], model.train_targets
     noise = torch.diag(model.likelihood.noise + model.known_noise)

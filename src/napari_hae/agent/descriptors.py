@@ -1,7 +1,7 @@
-"""Describes every pixel of the survey image by its surroundings.
+"""Local image descriptors of every pixel of the survey image.
 
-Fields are padded by reflection, so that no border is lost. Patches are views; what is
-computed from them is computed in chunks, so that a field of 1024² pixels fits.
+Fields are padded by reflection, so that pixels at the border are kept. Patches are
+views, processed in chunks, so that a field of 1024² pixels fits into memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 SCALES_PX = (0.8, 1.6, 3.2)
-"""Widths at which the derivatives of the survey image are taken."""
+"""Smoothing widths at which derivatives of the survey image are taken."""
 
 _CHUNK_VALUES = 4_000_000
 _SAMPLED_PATCHES = 20_000
@@ -29,7 +29,7 @@ _NOISE_FLOOR = 1e-5
 
 
 def describe(data: Array, *, patch_px: int, components: int) -> Array:
-    """Descriptors of all pixels, standardised.
+    """Return the descriptors of all pixels, standardised.
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ def describe(data: Array, *, patch_px: int, components: int) -> Array:
 
 
 def finite_planes(data: Array) -> Array:
-    """The image itself, or one in which no pixel spoils all others.
+    """Return the image with non-finite pixels replaced, so that none spoils the others.
 
-    Pixels that are no finite number are taken for the median of their detector, 0 where
-    it has none. Shape `(detectors, rows, columns)`.
+    They become the median of their detector, 0 where it has none. An image without such
+    pixels is returned itself. Shape `(detectors, rows, columns)`.
     """
     finite = np.isfinite(data)
     if finite.all():
@@ -71,7 +71,7 @@ def finite_planes(data: Array) -> Array:
 
 
 def patches(data: Array, size_px: int) -> Array:
-    """Every pixel's patch, as a view of the padded image.
+    """Return every pixel's patch, as a view of the padded image.
 
     Shape `(rows, columns, detectors, size_px, size_px)`; an even patch reaches one
     pixel further up and left.
@@ -83,10 +83,10 @@ def patches(data: Array, size_px: int) -> Array:
 
 
 def principal_components(data: Array, size_px: int, components: int) -> Array:
-    """The patches' principal components, `(rows * columns, components)`, standardised.
+    """Return the patches' principal components, `(rows * columns, components)`.
 
-    The axes are computed from at most 20 000 patches, spread evenly, fewer of large
-    ones. Components in which the patches do not differ are 0.
+    They are standardised. The axes are computed from at most 20 000 patches, spread
+    evenly, fewer of large ones. Components in which the patches do not differ are 0.
     """
     windows = patches(data, size_px)
     rows, columns = windows.shape[:2]
@@ -108,7 +108,7 @@ def principal_components(data: Array, size_px: int, components: int) -> Array:
 def _principal_axes(
     centred: NDArray[np.float64], components: int
 ) -> NDArray[np.float64]:
-    """The leading right singular vectors as columns; 0 where nothing is left."""
+    """Return the leading right singular vectors as columns; 0 beyond the rank."""
     rank = min(centred.shape)
     if not centred.any():
         return np.zeros((centred.shape[1], min(components, rank)))
@@ -119,17 +119,16 @@ def _principal_axes(
         # A fixed start vector: the same image must give the same axes.
         sizes, vectors = svds(centred, k=components, v0=np.ones(rank))[1:]
         sizes, vectors = sizes[::-1], vectors[::-1]
-    # Standardising would blow what rounding left up to the size of a signal.
+    # Standardising would amplify rounding errors to the size of a signal.
     vectors = np.where(sizes[:, None] > _NOISE_FLOOR * sizes[0], vectors, 0)
     return signed(vectors.T)
 
 
 def derivatives(data: Array, scales_px: tuple[float, ...] = SCALES_PX) -> Array:
-    """Four rotation-invariant derivatives per detector and scale, standardised.
+    """Return four rotation-invariant derivatives per detector and scale, standardised.
 
     At each scale: the smoothed intensity, the gradient's magnitude, the Laplacian and
-    the anisotropy of the Hessian. Shape
-    `(rows * columns, 4 * scales * detectors)`.
+    the anisotropy of the Hessian. Shape `(rows * columns, 4 * scales * detectors)`.
     """
     columns = [
         _standardised(feature.ravel())
@@ -152,7 +151,7 @@ def _derivatives_at(plane: Array, scale_px: float) -> tuple[Array, ...]:
 
 
 def signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same axes with the largest entry positive: the sign is arbitrary."""
+    """Return the same axes with the largest entry positive: the sign is arbitrary."""
     largest = np.abs(vectors).argmax(axis=0)
     signs = np.sign(vectors[largest, np.arange(vectors.shape[1])])
     result: NDArray[np.float64] = vectors * signs
@@ -160,10 +159,10 @@ def signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _standardised(values: Array) -> Array:
-    """Zero mean and unit deviation along the first axis; constant columns become 0."""
+    """Scale columns to zero mean and unit deviation; constant columns become 0."""
     wide = values.astype(np.float64)
     mean, std = wide.mean(axis=0), wide.std(axis=0)
-    # What rounding leaves of a constant column is no contrast.
+    # Rounding errors of a constant column are not contrast.
     flat = std <= 1e-6 * np.maximum(np.abs(mean), 1e-12)
     result: Array = ((wide - mean) / np.where(flat, np.inf, std)).astype(np.float32)
     return result

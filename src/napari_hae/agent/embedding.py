@@ -1,6 +1,6 @@
-"""From the survey image to what the kernels compare, for every pixel.
+"""Inputs of the kernels for every pixel, computed from the survey image.
 
-Either features that a network learned across experiments, or descriptors made by hand.
+Either features that a network learned across experiments, or hand-crafted descriptors.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 POSITION_UNIT_PX = 10.0
 """Positions enter the kernel in units of this many pixels."""
 _TRANSFERRED_LENGTH = 0.3
-"""Centre of the log length scales of learned features. They were learned for 0; in one
-experiment not all of them matter."""
+"""Centre of the log length scales of learned features. They were trained for 0; in a
+single experiment not all of them matter."""
 _EXPECTED_LENGTH = 0.5
 """The same of expectations from earlier runs."""
 _TILE_PX = 256
 _MARGIN_PX = 16
-"""The network sees 15 pixels to each side."""
+"""Overlap of tiles; the network's receptive field reaches 15 pixels to each side."""
 
 
 def embed(data: Array, settings: ModelSettings) -> Array:
-    """The inputs of the model, shape `(rows * columns, width)`, float32.
+    """Return the inputs of the model, shape `(rows * columns, width)`, float32.
 
     Parameters
     ----------
@@ -61,14 +61,14 @@ def embed(data: Array, settings: ModelSettings) -> Array:
 def parts_of(
     settings: ModelSettings, width: int, expected: int = 0
 ) -> tuple[Part, ...]:
-    """The kernels of the settings.
+    """Return the kernels of the settings.
 
     Parameters
     ----------
     width
-        Of the inputs, with neither expectations nor position.
+        Number of input columns, without expectations and position.
     expected
-        How many expectations from earlier runs come with them.
+        Number of further columns with expectations from earlier runs.
     """
     centre = _TRANSFERRED_LENGTH + log_scale(width // FEATURES or 1)
     if settings.network == "classic":
@@ -77,7 +77,7 @@ def parts_of(
         centre = log_scale(width) + 0.3
     parts = [Part(settings.kernel, width, centre, 0.0)]
     if expected:
-        # A kernel of its own, and a weak one: misleading ones must be easy to overrule.
+        # A separate, weak kernel: misleading expectations must be easy to overrule.
         centre = _EXPECTED_LENGTH + log_scale(expected)
         parts.append(Part(settings.kernel, expected, centre, -1.0))
     if settings.position_kernel:
@@ -86,7 +86,7 @@ def parts_of(
 
 
 def positions(rows: int, columns: int) -> Array:
-    """Pixels' positions about the field's centre, `(rows * columns, 2)`."""
+    """Return the pixels' positions about the field's centre, `(rows * columns, 2)`."""
     places = np.indices((rows, columns), dtype=np.float32).reshape(2, -1).T
     result: Array = (places - places.mean(axis=0)) / np.float32(POSITION_UNIT_PX)
     return result
@@ -94,7 +94,7 @@ def positions(rows: int, columns: int) -> Array:
 
 @cache
 def load_network(weights: Path | None = None) -> StructureNetwork:
-    """The structure network with the weights of a file, or with those it ships with.
+    """Load the structure network with the weights of a file, by default those shipped.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def load_network(weights: Path | None = None) -> StructureNetwork:
         If the file holds no weights of this network.
     """
     source = files("napari_hae.agent") / "structure_network.npz"
-    # It draws weights, which are replaced.
+    # The constructor draws random weights, which are replaced.
     with DRAWING, torch.random.fork_rng(devices=[]):
         network = StructureNetwork()
     try:
@@ -119,7 +119,7 @@ def load_network(weights: Path | None = None) -> StructureNetwork:
 
 
 def structure_features(plane: Array, network: StructureNetwork) -> Array:
-    """The learned features of every pixel of one detector's image.
+    """Return the learned features of every pixel of one detector's image.
 
     Shape `(rows, columns)` to `(rows * columns, FEATURES)`. Large fields are computed
     in tiles, with the same result.

@@ -1,4 +1,4 @@
-"""How probable measurements make hyperparameters, and in which direction it grows.
+"""Log posterior of the hyperparameters given the measurements, and its gradient.
 
 The log marginal likelihood (Rasmussen and Williams 2006, eq. 2.30) with the log priors,
 and its gradient (eq. 5.9) in closed form: all length scales of a kernel share one
@@ -38,12 +38,12 @@ class Evidence:
     parts
         The kernels.
     inputs
-        What they see of each measured candidate, `(n, columns)`, float64.
+        Inputs of the kernels at the measured candidates, `(n, columns)`, float64.
     targets
-        Standardised, `(n,)`, float64.
+        Standardised targets, `(n,)`, float64.
     known_noise
-        What is known of each one's noise, as a variance, `(n,)`; the noise that is
-        fitted comes on top. None: nothing is known.
+        Known noise variance of each measurement, `(n,)`; the fitted noise is added.
+        None: no noise is known.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Evidence:
         self._centres, self._deviations = prior_of(parts)
 
     def __call__(self, logs: Array) -> tuple[float, Array]:
-        """Minus the log posterior per measurement, and its gradient, `(k,)`.
+        """Return minus the log posterior per measurement, and its gradient, `(k,)`.
 
         Raises
         ------
         numpy.linalg.LinAlgError
-            If the covariance has no factor, whatever jitter is added.
+            If the covariance cannot be factorised with any jitter.
         """
         count, columns = self._inputs.shape
         lengths, noise = torch.from_numpy(np.exp(logs[:columns])), math.exp(logs[-1])
@@ -88,7 +88,8 @@ class Evidence:
         value += float(factor.diagonal().log().sum())
         value += count * math.log(2 * math.pi) / 2
         value += float(deviations @ deviations) / 2
-        # Half of this, times what a hyperparameter does to the covariance.
+        # Half of the trace of this with the derivative of the covariance is the
+        # gradient.
         pull = inverse.addr_(weights, weights, alpha=-1)
         by_variance = [torch.sum(pull * values)[None] / 2 for _, values, _ in kept]
         by_length = [
@@ -101,7 +102,7 @@ class Evidence:
 
 
 def _kernel(kind: str, squared: Tensor) -> tuple[Tensor, Tensor]:
-    """The correlation `k` and `s`, with `dk / d log l = s (x - x')² / l²`."""
+    """Return the correlation `k` and `s`, with `dk / d log l = s (x - x')² / l²`."""
     if kind == "rbf":
         values = torch.exp(squared / -2)
         return values, values.clone()
@@ -113,6 +114,6 @@ def _kernel(kind: str, squared: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _by_length(inputs: Tensor, pull: Tensor) -> Tensor:
-    """The sum over all pairs of `pull (x - x')² / 2`, for each column."""
+    """Return the sum over all pairs of `pull (x - x')² / 2`, for each column."""
     own = pull.sum(dim=1) @ inputs.square()
     return own - (inputs * (pull @ inputs)).sum(dim=0)

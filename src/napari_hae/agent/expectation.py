@@ -1,10 +1,10 @@
-"""What earlier runs let one expect at every pixel of a new survey image.
+"""Expected quantities at every pixel of a new survey image, learned from earlier runs.
 
 For each quantity that was measured earlier, a Gaussian process is fitted on the
-structure network's features and the position, as in those runs. What it predicts from
-the features alone is carried over: it is a further layer of the network, that learned
-from the earlier measurements which structures matter here. The new run's kernel
-compares pixels by it too, and finds out for itself how much it is worth.
+structure network's features and the position, as in those runs. Its prediction from the
+features alone is carried over: it acts as a further layer of the network, trained on
+the earlier measurements to tell which structures matter here. The new run's kernel uses
+it as an additional input, and fits how informative it is.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _APART = 1e3
-"""Positions of different runs are so far from each other that they say nothing."""
+"""Offset between the positions of different runs, large enough to decorrelate them."""
 _ROWS = 8192
 
 
 def expectations(
     experience: Experience, image: NDArray[np.float32], settings: ModelSettings
 ) -> NDArray[np.float32]:
-    """What to expect of each quantity, in its standard deviations about its mean.
+    """Return the expectation of each quantity, in standard deviations about its mean.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def expectations(
 def _expected(
     parts: tuple[Part, ...], measured: Tensor, values: Array, seen: Tensor
 ) -> Array:
-    """The mean of one quantity that the first of the kernels predicts, `(n,)`."""
+    """Return one quantity's mean as predicted by the first of the kernels, `(n,)`."""
     spread = values.std()
     standard = torch.from_numpy((values - values.mean()) / (spread or 1.0))
     prior = prior_of(parts)[0]

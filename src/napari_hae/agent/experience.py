@@ -1,7 +1,7 @@
-"""What earlier runs measured, as a file that a new run's model learns from.
+"""Measurements of earlier runs, as a file from which a new run's model learns.
 
-An experience is plain data: survey images, measured pixels, and what was found there.
-Nothing fitted is in it, so that it outlives another network or another kernel.
+An experience is plain data: survey images, measured pixels, and their results. It
+contains nothing fitted, so that it outlives another network or another kernel.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError)
-"""In how many ways numpy says that a file is something else."""
+"""Exceptions that numpy raises for a file of another kind."""
 
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """What one earlier run measured.
+    """Measurements of one earlier run.
 
     Attributes
     ----------
@@ -37,8 +37,8 @@ class Visit:
     pixels
         Indices of the measured pixels, row by row, `(n,)`.
     values
-        What was found there, `(n, k)`: the target, then more about the spectra. Visits
-        that are learned from together have the same `k` quantities.
+        Results there, `(n, k)`: the target, then further quantities of the spectra.
+        Visits used together have the same `k` quantities.
     """
 
     image: NDArray[np.float32]
@@ -48,23 +48,23 @@ class Visit:
 
 @dataclass(frozen=True, eq=False)
 class Experience:
-    """What one or several earlier runs measured."""
+    """Measurements of one or several earlier runs."""
 
     visits: tuple[Visit, ...]
 
     @property
     def detectors(self) -> int:
-        """How many detectors the survey images have."""
+        """Number of detectors of the survey images."""
         return len(self.visits[0].image)
 
     @property
     def quantities(self) -> int:
-        """How many numbers are known of each measured pixel, the target included."""
+        """Number of quantities per measured pixel, the target included."""
         return int(self.visits[0].values.shape[1])
 
     @property
     def measured(self) -> int:
-        """How many pixels were measured in all."""
+        """Total number of measured pixels."""
         return sum(len(visit.pixels) for visit in self.visits)
 
     def __str__(self) -> str:
@@ -87,19 +87,19 @@ class Experience:
         }
         try:
             with path.open("xb") as file:
-                # Not compressed: the window's thread reads it to check a change.
+                # Uncompressed: the window's thread reads it to check a change.
                 np.savez(file, format=FORMAT, visits=len(self.visits), **arrays)
         except FileExistsError as error:
             raise ValueError(f"{path} exists already; choose another name") from error
 
 
 def load_experience(path: Path) -> Experience:
-    """Read what `Experience.save` wrote.
+    """Read a file written by `Experience.save`.
 
     Raises
     ------
     ValueError
-        If the file is not there, or holds something else.
+        If the file does not exist, or holds something else.
     """
     try:
         check_file(path)
@@ -116,12 +116,12 @@ def load_experience(path: Path) -> Experience:
 
 
 def experience_for(settings: ModelSettings, detectors: int) -> Experience | None:
-    """The earlier runs that the settings name; None if they name none.
+    """Load the earlier runs named in the settings; None if they name none.
 
     Parameters
     ----------
     detectors
-        Of the new run's survey image.
+        Number of detectors of the new run's survey image.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def _visit(stored: np.lib.npyio.NpzFile, number: int) -> Visit:
         np.asarray(stored[f"{name}_{number}"]) for name in ("image", "pixels", "values")
     )
     fits = image.ndim == 3 and values.ndim == 2 and pixels.shape == values.shape[:1]
-    # Pixels of the image that are no finite numbers are filled where it is embedded.
+    # Non-finite pixels of the image are filled when it is embedded.
     if not (fits and len(pixels)):
         raise ValueError("its arrays do not fit together")
     inside = 0 <= pixels.min() and pixels.max() < image[0].size

@@ -1,4 +1,4 @@
-"""How long a measurement is expected to take, where exposures follow the target."""
+"""Expected exposure time of a measurement, where exposures depend on the target."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _NEIGHBOURS = 5
-"""Measurements of like targets whose exposures are averaged."""
+"""Number of measurements with similar targets whose exposures are averaged."""
 
 
 def expected_exposure_s(mean: Array, targets: Array, exposures_s: Array) -> Array:
-    """The exposure expected at each candidate, `(n,)`, in s.
+    """Return the expected exposure of each candidate, `(n,)`, in s.
 
-    Where an exposure goes on until its target has a relative error, it follows from the
-    target: places of like targets took like exposures. They are averaged in logarithms
-    over neighbours in the target, and interpolated at the predicted targets.
+    Where an exposure runs until its target reaches a relative error, it depends on the
+    target: similar targets need similar exposures. Their logarithms are averaged over
+    neighbours in the target, and interpolated at the predicted targets.
 
     Parameters
     ----------
     mean
         Predicted target of each candidate, `(n,)`.
     targets, exposures_s
-        Of the measurements, `(m,)`, finite.
+        Targets and exposures of the measurements, `(m,)`, finite.
     """
     order = np.argsort(targets, kind="stable")
     logs = np.log(exposures_s[order])
