@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code, see `exit_codes`."""
+    """Run one command and return its exit code, see `exit_codes`."""
     options = make_parser().parse_args(arguments)
     log_to_stderr("%(levelname)s: %(message)s")
     try:
         return int(options.command(options))
-    # What an instrument refuses before there is a run: files that are not there, values
-    # that it cannot have. During a run they end it, in its record.
+    # Refusals of an instrument before the run exists: missing files, impossible values.
+    # During a run they end it, and are in its record.
     except (Unsupported, OutOfRange) as error:
         lacks_library = isinstance(error.__cause__, ImportError)
         return _complain(error, FAILED if lacks_library else WRONG_USE)
     except InstrumentError as error:
         return _complain(error, FAILED)
     except BrokenPipeError:
-        # Who reads the output, such as `head`, has seen enough; nothing is left to say.
+        # The reader of the output, such as `head`, has closed the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    # A mistake of the user's, in words made for the user: settings, names, files,
-    # records that are none.
+    # Mistakes of the user, with a message written for the user: settings, names, files,
+    # records that are not records.
     except ValueError as error:
         return _complain(error, WRONG_USE)
     except (OSError, ImportError) as error:
         return _complain(error, FAILED)
-    # In commands that hold no beam; for the others see `stopping`.
+    # For commands that hold no beam; for the others see `stopping`.
     except KeyboardInterrupt:
         print("napari-hae: interrupted", file=sys.stderr)
         return BY_SIGNAL + signal.SIGINT

@@ -1,4 +1,4 @@
-"""`python -m napari_hae.cli` is the same as `napari-hae`."""
+"""Entry point of `python -m napari_hae.cli`, the same as `napari-hae`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What the command line exits with."""
+"""Exit codes of the command line."""
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 EXPLAINED = (

@@ -1,4 +1,4 @@
-"""What may be written on the command line."""
+"""Parser of the command line."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 WITH_TOKEN = ("serve", "resume")
-"""The commands with the option `--token-file`."""
+"""Commands that take the option `--token-file`."""
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser; what it gives holds the command as `command(options)`."""
+    """Return the parser; its result holds the command as `command(options)`."""
     parser = argparse.ArgumentParser(
         prog="napari-hae",
         description="Human-in-the-loop automated experiments in electron microscopy.",
@@ -33,8 +33,8 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add_command(name: str, command: Command, text: str) -> argparse.ArgumentParser:
-        # Abbreviated, --token would be taken for --token-file, and the secret be kept
-        # as the name of a file.
+        # With abbreviations allowed, --token would be read as --token-file, and the
+        # secret would be stored as a file name.
         added = commands.add_parser(
             name,
             help=text,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def learn(options: argparse.Namespace) -> int:
-    """What records tell the model of a new run, as a file."""
+    """Export the data of records as a file that the model of a new run learns from."""
     from napari_hae.experiment.learning import learn as learn_from
     from napari_hae.experiment.stored import open_run
 
@@ -33,7 +33,7 @@ def learn(options: argparse.Namespace) -> int:
 
 
 def _check_out(path: Path, what: str) -> None:
-    """Refuse what cannot be the name of a file, before it takes time to fill it."""
+    """Refuse an unusable output path before spending time on its content."""
     if path.is_dir():
         raise ValueError(f"{path} is a directory; --out needs the name of a file")
     if not path.parent.is_dir():
@@ -41,7 +41,7 @@ def _check_out(path: Path, what: str) -> None:
 
 
 def branch(options: argparse.Namespace) -> int:
-    """A new record that goes on from an earlier step."""
+    """Create a new record that continues from an earlier step."""
     from napari_hae.experiment.branch import branch as go_back
 
     show(f"written: {go_back(options.record, options.after, options.out)}")
@@ -49,7 +49,7 @@ def branch(options: argparse.Namespace) -> int:
 
 
 def info(options: argparse.Namespace) -> int:
-    """What a record holds."""
+    """Print the content of a record."""
     from napari_hae.experiment.stored import open_run
 
     run = open_run(options.record)
@@ -100,7 +100,7 @@ def _as_text(run: StoredRun) -> str:
 
 
 def forensics(options: argparse.Namespace) -> int:
-    """A report on a record's run."""
+    """Write a report on the run of a record."""
     from tqdm import tqdm
 
     from napari_hae.experiment.forensics.analysis import analyse
@@ -129,7 +129,7 @@ def forensics(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """A record as a HyperSpy file."""
+    """Export a record as a HyperSpy file."""
     from napari_hae.experiment.export import export_hspy
     from napari_hae.experiment.stored import open_run
 

@@ -1,4 +1,4 @@
-"""The commands that run experiments: `demo`, `run`, `resume`."""
+"""Commands that run experiments: `demo`, `run`, `resume`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def demo(options: argparse.Namespace) -> int:
-    """An experiment on the simulated microscope, in napari or with a report."""
+    """Run an experiment on the simulated microscope, in napari or with a report."""
     sections = _with_length({}, options)
     with Stopping() as stopping:
         if options.headless or not _has_display():
@@ -79,7 +79,7 @@ def _free_path() -> Path:
 
 
 def run(options: argparse.Namespace) -> int:
-    """A new experiment without a window."""
+    """Run a new experiment without a window."""
     from napari_hae.experiment.configuration import configure
 
     sections = _with_length(given_sections(options), options)
@@ -107,7 +107,7 @@ def _run_new(
     stopping: Stopping,
     rescue: Path | None = None,
 ) -> tuple[int, Path | None]:
-    """Run to the end; gives the exit code, and the record if all of it is there."""
+    """Run to the end; return the exit code, and the record if it is complete."""
     from napari_hae.experiment.feasible import preflight
     from napari_hae.experiment.record import Record, check_free
     from napari_hae.experiment.runner import Runner
@@ -119,7 +119,7 @@ def _run_new(
     instrument = guarded(configuration.instrument, configuration.instrument_settings)
     stopping.reach(lambda _: instrument.abort(), instrument.abort)
     try:
-        # Before the record is made: a microscope that is not there leaves no empty run.
+        # Connect before creating the record: a missing microscope leaves no empty run.
         instrument.connect()
         stopping.check()
         preflight(configuration.settings, instrument)
@@ -137,7 +137,7 @@ def _run_new(
 
 
 def resume(options: argparse.Namespace) -> int:
-    """An experiment gone on with, from its record."""
+    """Continue an experiment from its record."""
     with Stopping() as stopping:
         return stopping.run(lambda: _go_on(options, stopping))
 
@@ -146,7 +146,7 @@ def _go_on(options: argparse.Namespace, stopping: Stopping) -> int:
     from napari_hae.experiment.stored import record_at
     from napari_hae.experiment.writer_lock import WriterLock
 
-    # Before the record is read: nobody adds to it since.
+    # Lock before reading the record, so that no other writer adds to it.
     with WriterLock(record_at(options.record)) as lock:
         return _go_on_alone(options, stopping, lock)
 
@@ -187,7 +187,7 @@ def _go_on_alone(
 
 
 def _with_token(settings: BaseModel, file: Path | None) -> BaseModel:
-    """The settings with the file that holds the token, if one is given."""
+    """Return the settings with the token file, if one is given."""
     if file is None:
         return settings
     if "token_file" not in type(settings).model_fields:
@@ -199,9 +199,9 @@ def _with_token(settings: BaseModel, file: Path | None) -> BaseModel:
 
 
 def _rescue(runner: Runner, folder: Path | None) -> str:
-    """Save what is not safe, and tell where it is; nobody is asked.
+    """Save unwritten data elsewhere without asking, and report the place.
 
-    Nothing is printed before it is done: that may fail, or be waited for.
+    Print only after saving: printing may fail or block.
     """
     refused = ""
     try:
@@ -220,7 +220,7 @@ def _watch(
     blank: Callable[[], None],
     rescue: Path | None = None,
 ) -> int:
-    """Run to the end with a progress bar, and sum up."""
+    """Run to the end with a progress bar, and print a summary."""
     from tqdm import tqdm
 
     from napari_hae.experiment.events import FinishReason

@@ -1,4 +1,4 @@
-"""The settings that `--config`, `--set` and `--file` give, before they are checked."""
+"""Settings given by `--config`, `--set` and `--file`, before validation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def given_sections(options: argparse.Namespace) -> dict[str, Any]:
-    """Nested values, those of `--set` and `--file` over those of the file.
+    """Return nested values; those of `--set` and `--file` override those of the file.
 
     Raises
     ------
     BadConfiguration
-        If the file cannot be read, or an assignment has another form.
+        If the file cannot be read, or an assignment is malformed.
     """
     from napari_hae.experiment.configuration import assign, read_toml
 

@@ -1,4 +1,4 @@
-"""The command `serve`: a microscope offered to the instrument `remote` elsewhere."""
+"""The command `serve`: offer a microscope to the instrument `remote` elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def serve(options: argparse.Namespace) -> int:
-    """A server that runs until it is told to end by a signal."""
+    """Run a server until a signal ends it."""
     from napari_hae.instruments.bridge.server import Server, is_loopback
 
     settings = _instrument_settings(options)
@@ -50,7 +50,7 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def _serve(server: Server, name: str, stopping: Stopping) -> int:
-    """Serve until somebody ends the program, also by closing its terminal."""
+    """Serve until the program is ended, also by closing its terminal."""
     is_over = threading.Event()
 
     def end(signal_name: str) -> None:
@@ -84,7 +84,7 @@ def _instrument_settings(options: argparse.Namespace) -> BaseModel:
 
 
 def _secret(file: Path | None) -> str:
-    """The token: from the file, the environment, or made up."""
+    """Return the token: from the file, from the environment, or newly generated."""
     if file is not None and file.exists():
         logger.info("the token is the one in %s", file)
         return token.from_file(file)
@@ -98,7 +98,7 @@ def _secret(file: Path | None) -> str:
         logger.info("the token is the one in the variable %s", token.VARIABLE)
         return given
     secret = token.made_up()
-    # Not to the log, which may be kept.
+    # Not logged: logs may be stored.
     print(f"token: {secret}", flush=True)
     return secret
 

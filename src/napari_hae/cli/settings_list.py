@@ -1,4 +1,4 @@
-"""The command `settings`: every setting with its default and what it means."""
+"""The command `settings`: every setting with its default and its meaning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECTIONS = (
     *("instrument", "goal", "scalarizer", "acquisition", "model", "initial", "moves"),
     *("plan", "loop", "survey", "drift", "measurement", "budget"),
 )
-"""Names of the sections; written out, since `--help` should not load all models."""
+"""Names of the sections; listed here so that `--help` need not load all models."""
 _WIDTH = 88
 
 
@@ -67,7 +67,7 @@ def _setting(name: str, field: FieldInfo) -> list[str]:
 
 
 def _default(field: FieldInfo) -> str:
-    """Return the default as it would be written in TOML; in words where it cannot."""
+    """Return the default as written in TOML, or described if TOML cannot express it."""
     if field.is_required():
         return "… (to be given)"
     value: Any = field.get_default(call_default_factory=True)

@@ -1,4 +1,4 @@
-"""Ends a command that holds a beam when the system says so."""
+"""Orderly end of a command that holds a beam, on a signal of the system."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ logger = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
-    """A signal came before there was a run that it could have ended."""
+    """A signal arrived before there was a run to end."""
 
 
 class Stopping(SignalListener):
-    """Listens for signals while a command goes on, and gives its exit code."""
+    """Listener for signals while a command runs; provides the exit code."""
 
     def check(self) -> None:
-        """Raise `Interrupted` if a signal has come."""
+        """Raise `Interrupted` if a signal has arrived."""
         if self.received is not None:
             raise Interrupted(f"interrupted by {self.received.name}")
 
     def run(self, command: Callable[[], int]) -> int:
-        """Run a command to its end; returns its exit code, or that of the signal."""
+        """Run a command to its end; return its exit code, or that of the signal."""
         try:
             code = command()
         except Exception as error:

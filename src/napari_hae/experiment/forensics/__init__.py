@@ -1,4 +1,4 @@
-"""Forensics: what a stored run did, why, and what else it might have done.
+"""Forensics: path, decisions and possible alternatives of a stored run.
 
-Pure functions on a `StoredRun`; nothing here changes a record.
+Pure functions on a `StoredRun`; they never change a record.
 """

@@ -1,4 +1,4 @@
-"""The whole analysis of a stored run."""
+"""Complete analysis of a stored run."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ if TYPE_CHECKING:
     from napari_hae.types import Proposal
 
     Progress = Callable[[str, int, int], None]
-    """Is told what is being done, and how many of how many parts are done. It may raise
-    to end the analysis."""
+    """Callback for progress: the current activity, parts done, parts in total. It may
+    raise to cancel the analysis."""
 
 LEAST_USABLE = 3
 
 
 class Cancelled(Exception):
-    """Somebody ended the analysis before it was done."""
+    """The analysis was cancelled before it was complete."""
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What forensics found about a run.
+    """Findings of forensics on a run.
 
     Attributes
     ----------
     truth_words
-        What the ground truth is, or why there is none.
+        Description of the ground truth, or the reason why there is none.
     references
         For the targets in force at the end.
     agreement
-        The live model against each reference, by its name.
+        Agreement of the live model with each reference, by name.
     regret
-        Against the truth, or against the mature model's map where there is none.
+        Relative to the truth, or to the mature model's map if there is no truth.
     retraced
-        How many of the agent's choices came out the same when it was asked again, out
-        of how many: if not all, what would have been chosen is not sure either.
+        Number of the agent's choices that were reproduced on replay, and the number of
+        choices. If some were not, counterfactual choices are uncertain as well.
     """
 
     run: StoredRun
@@ -74,12 +74,12 @@ class Analysis:
 
     @property
     def has_truth(self) -> bool:
-        """Whether the ground truth is known."""
+        """Return whether the ground truth is known."""
         return self.references.truth is not None
 
     @property
     def full_error(self) -> float:
-        """The full model's own error against the truth, as in `Agreement`; else NaN."""
+        """Return the full model's error, as in `Agreement`; NaN without a truth."""
         full, truth = self.references.full, self.references.truth
         if full is None or truth is None:
             return float("nan")
@@ -96,15 +96,15 @@ def analyse(
     Parameters
     ----------
     against
-        For each counterfactual run its name, and the sections of the settings that
-        are different; a band that is not given stays the recorded one.
+        Name of each counterfactual run, with the changed sections of its settings; a
+        band that is not given stays as recorded.
 
     Raises
     ------
     NotARecord
         If the run has no survey image.
     NotTrusted
-        If it names code or files that nobody agreed to use.
+        If it names code or files that the user has not agreed to use.
     MissingPart
         If a part of it is not installed.
     ValueError
@@ -143,9 +143,9 @@ def analyse(
 
 
 def expect_agreed(run: StoredRun) -> None:
-    """Raise `NotTrusted` if a record names what forensics could use.
+    """Raise `NotTrusted` if a record names code or files that forensics would use.
 
-    Without the file that was replayed there is no ground truth, but all the rest.
+    Without the replayed file only the ground truth is missing from the analysis.
     """
     named = run.outside
     if run.instrument == "replay":
@@ -170,7 +170,7 @@ def _others(
     truth: Truth | None,
     stages: _Stages,
 ) -> tuple[Counterfactual, ...]:
-    """The counterfactual runs, by the sections in which each differs."""
+    """Return the counterfactual runs, by the sections in which each differs."""
     others = []
     for name, sections in changes.items():
         stages.begin(name)
@@ -200,7 +200,7 @@ def _truth(run: StoredRun) -> tuple[Truth | None, str]:
 
 
 class _Stages:
-    """Counts what is done for whoever watches."""
+    """Counter of the completed parts, for progress reports."""
 
     def __init__(self, progress: Progress, steps: int, passes: int) -> None:
         self._progress, self._total = progress, steps * passes
@@ -215,12 +215,12 @@ class _Stages:
         self.ask()
 
     def ask(self) -> None:
-        """Give whoever watches a chance to end it."""
+        """Give the listener a chance to cancel."""
         self._progress(self._what, self._done, self._total)
 
 
 class _Live:
-    """Goes through the run once, and notes what the live model predicts and chooses."""
+    """Replay of a run that notes the live model's predictions and choices."""
 
     def __init__(
         self,
@@ -238,7 +238,7 @@ class _Live:
         retrace(run, self._agent)
 
     def agreement(self) -> dict[str, Agreement]:
-        """The live model against each reference."""
+        """Return the agreement of the live model with each reference."""
         result = {}
         for name, found in self._found.items():
             steps, errors, ranks = zip(*found, strict=True)
@@ -248,7 +248,7 @@ class _Live:
         return result
 
     def retraced(self) -> tuple[int, int]:
-        """How many of the agent's choices came out the same, of how many."""
+        """Return the number of reproduced choices, and the number of choices."""
         asked = [
             (decision.proposal, self.answers[decision.number])
             for decision in self._timeline.decisions

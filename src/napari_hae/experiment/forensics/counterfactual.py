@@ -1,4 +1,4 @@
-"""The same start under other settings: where the agent would have gone instead."""
+"""Counterfactual runs: the path of the agent from the same start, other settings."""
 
 from __future__ import annotations
 
@@ -36,28 +36,29 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 AGENTS = ("acquisition", "scalarizer", "goal", "moves", "model")
-"""The sections that another agent may have; the rest belongs to the recorded start."""
+"""Sections that may be changed for the agent; the others belong to the recorded
+start."""
 
 
 @dataclass(frozen=True, eq=False)
 class Counterfactual:
-    """A run that never was, beside the one that was.
+    """A hypothetical run, compared with the recorded one.
 
     Attributes
     ----------
     name
-        What was different, in words.
+        Description of the difference.
     settings
-        Those of the end, with what was different.
+        Settings at the end, with the changes.
     path
-        Its pixels `(row, column)`, in order.
+        Pixels `(row, column)` in order of measurement.
     targets
-        Of its path, by its own scalarizer; NaN where none.
+        Targets along the path by its own scalarizer; NaN where undefined.
     best, recorded_best
-        The best target until each step, of its path and of the recorded one.
+        Best target up to each step, on this path and on the recorded one.
     measured_only
-        Whether it could choose only among pixels that the record measured, since what
-        lies in the others is not known.
+        Whether its choice was limited to measured pixels, as the spectra of the others
+        are unknown.
     """
 
     name: str
@@ -71,25 +72,25 @@ class Counterfactual:
 
     @property
     def parts_at(self) -> int | None:
-        """The first step, from 0, where the paths differ; None if they are the same."""
+        """Return the first step, from 0, where the paths differ; None if equal."""
         pairs = zip(self.path, self.recorded_path, strict=False)
         return next((n for n, (a, b) in enumerate(pairs) if a != b), None)
 
     @property
     def in_common(self) -> int:
-        """How many pixels both measured."""
+        """Return the number of pixels that both measured."""
         return len(set(self.path) & set(self.recorded_path))
 
 
 def changed_sections(run: StoredRun, assignments: Sequence[str]) -> dict[str, Any]:
-    """The agent's sections that `section.name=value` texts change, validated.
+    """Return the validated agent sections that `section.name=value` texts change.
 
-    A section of another kind begins with that kind's defaults.
+    A section whose kind is changed starts from the defaults of the new kind.
 
     Raises
     ------
     BadConfiguration
-        If a text has another form, or a value is not allowed.
+        If a text is malformed, or a value is not allowed.
     """
     given: dict[str, Any] = {}
     assign(given, assignments)
@@ -110,7 +111,7 @@ def changed_sections(run: StoredRun, assignments: Sequence[str]) -> dict[str, An
 
 
 def completed(run: StoredRun, sections: Mapping[str, Any]) -> dict[str, Any]:
-    """The same sections, with the recorded band for a scalarizer that has none.
+    """Return the sections, with the recorded band for a scalarizer without one.
 
     Raises
     ------
@@ -136,9 +137,9 @@ def counterfactual(
     """Run the agent again from the recorded start, with some sections changed.
 
     Initial design, positions that a human or a plan chose, regions, vetoes, other
-    changes of settings and how far the agent looked ahead are as recorded. What the
-    record holds is taken from it; what it does not hold from the ground truth. Without
-    one, the agent may choose only what the record measured.
+    changes of settings and the agent's look-ahead are as recorded. Spectra come from
+    the record, and from the ground truth where the record has none. Without a ground
+    truth, the agent may choose only measured pixels.
     """
     agent = _Rerun(run, timeline, changes, truth, on_step)
     retrace(run, agent)
@@ -158,7 +159,7 @@ def counterfactual(
 
 
 class _Rerun(Retracing):
-    """Goes through a run as its agent did, and measures what it chooses itself."""
+    """Replay of a run in which the agent's own choices are measured."""
 
     def __init__(
         self,
@@ -186,11 +187,11 @@ class _Rerun(Retracing):
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
-        """What it measured, in order."""
+        """Return the measurements in order."""
         return self._targets.measurements
 
     def repeat(self, proposal: Proposal, measured: Sequence[Measurement]) -> None:
-        """Choose in the place of a recorded decision, and measure there."""
+        """Choose anew at a recorded decision, and measure there."""
         decision = next(self._decisions)
         self.learn_until(self.measurements, proposal.known)
         chosen = self._choose(decision)
@@ -201,37 +202,37 @@ class _Rerun(Retracing):
         self._on_step()
 
     def configure(self, settings: ExperimentSettings) -> None:
-        """Take over recorded settings, but for what is different here."""
+        """Apply recorded settings, except for the sections that are changed here."""
         ours = settings.model_copy(update=self._changes)
         super().configure(ours)
         self._targets.scalarizer = ours.scalarizer
 
     def catch_up(self, measured: Sequence[Measurement]) -> None:
-        """Learn as many measurements as the run's agent learned."""
+        """Learn as many measurements as the agent had learned in the run."""
         super().catch_up(self.measurements[: len(measured)])
 
     def retarget(self, targets: Sequence[float], errors: Sequence[float]) -> None:
-        """Score everything again by the scalarizer in force here."""
+        """Recompute all targets with the scalarizer in force here."""
         self._targets.rescore(self._targets.scalarizer)
         known, values = len(targets), list(self._targets.values)
         for step, target in enumerate(targets):
-            # A spectrum that a person discarded is discarded here too.
+            # A spectrum that the user discarded is discarded here too.
             if not math.isfinite(target) and self._goes_along(step):
                 values[step] = math.nan
         super().retarget(values[:known], self._targets.errors[:known])
 
     def _goes_along(self, step: int) -> bool:
-        """Whether the recorded run measured the same pixel in a step."""
+        """Return whether the recorded run measured the same pixel in a step."""
         own, recorded = self.measurements, self._run.measurements
         return _pixel(own[step].proposal) == _pixel(recorded[step].proposal)
 
     def _choose(self, decision: Decision) -> Proposal | None:
-        """The recorded position where a human or the design chose; else the agent's."""
+        """Return the recorded position of a human or the design, else the agent's."""
         recorded = decision.proposal
         answer = self.answer(decision)[0]
         pixel = _pixel(recorded)
         visits, spectra = self._visits[pixel], self._recorded.get(pixel, [])
-        # A person may have had a place measured again.
+        # The user may have asked to measure a place again.
         is_left = visits == 0 or visits < len(spectra)
         if recorded.chosen_by is not ChosenBy.AGENT and is_left:
             return recorded
@@ -251,7 +252,7 @@ class _Rerun(Retracing):
 
 
 def _with_band(run: StoredRun, section: Any) -> Any:
-    """A scalarizer without a band looks at the recorded one."""
+    """Return a scalarizer; one without a band uses the recorded band."""
     recorded = run.settings.scalarizer
     if not (isinstance(section, BandScalarizer) and section.is_automatic):
         return section

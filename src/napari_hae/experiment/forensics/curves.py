@@ -1,4 +1,4 @@
-"""Step by step: how the live model came near, what was found, and what chance finds."""
+"""Curves over the steps: error of the live model, regret, and chance level."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 TOP = 0.01
-"""The share of the pixels that counts as the best."""
+"""Fraction of the pixels that counts as the best."""
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """The live model's maps against a map that does not change.
+    """Agreement of the live model's maps with a fixed reference map.
 
     Attributes
     ----------
     steps
-        At which the live model predicted, from 0.
+        Steps at which the live model predicted, from 0.
     error
         Root mean square difference, in standard deviations of the reference over the
-        field: 1 is no better than its mean.
+        field: 1 is no better than predicting its mean.
     rank
         Spearman's rank correlation.
     """
@@ -45,23 +45,23 @@ class Agreement:
 
 @dataclass(frozen=True, eq=False)
 class Regret:
-    """How far the best that was found is from the best that is there.
+    """Difference between the best place available and the best place found.
 
-    Places are valued by the reference, not by their measured targets, which noise may
-    have favoured; so no regret is below 0. In the target's unit, one value per step.
+    Places are rated by the reference, not by their measured targets, which are biased
+    by noise; so regret is never negative. In the target's unit, one value per step.
 
     Attributes
     ----------
     simple
-        Of the best place so far.
+        Regret of the best place so far.
     cumulative
-        Of every place, added up.
+        Sum of the regrets of all places so far.
     by_chance
-        The simple regret that is expected of as many random places.
+        Expected simple regret of the same number of random places.
     top
-        How many of the places so far are among the best `TOP` of what was open.
+        Number of places so far among the best fraction `TOP` of the allowed pixels.
     is_of_field
-        Whether all of the field was open at some time.
+        Whether every pixel of the field was allowed at some time.
     """
 
     simple: Array
@@ -72,7 +72,7 @@ class Regret:
 
 
 def agreement(live: Array, reference: Array) -> tuple[float, float]:
-    """Error and rank correlation of a live map, as `Agreement` has them."""
+    """Return error and rank correlation of a live map, see `Agreement`."""
     usable = np.isfinite(reference) & np.isfinite(live)
     is_, seen = reference[usable], live[usable].astype(np.float64)
     spread = float(is_.std()) if len(is_) else 0.0
@@ -91,20 +91,20 @@ def regret(
     goal: Goal,
     opened: NDArray[np.bool_],
 ) -> Regret:
-    """The regret of a path.
+    """Return the regret of a path.
 
     Parameters
     ----------
     reference
         The target of every pixel, `(rows, columns)`.
     opened
-        Same shape, True where the beam might be at any time of the run: the best of
-        all, and what chance draws from, lie there.
+        Same shape, True where the beam was allowed at any time of the run: the best
+        place and the random places are taken from these pixels.
     """
     utility = goal.utility_of(reference)
     visited = np.array([utility[pixel] for pixel in path])
     there = utility[opened & np.isfinite(utility)]
-    # Nothing open may have a target that is known.
+    # Possibly no allowed pixel has a known target.
     there = there if len(there) else visited[np.isfinite(visited)]
     best = max(float(there.max()), float(np.nanmax(visited)))
     worst = float(there.min())
@@ -121,10 +121,10 @@ def regret(
 
 
 def expected_best(values: Array, draws: int) -> Array:
-    """The expected largest of 1 to `draws` values drawn without putting back.
+    """Return the expected maximum of 1 to `draws` values drawn without replacement.
 
     The probability that the k-th smallest of N values is the largest of n drawn ones is
-    `C(k - 1, n - 1) / C(N, n)`. Beyond N draws it is the largest of all. Shape
+    `C(k - 1, n - 1) / C(N, n)`. Beyond N draws it is the overall maximum. Shape
     `(draws,)`.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))

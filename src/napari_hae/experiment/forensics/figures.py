@@ -1,4 +1,4 @@
-"""The figures of an analysis, drawn by matplotlib as PNG images."""
+"""Figures of an analysis, drawn by matplotlib as PNG images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PATCHES_PER_ROW = 20
 
 @dataclass(frozen=True)
 class Drawing:
-    """A canvas without a window, and its axes."""
+    """Canvas without a window, with its axes."""
 
     figure: Any
     axes: Any
@@ -35,7 +35,7 @@ class Drawing:
     def of(
         cls, rows: int, columns: int, width: float = 10.0, height: float = 3.6
     ) -> Drawing:
-        """So many axes on a figure of a size in inches."""
+        """Return a drawing with a number of axes and a size in inches."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -44,14 +44,14 @@ class Drawing:
         return cls(figure, figure.subplots(rows, columns, squeeze=False))
 
     def png(self) -> bytes:
-        """The image."""
+        """Return the figure as a PNG image."""
         buffer = BytesIO()
         self.figure.savefig(buffer, dpi=_DPI, format="png")
         return buffer.getvalue()
 
 
 def maps(analysis: Analysis) -> bytes:
-    """The path on the survey image, and the maps to hold the live model against."""
+    """Draw the path on the survey image, and the reference maps."""
     run = analysis.run
     assert run.survey is not None
     shown = analysis.references.named()
@@ -77,7 +77,7 @@ def maps(analysis: Analysis) -> bytes:
 
 
 def agreement(analysis: Analysis) -> bytes:
-    """Error and rank correlation of the live model, step by step."""
+    """Draw error and rank correlation of the live model over the steps."""
     drawing = Drawing.of(1, 2)
     error, rank = drawing.axes[0]
     for name, found in analysis.agreement.items():
@@ -102,7 +102,7 @@ def agreement(analysis: Analysis) -> bytes:
 
 
 def regret(analysis: Analysis) -> bytes:
-    """Regret of the best place, of all places, and what chance would leave."""
+    """Draw simple and cumulative regret, and the regret expected by chance."""
     drawing, found = Drawing.of(1, 3, width=11), analysis.regret
     steps = np.arange(1, len(found.simple) + 1)
     simple, cumulative, top = drawing.axes[0]
@@ -124,7 +124,7 @@ def regret(analysis: Analysis) -> bytes:
 
 
 def against(analysis: Analysis, other: Counterfactual) -> bytes:
-    """The best so far on the recorded path and on another, and both paths."""
+    """Draw the best target so far on the recorded and another path, and the paths."""
     drawing = Drawing.of(1, 2)
     curve, field = drawing.axes[0]
     unit = other.settings.scalarizer.unit
@@ -148,7 +148,7 @@ def against(analysis: Analysis, other: Counterfactual) -> bytes:
         y_nm, x_nm = zip(*places, strict=True)
         field.scatter(x_nm, y_nm, s=16, color=color, marker=marker, label=name)
     field.set(xlabel="x (nm)", ylabel="y (nm)")
-    # Below, where it hides no place.
+    # Below, so that it hides no place.
     field.legend(
         fontsize=8, facecolor="0.5", loc="upper center", bbox_to_anchor=(0.5, -0.18)
     )
@@ -156,7 +156,7 @@ def against(analysis: Analysis, other: Counterfactual) -> bytes:
 
 
 def clusters(analysis: Analysis) -> bytes:
-    """The clusters on the field, and how much of the path each got."""
+    """Draw the clusters on the field, and the share of the path in each."""
     from matplotlib.colors import ListedColormap
 
     drawing, found = Drawing.of(1, 2), analysis.visited
@@ -188,11 +188,11 @@ def clusters(analysis: Analysis) -> bytes:
 
 
 def patches(analysis: Analysis) -> bytes:
-    """The surroundings of each measured place, in the order of the path."""
+    """Draw the surroundings of each measured place, in the order of the path."""
     found = analysis.visited.patches
     rows = -(-len(found) // _PATCHES_PER_ROW)
     size = found.shape[1] + 1
-    # One image with gaps: hundreds of axes would take minutes.
+    # One image with gaps: hundreds of axes would take minutes to draw.
     sheet = np.full((rows * size, _PATCHES_PER_ROW * size), np.nan)
     drawing = Drawing.of(1, 1, width=11, height=0.6 * rows + 0.1)
     axis = drawing.axes[0, 0]
@@ -207,7 +207,7 @@ def patches(analysis: Analysis) -> bytes:
 
 
 def interventions(analysis: Analysis) -> bytes:
-    """The targets, with each intervention marked."""
+    """Draw the targets, with each intervention marked."""
     drawing, run = Drawing.of(1, 1, height=3.0), analysis.run
     axis = drawing.axes[0, 0]
     targets = np.array([m.target for m in run.measurements])
@@ -239,7 +239,7 @@ def _extent(analysis: Analysis) -> tuple[float, float, float, float]:
 
 
 def _cluster_color(number: int) -> str:
-    """Distinct, also to the colour-blind (Okabe and Ito)."""
+    """Return a colour that is also distinct to the colour-blind (Okabe and Ito)."""
     colors = ("#d55e00", "#e69f00", "#f0e442", "#009e73", "#56b4e9", "#0072b2")
     return colors[number % len(colors)]
 

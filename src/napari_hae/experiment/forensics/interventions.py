@@ -1,4 +1,4 @@
-"""What each intervention changed: the choice without it, and what came after."""
+"""Effect of each intervention: the choice without it, and the targets that followed."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ _SAID: dict[type[JournalEvent], str] = {
     WiderEvent: "you came back from a finer image",
 }
 LATER = 10
-"""So many steps after an intervention are looked at."""
+"""Number of steps after an intervention that are examined."""
 
 
 @dataclass(frozen=True, eq=False)
 class Intervention:
-    """Something that a human did, and the first choice that was made under it.
+    """Action of a human, and the first choice made after it.
 
     Attributes
     ----------
     words
-        What was done, one sentence for each thing.
+        Description of the action, one sentence per event.
     chosen
-        Where the run went.
+        Pixel that the run chose.
     without
-        Where the agent would have gone on the same data without it; None if that is
-        not known, or nothing was left.
+        Pixel that the agent would have chosen on the same data without the action; None
+        if that is unknown, or no candidate was left.
     distance_nm
-        Between the two; NaN without the second.
+        Distance between the two; NaN without the second.
     best_before, best_after
-        The best target before the choice, and after this many `later` steps from it
-        on, by the targets in force at the end.
+        Best target before the choice, and `later` steps after it, by the targets in
+        force at the end.
     """
 
     words: tuple[str, ...]
@@ -76,12 +76,12 @@ class Intervention:
 
     @property
     def step(self) -> int:
-        """The step of the choice, from 0."""
+        """Return the step of the choice, from 0."""
         return self.chosen.step
 
     @property
     def changed_the_choice(self) -> bool:
-        """Whether the agent would have gone elsewhere."""
+        """Return whether the agent would have chosen another pixel."""
         return self.distance_nm > 0
 
 
@@ -91,14 +91,14 @@ def interventions(
     shadows: Mapping[int, Proposal | None],
     answers: Mapping[int, Proposal | None],
 ) -> tuple[Intervention, ...]:
-    """All interventions of a run, in order.
+    """Return all interventions of a run, in order.
 
     Parameters
     ----------
     shadows
-        What would have been chosen without a deed, by its number.
+        Choices without an action, by the number of the action.
     answers
-        What the agent proposes in the place of decisions, by their number.
+        Proposals of the agent on replay, by the number of the decision.
     """
     found = []
     explained = set()
@@ -145,7 +145,7 @@ def _nm(run: StoredRun, one: Proposal, other: Proposal) -> float:
 
 
 def _vetoed(timeline: Timeline, deed: Deed) -> Proposal | None:
-    """What was vetoed, if that is all that was done: it is what was to be measured."""
+    """Return the vetoed place if only that was done: it was the agent's choice."""
     if len(deed.events) == 1 and isinstance(deed.events[0], RefusalEvent):
         return timeline.decisions[deed.before].proposal
     return None
@@ -165,7 +165,7 @@ def _words(run: StoredRun, timeline: Timeline, deed: Deed) -> tuple[str, ...]:
                 sentences.append(_SAID[type(event)])
         if event.why and sentences:
             sentences[-1] += f" ({event.why})"
-    # A stroke of the brush is many changes of the regions.
+    # One brush stroke is many changes of the regions.
     return tuple(dict.fromkeys(sentences))
 
 

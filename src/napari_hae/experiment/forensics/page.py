@@ -1,4 +1,4 @@
-"""The report of an analysis: one HTML page with its figures inside."""
+"""Report of an analysis: one HTML page with embedded figures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ tr { break-inside: avoid; }
 
 
 def write_page(analysis: Analysis, path: Path) -> None:
-    """Write the report; an existing file of that name is replaced.
+    """Write the report, replacing an existing file of that name.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def write_page(analysis: Analysis, path: Path) -> None:
 
 
 def page(analysis: Analysis) -> str:
-    """The report as HTML that needs no other file."""
+    """Return the report as self-contained HTML."""
     run = analysis.run
     parts = [
         f"<h1>Forensics of {escape(run.path.name)}</h1>",

@@ -1,8 +1,8 @@
-"""What the live model is held against: the mature model, the full one, and the truth.
+"""References for the live model: the mature model, the full model, and the truth.
 
 The *live* model is the one that the run refitted at each step. The *mature* one is
 trained on the final data. The *full* one is trained on the ground truth, and so shows
-what is left when the model knows enough.
+the error that remains with sufficient data.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 FULL_POINTS = 500
-"""The full model is trained on so many pixels, spread evenly over the field: all of
-them would take hours, and add little."""
+"""Number of training pixels of the full model, spread evenly over the field: training
+on all pixels would take hours and add little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,11 @@ class References:
     Attributes
     ----------
     mature
-        As the model predicts it from the final data.
+        Prediction of the model from the final data.
     truth
-        As it is; None where no ground truth exists.
+        True target; None if there is no ground truth.
     full
-        As the model predicts it from the truth; None likewise.
+        Prediction of the model from the truth; None if there is no ground truth.
     """
 
     mature: Array
@@ -52,24 +52,24 @@ class References:
 
     @property
     def best_known(self) -> Array:
-        """The truth where there is one, else the mature model's map."""
+        """Return the truth if there is one, else the mature model's map."""
         return self.mature if self.truth is None else self.truth
 
     def named(self) -> dict[str, Array]:
-        """Those that exist, by name."""
+        """Return the available maps, by name."""
         maps = {"mature": self.mature, "full": self.full, "truth": self.truth}
         return {name: map_ for name, map_ in maps.items() if map_ is not None}
 
 
 class ReferenceMaker:
-    """Makes references, once for each scalarizer that was in force.
+    """Builder of references, once for each scalarizer that was in force.
 
     Parameters
     ----------
     truth
         The ground truth, if there is one.
     on_part
-        Is called before each part of the work, and may raise to end it.
+        Called before each part of the work; may raise to cancel it.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ReferenceMaker:
         self._made: dict[str, References] = {}
 
     def of(self, scalarizer: Scalarizer) -> References:
-        """The references for targets that a scalarizer makes."""
+        """Return the references for the targets of a scalarizer."""
         key = scalarizer.model_dump_json()
         if key not in self._made:
             self._made[key] = self._make(scalarizer)
@@ -95,7 +95,7 @@ class ReferenceMaker:
             [m.proposal.row * columns + m.proposal.column for m in run.measurements]
         )
         values, errors = scored(run.measurements, scalarizer)
-        # What a person discarded is no part of the final data.
+        # Discarded spectra are excluded from the final data.
         values[[not m.usable for m in run.measurements]] = np.nan
         self._on_part()
         mature = predicted(run, places, values, errors)
@@ -111,7 +111,7 @@ class ReferenceMaker:
 def scored(
     measurements: Sequence[Measurement], scalarizer: Scalarizer
 ) -> tuple[Array, Array]:
-    """The targets that a scalarizer makes, and their errors, in order."""
+    """Return the targets of a scalarizer and their errors, in order."""
     targets = Targets(scalarizer)
     for measurement in measurements:
         targets.add(targets.score(measurement))
@@ -124,7 +124,7 @@ def predicted(
     targets: Array,
     errors: Array | None = None,
 ) -> Array:
-    """The map that the run's model predicts from targets, `(rows, columns)`.
+    """Return the map that the run's model predicts from targets, `(rows, columns)`.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def predicted(
 
 
 def evenly_spread(shape: tuple[int, int], points: int) -> NDArray[np.intp]:
-    """Indices of about so many pixels on a square grid over a field; all of a few."""
+    """Return indices of about this many pixels on a square grid, or all of a few."""
     rows, columns = shape
     step = max(1.0, float(np.sqrt(rows * columns / points)))
     down, across = (
@@ -152,7 +152,7 @@ def evenly_spread(shape: tuple[int, int], points: int) -> NDArray[np.intp]:
 
 
 def decided(run: StoredRun) -> StoredRun:
-    """The run; with a band, if it ended before it had chosen one."""
+    """Return the run, with a band if it ended before choosing one."""
     scalarizer = run.settings.scalarizer
     if not (isinstance(scalarizer, BandScalarizer) and scalarizer.is_automatic):
         return run

@@ -1,4 +1,4 @@
-"""Leads an agent through a stored run again, and asks it at every decision."""
+"""Replay of a stored run through an agent, which is asked at every decision."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ if TYPE_CHECKING:
     from napari_hae.types import Measurement, PredictionMaps, Proposal
 
 Answer = tuple["Proposal | None", "PredictionMaps | None"]
-"""What is proposed, None if nothing is left; and the maps it rests on, if any."""
+"""Proposal, None if no candidate is left; and the maps it is based on, if any."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """Where the agent might measure, and where it would rather.
+    """Allowed pixels and soft preferences at a decision.
 
     Attributes
     ----------
     allowed
         Shape `(rows, columns)`, True where a measurement is allowed.
     preference
-        Of soft regions, same shape, as `Regions.preference` gives it.
+        Preference by soft regions, same shape, see `Regions.preference`.
     reachable
-        Where the experiment might have measured, whatever the agent may choose now.
+        Pixels that the experiment could have measured, regardless of the limits of the
+        replay.
     """
 
     allowed: NDArray[np.bool_]
@@ -53,12 +54,12 @@ class Ground:
 
 
 class Grounds:
-    """Where the agent might measure, as regions changed.
+    """Allowed pixels as the regions changed during the run.
 
     Parameters
     ----------
     among
-        Pixels that nothing outside of is asked for, `(rows, columns)`; None: all.
+        Pixels to which proposals are limited, `(rows, columns)`; None: all.
     """
 
     def __init__(self, run: StoredRun, among: NDArray[np.bool_] | None = None) -> None:
@@ -68,7 +69,7 @@ class Grounds:
     def of(
         self, regions: Regions, vetoed: frozenset[Pixel], moved: Moved = UNMOVED
     ) -> Ground:
-        """The ground under regions and vetoes, on a sample that has moved."""
+        """Return the allowed pixels for regions and vetoes, with a drifted sample."""
         if self._newest is None or self._newest[:2] != (regions, moved):
             drift_nm, margin_nm = moved
             grown = regions.with_margin(margin_nm)
@@ -89,7 +90,7 @@ def ask(
     pending: Sequence[Pixel],
     ground: Ground,
 ) -> Answer:
-    """What a policy would propose in the place of a decision; it fits if it has to."""
+    """Return the proposal of a policy at a decision; it refits if due."""
     for pixel in pending:
         policy.expect(*pixel)
     proposal: Proposal | None = None
@@ -112,15 +113,15 @@ def ask(
 
 
 class Retracing(Advisor):
-    """An agent that goes through a run again, and answers anew where it once chose.
+    """Agent that replays a run and answers anew at each of its decisions.
 
-    It is told what the run's agent was told, and fits where that one fitted, so that it
-    answers as that one did; then it goes on from what was measured.
+    It receives the same data as the agent of the run and refits at the same steps, so
+    that it gives the same answers; it then continues from the recorded measurement.
 
     Parameters
     ----------
     on_answer
-        Is told of each decision, and what is answered now.
+        Called with each decision and the new answer.
     """
 
     def __init__(
@@ -132,54 +133,54 @@ class Retracing(Advisor):
         assert run.survey is not None
         super().__init__(run.survey, run.first_settings)
         self.settings = run.first_settings
-        """In force at the decision that is being repeated."""
+        """Settings in force at the decision that is being replayed."""
         self._decisions = iter(timeline.decisions)
         self._on_answer = on_answer
         self._grounds = Grounds(run)
         self._pixels: list[Pixel] = []
 
     def repeat(self, proposal: Proposal, measured: Sequence[Measurement]) -> None:
-        """Learn what was known at the next decision, and answer."""
+        """Learn the data known at the next decision, and answer."""
         decision = next(self._decisions)
         self.learn_until(measured, proposal.known)
         answer = self.answer(decision)
-        # What was not asked of the agent may have made it fit all the same.
+        # A decision that was not the agent's may still have caused a refit.
         super().repeat(proposal, measured)
         self._pixels.append((proposal.row, proposal.column))
         self._on_answer(decision, answer)
 
     def configure(self, settings: ExperimentSettings) -> None:
-        """Take over settings."""
+        """Apply settings."""
         self.settings = settings
         super().configure(settings)
 
     def learn_until(self, measured: Sequence[Measurement], known: int) -> None:
-        """Tell the policy of measurements until it knows so many."""
+        """Pass measurements to the policy until it knows this many."""
         for measurement in measured[self._policy.known : known]:
             self._tell(measurement)
 
     def answer(self, decision: Decision) -> Answer:
-        """What the agent proposes now; it does not fit where it was not asked."""
+        """Return the agent's proposal; do not refit if the agent was not asked."""
         policy = self._policy
         if not decision.proposal.is_of_agent:
             policy = copy.deepcopy(policy)
         pending = [self._pixels[number] for number in decision.pending]
         ground = self._grounds.of(decision.regions, decision.vetoed, decision.moved)
-        # On the worker: it computes with as many threads as in the run, so that not
-        # even rounding differs.
+        # On the worker, with the same number of threads as in the run, so that even
+        # rounding is identical.
         return self._worker.submit(ask, policy, decision, pending, ground).result()
 
 
 class Shadowed(Retracing):
-    """A retracing that also asks what would have been chosen without each deed.
+    """Replay that also determines the choice without each human action.
 
-    The agent is copied as it was before the deed; the copy learns what is measured, and
-    is asked in the place of the first decision that was made under the deed.
+    The agent is copied in its state before the action; the copy learns the
+    measurements, and is asked at the first decision after the action.
 
     Parameters
     ----------
     on_shadow
-        Is told of the number of a deed, and what would have been chosen without it.
+        Called with the number of an action, and the choice without it.
     """
 
     def __init__(
@@ -196,7 +197,7 @@ class Shadowed(Retracing):
         self._retargeted_by_human = iter(timeline.retargeted_by_human)
 
     def repeat(self, proposal: Proposal, measured: Sequence[Measurement]) -> None:
-        """Ask the shadows whose turn it is; then as `Retracing`."""
+        """Ask the copies that are due; then continue as `Retracing`."""
         decision = self._timeline.decisions[len(self._pixels)]
         for number, deed in enumerate(self._timeline.deeds):
             if deed.after == decision.number and number in self._shadows:
@@ -207,7 +208,7 @@ class Shadowed(Retracing):
                 self._shadows[number] = copy.deepcopy(self._policy)
 
     def configure(self, settings: ExperimentSettings) -> None:
-        """Take over settings; the shadows take over those that no human changed."""
+        """Apply settings; the copies apply only those that no human changed."""
         super().configure(settings)
         if not next(self._changes).who.is_person:
             for shadow in self._shadows.values():
@@ -219,13 +220,13 @@ class Shadowed(Retracing):
                 )
 
     def catch_up(self, measured: Sequence[Measurement]) -> None:
-        """Learn everything; the shadows too, before they could hear of new targets."""
+        """Learn all measurements; the copies too, before targets change."""
         super().catch_up(measured)
         for shadow in self._shadows.values():
             _teach(shadow, measured, len(measured))
 
     def retarget(self, targets: Sequence[float], errors: Sequence[float]) -> None:
-        """Take over targets; the shadows those that no human asked for."""
+        """Apply new targets; the copies apply those that no human caused."""
         super().retarget(targets, errors)
         if not next(self._retargeted_by_human):
             for shadow in self._shadows.values():
@@ -244,7 +245,7 @@ class Shadowed(Retracing):
 
 
 def retrace(run: StoredRun, agent: Retracing) -> None:
-    """Lead an agent through a run, and end it."""
+    """Replay a run through an agent, and close the agent."""
     try:
         replay(run, agent)
     finally:
@@ -252,7 +253,7 @@ def retrace(run: StoredRun, agent: Retracing) -> None:
 
 
 def _teach(policy: Policy, measured: Sequence[Measurement], known: int) -> None:
-    """Tell a policy of measurements until it knows so many."""
+    """Pass measurements to a policy until it knows this many."""
     for measurement in measured[policy.known : known]:
         policy.tell(
             measurement.proposal.row,

@@ -1,4 +1,4 @@
-"""The decisions of a stored run, each with all that was decided on, and by whom."""
+"""Decisions of a stored run, each with its basis and its origin."""
 
 from __future__ import annotations
 
@@ -36,30 +36,29 @@ if TYPE_CHECKING:
 Pixel = tuple[int, int]
 
 Moved = tuple[tuple[float, float], float]
-"""How far the sample has drifted, `(y, x)` in nm, and to within what margin in nm."""
+"""Drift of the sample, `(y, x)` in nm, and its margin of error in nm."""
 UNMOVED: Moved = ((0.0, 0.0), 0.0)
 
 _SAME_CHOICE = SurveyAgainEvent
-"""What a person may order that is no reason to choose otherwise."""
+"""Orders of the user that do not influence the choice."""
 
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """One proposal, with what it was made on.
+    """One proposal, with the state it was based on.
 
     Attributes
     ----------
     attempt
-        How often its step was asked for before.
+        Number of earlier requests for the same step.
     regions, vetoed
-        In force when it was made, which is earlier than when it was journalled if it
-        was computed ahead.
+        In force when it was computed; with look-ahead this is before it was journalled.
     moved
-        How far the sample was taken to have drifted then.
+        Assumed drift of the sample at that time.
     pending
-        The numbers of earlier decisions that were under way then.
+        Numbers of earlier decisions that were pending at that time.
     is_refused
-        Whether it was not measured.
+        Whether it was refused, and so not measured.
     """
 
     number: int
@@ -74,19 +73,19 @@ class Decision:
 
 @dataclass(frozen=True, eq=False)
 class Deed:
-    """What a human did between two decisions, as it stands in the journal.
+    """Actions of a human between two decisions, as journalled.
 
     Attributes
     ----------
     events
         The journal's events, in order.
     before
-        The number of the last decision before it, whose state of the agent is the one
-        that it met.
+        Number of the last decision before it, which has the state of the agent at the
+        time of the action.
     after
-        The number of the first decision that was made under it.
+        Number of the first decision after it.
     regions, vetoed
-        In force before it.
+        In force before the action.
     """
 
     events: tuple[JournalEvent, ...]
@@ -98,13 +97,12 @@ class Deed:
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """The decisions of a run, and what a human did between them, in order.
+    """Decisions of a run, and the actions of a human between them, in order.
 
     Attributes
     ----------
     retargeted_by_human
-        For each time that all measurements got new targets, whether a human was the
-        cause.
+        Whether a human was the cause, for each recalculation of all targets.
     """
 
     decisions: tuple[Decision, ...]
@@ -114,7 +112,7 @@ class Timeline:
 
 @dataclass(eq=False)
 class _Raw:
-    """A proposal on its way through the journal."""
+    """Proposal that is still being assembled from the journal."""
 
     proposal: Proposal
     place: int
@@ -127,7 +125,7 @@ _State = tuple[Regions, frozenset[Pixel]]
 
 
 def timeline_of(run: StoredRun) -> Timeline:
-    """Read the journal of a run once more, for what decisions rested on."""
+    """Read the journal of a run again, for the basis of its decisions."""
     events = run.journal
     raw, states = _decisions(run, events)
     made_at = [_made_at(each, raw[:number]) for number, each in enumerate(raw)]
@@ -159,7 +157,7 @@ def timeline_of(run: StoredRun) -> Timeline:
 def _decisions(
     run: StoredRun, events: Sequence[JournalEvent]
 ) -> tuple[list[_Raw], list[_State]]:
-    """All proposals that came to something, and what held before each line."""
+    """Return all proposals with an outcome, and the state before each line."""
     proposals = iter([x for x in run.history if isinstance(x, Proposal)])
     upcoming = next(proposals, None)
     found: list[_Raw] = []
@@ -183,7 +181,7 @@ def _decisions(
 
 
 class _Known:
-    """What the events of a stored run name, as it was read; see `run_state.Sources`."""
+    """Arrays and settings of a stored run, already read; see `run_state.Sources`."""
 
     is_survey_damaged, is_size_known = False, False
 
@@ -191,33 +189,33 @@ class _Known:
         self._run = run
 
     def image(self, event: SurveyEvent) -> NDArray[np.float32]:
-        """The survey image."""
+        """Return the survey image."""
         assert self._run.survey is not None
         return self._run.survey.data
 
     def counts(self, event: MeasurementEvent) -> NDArray[np.float32]:
-        """The spectrum of a step."""
+        """Return the spectrum of a step."""
         return self._run.measurements[event.step].spectrum.counts
 
     def settings(
         self, values: dict[str, Any], packages: dict[str, str]
     ) -> ExperimentSettings:
-        """Those at the end: decisions have theirs from the history."""
+        """Return the settings at the end: those of decisions come from the history."""
         return self._run.settings
 
     def experience(self, name: str) -> str:
-        """The name alone."""
+        """Return the name alone."""
         return name
 
 
 def _is(event: ProposalEvent, proposal: Proposal) -> bool:
-    """Whether an event is that of a proposal; others came to nothing."""
+    """Return whether an event is that of a proposal with an outcome."""
     kept = proposal.step, proposal.row, proposal.column, proposal.known
     return (event.step, event.row, event.column, event.known) == kept
 
 
 def _made_at(decision: _Raw, earlier: list[_Raw]) -> _Raw:
-    """The decision at whose line this one was made: with look-ahead, an earlier one."""
+    """Return the decision at which this one was computed, earlier with look-ahead."""
     known = decision.proposal.known
     if decision.proposal.is_of_agent and known < decision.proposal.step:
         for other in reversed(earlier):
@@ -227,7 +225,7 @@ def _made_at(decision: _Raw, earlier: list[_Raw]) -> _Raw:
 
 
 def _moves(run: StoredRun, events: Sequence[JournalEvent]) -> Callable[[_Raw], Moved]:
-    """Tells where the sample was taken to be at a decision's line."""
+    """Return a function for the assumed drift of the sample at a decision's line."""
     images = [
         (place, image_again_of(event))
         for place, event in enumerate(events)
@@ -259,7 +257,7 @@ def _deeds(
     made_at: list[int],
     states: list[_State],
 ) -> tuple[Deed, ...]:
-    """What a human did in mid-run, in groups that met the same decision first."""
+    """Return human actions during the run, grouped by the next decision."""
     groups: dict[int, list[tuple[int, JournalEvent]]] = {}
     for place, event in enumerate(events):
         if not (raw and place > raw[0].place and _is_of_a_person(event)):
@@ -277,9 +275,9 @@ def _deeds(
 
 
 def _retargetings(events: Sequence[JournalEvent]) -> tuple[bool, ...]:
-    """Whether a human was the cause of each line with new targets.
+    """Return whether a human was the cause of each line with new targets.
 
-    The cause stands in the line before; none does where an older format was read.
+    The cause is in the line before; older formats lack it.
     """
     return tuple(
         _is_of_a_person(events[place - 1])
@@ -295,5 +293,5 @@ def _is_of_a_person(event: JournalEvent) -> bool:
 
 
 def settings_changes(run: StoredRun) -> list[SettingsChange]:
-    """The changes of settings in the order in which the agent hears of them."""
+    """Return the changes of settings in the order in which the agent received them."""
     return [x for x in run.history if isinstance(x, SettingsChange)]

@@ -1,4 +1,4 @@
-"""The ground truth of a run, where the spectrum of every pixel can be had."""
+"""Ground truth of a run, if the spectrum of every pixel is available."""
 
 from __future__ import annotations
 
@@ -29,40 +29,40 @@ if TYPE_CHECKING:
 
 
 class NoTruth(ValueError):
-    """There is no ground truth of a run; the text says why."""
+    """A run has no ground truth; the text gives the reason."""
 
 
 class Truth(Protocol):
-    """What lies in every pixel."""
+    """True spectra of all pixels."""
 
     words: str
-    """What it is, as the end of a sentence."""
+    """Description of the truth, as the end of a sentence."""
 
     def targets(
         self, scalarizer: Scalarizer, on_row: Callable[[], None] = lambda: None
     ) -> Array:
-        """The target in every pixel, `(rows, columns)`; NaN where there is none.
+        """Return the target in every pixel, `(rows, columns)`; NaN where undefined.
 
-        `on_row` is called before each row, and may raise to end it.
+        `on_row` is called before each row, and may raise to cancel.
         """
         ...
 
     def measured(self, row: int, column: int) -> Spectrum:
-        """What an exposure there would give."""
+        """Return the spectrum that an exposure there would give."""
         ...
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close files."""
         ...
 
 
 def truth_of(run: StoredRun) -> Truth:
-    """The ground truth of a run.
+    """Return the ground truth of a run.
 
     Raises
     ------
     NoTruth
-        If the instrument knows none, or its file is not there any more.
+        If the instrument has none, or its file no longer exists.
     """
     makers: dict[str, Callable[[StoredRun], Truth]] = {
         "replay": _Replayed,
@@ -79,7 +79,7 @@ def truth_of(run: StoredRun) -> Truth:
 
 
 class _Replayed:
-    """The spectrum image that was replayed."""
+    """The replayed spectrum image."""
 
     words = "the spectrum image that was replayed, its noise included"
 
@@ -125,7 +125,7 @@ class _Replayed:
 
 
 class _Simulated:
-    """The sample that the seeds describe, before drift, damage and contamination."""
+    """The simulated sample of the seeds, before drift, damage and contamination."""
 
     words = "the simulated sample without noise, drift and damage"
 

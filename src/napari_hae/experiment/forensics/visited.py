@@ -1,4 +1,4 @@
-"""What was visited: patches along the path, and clusters in the model's features."""
+"""Visited places: patches along the path, and clusters in the model's features."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _SAMPLED = 5000
 
 @dataclass(frozen=True)
 class Cluster:
-    """Places that look alike to the model.
+    """Group of pixels with similar features of the model.
 
     Attributes
     ----------
     share
-        Of the field's pixels, from 0 to 1.
+        Fraction of the field's pixels, from 0 to 1.
     visits
-        How many measurements were made there.
+        Number of measurements there.
     mean_target
-        Of these measurements; NaN without any.
+        Mean target of these measurements; NaN without any.
     predicted
-        The mature model's mean there.
+        Mean prediction of the mature model there.
     """
 
     share: float
@@ -46,15 +46,15 @@ class Cluster:
 
 @dataclass(frozen=True, eq=False)
 class Visited:
-    """What a run looked at.
+    """Patches and clusters that a run visited.
 
     Attributes
     ----------
     patches
-        Of the first detector around each measured place, in order,
-        `(steps, PATCH_PX, PATCH_PX)`.
+        Image of the first detector around each measured place, in order, `(steps,
+        PATCH_PX, PATCH_PX)`.
     clusters
-        From the largest predicted utility to the smallest.
+        In order of decreasing predicted utility.
     labels
         The cluster of every pixel, counted from 0, `(rows, columns)`.
     """
@@ -65,7 +65,7 @@ class Visited:
 
 
 def visited(run: StoredRun, mature: Array) -> Visited:
-    """Patches and clusters of a run; `mature` is the final model's map."""
+    """Return patches and clusters of a run; `mature` is the final model's map."""
     assert run.survey is not None
     rows = np.array([m.proposal.row for m in run.measurements])
     columns = np.array([m.proposal.column for m in run.measurements])
@@ -89,7 +89,7 @@ def visited(run: StoredRun, mature: Array) -> Visited:
 
 
 def features_of(run: StoredRun) -> NDArray[np.float32]:
-    """What the run's model sees of every pixel, without position, `(n, width)`."""
+    """Return the model's features of every pixel, without position, `(n, width)`."""
     from napari_hae.agent.embedding import embed
 
     assert run.survey is not None
@@ -97,9 +97,9 @@ def features_of(run: StoredRun) -> NDArray[np.float32]:
 
 
 def clustered(features: NDArray[np.float32], *, seed: int) -> NDArray[np.intp]:
-    """The cluster of each row, by k-means on standardised features, `(n,)`.
+    """Return the cluster of each row by k-means on standardised features, `(n,)`.
 
-    There are fewer clusters where there is less to tell apart.
+    There are fewer clusters if there are fewer distinct rows.
     """
     wide = features.astype(np.float64)
     spread = wide.std(axis=0)
@@ -119,7 +119,7 @@ def clustered(features: NDArray[np.float32], *, seed: int) -> NDArray[np.intp]:
 
 
 def _by_promise(labels: NDArray[np.intp], utility: Array) -> NDArray[np.intp]:
-    """The same clusters, numbered from the largest mean utility to the smallest."""
+    """Renumber the clusters in order of decreasing mean utility."""
     means = [utility[labels == label].mean() for label in range(labels.max() + 1)]
     numbers = np.empty(len(means), dtype=np.intp)
     numbers[np.argsort(means)[::-1]] = np.arange(len(means))

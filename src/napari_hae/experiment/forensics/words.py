@@ -1,4 +1,4 @@
-"""What forensics found, in sentences."""
+"""Findings of forensics, as sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def summary(analysis: Analysis) -> list[str]:
-    """The analysis in a few sentences."""
+    """Return a summary of the analysis in a few sentences."""
     run, regret = analysis.run, analysis.regret
     targets = [m.target for m in run.measurements]
     best, unit = run.settings.goal.best(targets), run.settings.scalarizer.unit
@@ -45,12 +45,12 @@ def summary(analysis: Analysis) -> list[str]:
 
 
 def among(regret: Regret, whole: str) -> str:
-    """What the path is compared with: the whole, or what was open of it."""
+    """Return the area of comparison: the field, or the allowed part of it."""
     return whole if regret.is_of_field else "what was open to the beam"
 
 
 def chance_sentence(analysis: Analysis) -> str:
-    """How the run compares with a random path, and by what, in words."""
+    """Return a sentence that compares the run with a random path, by which measure."""
     said = _against_chance(analysis)
     if analysis.has_truth:
         return said
@@ -93,7 +93,7 @@ def _truth_sentence(analysis: Analysis) -> str:
 
 
 def against_sentence(other: Counterfactual) -> str:
-    """A counterfactual run in words."""
+    """Return a sentence on a counterfactual run."""
     if other.parts_at is None:
         return "It would have gone the same way."
     unit = other.settings.scalarizer.unit
@@ -109,11 +109,11 @@ def against_sentence(other: Counterfactual) -> str:
 
 
 def _first(best: Iterable[float]) -> int:
-    """The step, from 1, at which the last value of a best-so-far was reached."""
+    """Return the step, from 1, at which the final best-so-far value was reached."""
     values = list(best)
     return next((n for n, v in enumerate(values, 1) if v == values[-1]), len(values))
 
 
 def in_digits(value: float) -> str:
-    """Four digits, or a dash for what is not known."""
+    """Return four digits, or a dash for an unknown value."""
     return f"{value:.4g}" if math.isfinite(value) else "–"
