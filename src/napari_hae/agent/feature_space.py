@@ -1,8 +1,8 @@
-"""Pictures of all candidates in two dimensions: what is alike lies side by side.
+"""Two-dimensional embeddings of all candidates: similar ones lie close together.
 
-One shows what the model compares, the other what the survey image shows of each
-candidate, whatever was measured. Their scale means nothing: a picture is drawn about 0,
-its points at a root mean square distance of 1.
+One shows the inputs that the model compares, the other the survey image's features of
+each candidate, independent of the measurements. The scale is arbitrary: an embedding is
+centred at 0, with a root mean square distance of its points of 1.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 
 class ModelSpace:
-    """The model's embedding as a picture, as steady as a new fit lets it be.
+    """The model's embedding in two dimensions, kept as steady as refits allow.
 
-    Principal axes have no sign, and those of a network that is fitted anew turn: each
-    picture is turned, or mirrored, to lie as near as it can to the one before.
+    Principal axes have no sign, and those of a network that is refitted rotate: each
+    embedding is rotated, or mirrored, to match the one before as closely as possible.
     """
 
     def __init__(self) -> None:
         self.picture: Array | None = None
-        """Shape `(n, 2)`, read-only; None before a model was fitted."""
+        """Embedding, shape `(n, 2)`, read-only; None before a model was fitted."""
         self._drawn: tuple[object, object] | None = None
 
     def update(self, surrogate: Surrogate | None) -> None:
-        """Draw the embedding, if it is another one than was drawn last."""
+        """Recompute the embedding if the model's inputs have changed."""
         if surrogate is None or not surrogate.is_fitted:
             return
         drawn = surrogate, surrogate.fitted_network
@@ -53,14 +53,14 @@ class ModelSpace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SurveyFeatures:
-    """What the survey image shows of each candidate.
+    """Features of each candidate in the survey image.
 
     Attributes
     ----------
     picture
         The first two principal components of the patches, `(n, 2)`.
     intensity
-        Mean of each patch, `(n,)`, in the first detector's own counts.
+        Mean of each patch, `(n,)`, in counts of the first detector.
     """
 
     picture: Array
@@ -68,7 +68,7 @@ class SurveyFeatures:
 
 
 def survey_features(image: ScanImage, patch_px: int) -> SurveyFeatures:
-    """Describe all candidates by square patches of a side of `patch_px` pixels."""
+    """Return all candidates' features, from square patches of side `patch_px`."""
     data = np.nan_to_num(image.data)
     components = principal_components(_standard(data), patch_px, 2)
     intensity = uniform_filter(data[0], patch_px, mode="reflect").ravel()
@@ -76,10 +76,10 @@ def survey_features(image: ScanImage, patch_px: int) -> SurveyFeatures:
 
 
 def plane_of(values: NDArray[np.floating]) -> Array:
-    """The picture of values of shape `(n, k)`: `(n, 2)`, float32.
+    """Return values of shape `(n, k)` in two dimensions: `(n, 2)`, float32.
 
-    Two dimensions are kept as they are, one gets a second that is 0; of more the first
-    two principal components are taken.
+    Two dimensions are kept as they are, a single one gets a second that is 0; more are
+    reduced to their first two principal components.
     """
     centred = values - values.mean(axis=0, dtype=np.float64)
     width = centred.shape[1]
@@ -94,10 +94,10 @@ def plane_of(values: NDArray[np.floating]) -> Array:
 
 
 def turned_to(before: Array | None, picture: Array) -> Array:
-    """The picture turned or mirrored to lie as near as it can to the one before.
+    """Return the embedding rotated or mirrored to match the one before.
 
-    Orthogonal Procrustes problem (Schönemann, Psychometrika 31, 1, 1966). A picture of
-    other candidates is no guide.
+    Orthogonal Procrustes problem (Schönemann, Psychometrika 31, 1, 1966). An embedding
+    of other candidates is ignored.
     """
     if before is None or before.shape != picture.shape:
         return picture
@@ -107,7 +107,7 @@ def turned_to(before: Array | None, picture: Array) -> Array:
 
 
 def _standard(data: Array) -> Array:
-    """Every detector's plane with the same weight."""
+    """Standardise each detector's plane, so that all have the same weight."""
     deviation = data.std(axis=(1, 2), keepdims=True)
     deviation[deviation == 0] = 1
     result: Array = data / deviation

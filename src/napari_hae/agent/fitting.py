@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WARM_ITERATIONS = 15
-"""Iterations from the last fit's result."""
+"""Iterations of a fit that starts from the last result."""
 FRESH_ITERATIONS = 60
-"""The same from the prior's centre."""
+"""Iterations of a fit that starts from the prior's centre."""
 _FARTHEST = 12.0
-"""Logarithms of hyperparameters stay within this; beyond, numbers lose their digits."""
+"""Bound of the hyperparameters' logarithms; beyond, precision is lost."""
 
 
 def fit(evidence: Evidence, start: Array, iterations: int) -> Array | None:
-    """The hyperparameters' logarithms where the evidence is largest, near a start.
+    """Return the hyperparameters' logarithms that maximise the evidence, near a start.
 
     None if the covariance cannot be factorised on the way.
     """
@@ -40,7 +40,8 @@ def fit(evidence: Evidence, start: Array, iterations: int) -> Array | None:
             bounds=bounds,
             options={"maxiter": iterations},
         )
-    # A covariance without a factor, in all the ways the libraries say it.
+    # All exceptions that the libraries raise for a covariance that cannot be
+    # factorised.
     except (RuntimeError, ValueError, ArithmeticError) as error:
         logger.warning("the model's fit failed: %s", error)
         return None

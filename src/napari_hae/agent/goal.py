@@ -1,4 +1,4 @@
-"""What the experiment looks for: the largest target, the smallest, or a value."""
+"""The goal of the experiment: the largest target, the smallest, or a value."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Goal(Settings):
         return self
 
     def utility_of(self, targets: ArrayLike) -> NDArray[np.float64]:
-        """The utility of measured targets, same shape; NaN where a target is."""
+        """Return the utility of measured targets, same shape; NaN where a target is."""
         values = np.asarray(targets, dtype=np.float64)
         if self.direction == "reach":
             return -np.abs(values - self._value)
         return values if self.direction == "maximise" else -values
 
     def utility(self, posterior: Posterior) -> Posterior:
-        """The posterior of the utility.
+        """Return the posterior of the utility.
 
         For "reach" the utility `-|t - value|` is no normal variable: its mean and
         standard deviation are those of the folded normal distribution (Leone et
@@ -64,7 +64,7 @@ class Goal(Settings):
         return Posterior(mean=mean, std=std, sample=sample)
 
     def best(self, targets: Sequence[float] | NDArray[np.float64]) -> float:
-        """The best of the targets that are numbers; NaN if there is none."""
+        """Return the best of the finite targets; NaN if there is none."""
         values = np.asarray(targets, dtype=np.float64)
         utilities = self.utility_of(values)
         if not np.isfinite(utilities).any():
@@ -80,11 +80,11 @@ class Goal(Settings):
 def _folded_normal(
     mean: NDArray[np.float64], std: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of `|x|` for normal `x`."""
+    """Return mean and standard deviation of `|x|` for normal `x`."""
     from scipy.special import erf
 
     safe = np.maximum(std, np.finfo(float).tiny)
-    # Beyond 40 standard deviations the normal has no other half.
+    # Beyond 40 standard deviations the folded part is zero.
     ratio = np.clip(mean / safe, -40, 40)
     folded = safe * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2)
     folded += mean * erf(ratio / np.sqrt(2))

@@ -1,4 +1,4 @@
-"""The initial design: where to measure before the agent knows anything."""
+"""The initial design: positions measured before the agent has any data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def design_point(
     design: InitialDesign, step: int, open_: NDArray[np.bool_], seed: int
 ) -> tuple[int, int]:
-    """The pixel `(row, column)` of one point of the design.
+    """Return the pixel `(row, column)` of one point of the design.
 
     The design fills the bounding box of the open candidates; its point number `step` is
     moved to the nearest open one. It depends on nothing else, so that regions may
@@ -35,7 +35,7 @@ def design_point(
 
 
 def fractions(design: InitialDesign, seed: int) -> NDArray[np.float64]:
-    """The design in the unit square, `(points, 2)` as `(y, x)`."""
+    """Return the design in the unit square, `(points, 2)` as `(y, x)`."""
     rng = np.random.default_rng([seed, 0])
     if design.kind == "random":
         return rng.random((design.points, 2))
@@ -48,7 +48,7 @@ def fractions(design: InitialDesign, seed: int) -> NDArray[np.float64]:
 
 
 def _grid(points: int) -> NDArray[np.float64]:
-    """Rows of nearly as many points each as there are rows."""
+    """Return a grid with about as many points per row as there are rows."""
     rows = max(1, round(np.sqrt(points)))
     per_row = [len(part) for part in np.array_split(np.arange(points), rows)]
     return np.array(

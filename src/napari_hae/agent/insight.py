@@ -1,4 +1,4 @@
-"""What the agent knows of itself when it chooses: sums over what exists anyway."""
+"""Diagnostics of the agent's choice, computed from existing predictions."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 PROMISING = 5
-"""So many of the best other places are looked at for what is left to gain."""
+"""Number of the best other places examined for the remaining gain."""
 APART = 20
-"""Places closer than this part of the field's longer side are the same place."""
+"""Places closer than the field's longer side divided by this are the same place."""
 _RNG = np.random.default_rng(0)
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """How one place was chosen among `n` candidates.
+    """Record of how one place was chosen among `n` candidates.
 
     Attributes
     ----------
     chosen
         Index of the place.
     open_
-        What could be chosen, `(rows, columns)`.
+        Candidates that could be chosen, `(rows, columns)`.
     predicted, utility
         The posterior of the target, and of the utility.
     best
-        The utility of the best that is known.
+        The best known utility.
     values
-        Of the acquisition function, `(n,)`; larger is better.
+        Values of the acquisition function, `(n,)`; larger is better.
     acquisition
         The function that chose.
     """
@@ -59,9 +59,9 @@ class Choice:
 def insight_of(
     choice: Choice, surrogate: Surrogate, *, trapped: bool, places: int
 ) -> Insight:
-    """What a choice, and the model behind it, have to say about themselves.
+    """Return the diagnostics of a choice and of the model behind it.
 
-    With the chosen one, so many places are described.
+    `places` places are described, the chosen one included.
     """
     std = choice.predicted.std[choice.open_.ravel()]
     mean_std = float(std.mean())
@@ -100,7 +100,7 @@ def _rank(choice: Choice) -> float:
 
 
 def _best_others(choice: Choice, count: int) -> list[int]:
-    """The best other places, best first; neighbours of a better one are the same."""
+    """Return the best other places, best first, without neighbours of better ones."""
     usable = choice.open_.ravel() & np.isfinite(choice.values)
     field = np.where(usable, choice.values, -np.inf).reshape(choice.open_.shape)
     apart = max(1, max(field.shape) // APART)
@@ -124,11 +124,11 @@ def _described(choice: Choice, index: int) -> RunnerUp:
 
 
 def _gain(choice: Choice, others: list[int]) -> float:
-    """The largest expected improvement among the places that promise most.
+    """Return the largest expected improvement among the most promising places.
 
     Those are the chosen one, the runners-up, and those with the largest mean alone and
-    with some standard deviations: the maximum over all candidates would cost as much as
-    another acquisition function.
+    with some standard deviations added: the maximum over all candidates would cost as
+    much as another acquisition function.
     """
     if not choice.acquisition.seeks_best:
         return math.nan

@@ -1,4 +1,4 @@
-"""What the agent was told, and what it waits for: its data, by candidate."""
+"""The agent's data, by candidate: measured and pending ones."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ class Learned:
         self._errors: list[float] = []
         self._exposures_s: list[float] = []
         self.measured: list[int] = []
-        """The candidates that were measured, in order; some may come twice."""
+        """Measured candidates, in order; some may occur twice."""
         self.pending: list[int] = []
-        """The candidates that were proposed and not measured yet."""
+        """Candidates that were proposed and are not measured yet."""
 
     @property
     def targets(self) -> list[float]:
-        """The targets in order; NaN where the scalarizer found none."""
+        """Targets in order; NaN where the scalarizer found none."""
         return self._targets
 
     @property
     def known(self) -> int:
-        """How many measurements there are."""
+        """Number of measurements."""
         return len(self._targets)
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Which measurements have a target that says something, `(known,)`."""
+        """Mask of the measurements with an informative target, `(known,)`."""
         return np.isfinite(self._targets) & ~np.isinf(self._errors)
 
     @property
     def newest(self) -> int | None:
-        """Where the beam is, or goes next; None before the first proposal."""
+        """Candidate where the beam is, or goes next; None before the first proposal."""
         order = [*self.measured, *self.pending]
         return order[-1] if order else None
 
     def of_training(self) -> tuple[NDArray[np.intp], Array, Array, Array]:
-        """Candidates, targets, errors and exposures in s that a model may learn from.
+        """Candidates, targets, errors and exposures in s for training a model.
 
         Shape `(m,)` each; an error that is not known is 0.
         """
@@ -70,7 +70,7 @@ class Learned:
     def add(
         self, row: int, column: int, target: float, error: float, exposure_s: float
     ) -> None:
-        """Take a measurement; its pixel is pending no longer."""
+        """Add a measurement; its pixel is no longer pending."""
         self.withdraw(row, column)
         self.measured.append(self._index(row, column))
         self._targets.append(target)
@@ -98,19 +98,19 @@ class Learned:
             self.pending.remove(index)
 
     def open(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Allowed, and neither measured nor pending; shape `(rows, columns)`."""
+        """Return the allowed, not measured, not pending pixels, `(rows, columns)`."""
         if allowed.shape != self._shape:
             raise ValueError(
                 f"the mask of allowed positions has shape {allowed.shape}; "
                 f"the survey image has {self._shape}"
             )
-        # Row by row: of another order `ravel` would be a copy.
+        # Row-major: for another memory order `ravel` would return a copy.
         open_ = np.array(allowed, dtype=bool, order="C")
         open_.ravel()[self.measured + self.pending] = False
         return open_
 
     def by_candidate(self, preference: Array | None) -> Array | None:
-        """A preference of shape `(rows, columns)` as one value per candidate."""
+        """Return a preference of shape `(rows, columns)` as one value per candidate."""
         if preference is None:
             return None
         if preference.shape != self._shape:

@@ -1,4 +1,4 @@
-"""The settings of the surrogate model; light, so that forms need no torch."""
+"""The settings of the surrogate model; free of torch, so that forms load fast."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_hae.settings_base import Settings
 _WITH_DESCRIPTORS = ("residual", "classic", "none")
 """The networks that see patches and derivatives, not learned features."""
 _FITTED = ("tuned", "residual", "classic")
-"""Those that are fitted during the experiment."""
+"""Networks that are fitted during the experiment."""
 
 
 class ModelSettings(Settings):
@@ -106,15 +106,15 @@ class ModelSettings(Settings):
 
     @property
     def uses_descriptors(self) -> bool:
-        """Whether it sees patches and derivatives, not learned features."""
+        """Return whether it uses patches and derivatives, not learned features."""
         return self.network in _WITH_DESCRIPTORS
 
     @property
     def fits_network(self) -> bool:
-        """Whether a network is fitted during the experiment."""
+        """Return whether a network is fitted during the experiment."""
         return self.network in _FITTED
 
     def without_fitted_network(self) -> Self:
-        """The same inputs, compared as they are."""
+        """Return the same settings, with inputs that are used directly."""
         plain = "none" if self.uses_descriptors else "transfer"
         return self.model_copy(update={"network": plain})

@@ -1,4 +1,4 @@
-"""The networks that are fitted within one experiment."""
+"""Networks that are fitted within one experiment."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _RESIDUAL_UNITS = 16
 
 
 class Residual(gpytorch.Module):
-    """`x + network(x)`: begins as the identity, and stays it unless the data object.
+    """`x + network(x)`: starts as the identity, and stays so unless data require more.
 
-    A normal prior on the weights, of the width of their usual initialisation, keeps the
-    network from explaining what the kernel explains as well.
+    A normal prior on the weights, with the width of their usual initialisation, keeps
+    the network from explaining variations that the kernel explains as well.
     """
 
     def __init__(self, inputs: int) -> None:
@@ -40,13 +40,13 @@ class Residual(gpytorch.Module):
             self.register_prior(f"{name}_prior", prior, _weight_of(name))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape `(n, inputs)` to `(n, inputs)`."""
+        """Map shape `(n, inputs)` to `(n, inputs)`."""
         result: Tensor = x + self.out(torch.tanh(self.hidden(x)))
         return result
 
 
 def network(settings: ModelSettings, inputs: int) -> nn.Module:
-    """The network that the settings ask for, untrained."""
+    """Return the network that the settings select, untrained."""
     if settings.network != "classic":
         return Residual(inputs)
     layers: list[nn.Module] = []

@@ -1,4 +1,4 @@
-"""Reads `.npz` files of a stranger: their sizes are checked before they are loaded."""
+"""Reader for untrusted `.npz` files: sizes are checked before arrays are loaded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 2**30
 _MOST_RATIO = 20
-"""Numbers that were measured or learned cannot be packed more tightly."""
+"""Largest compression ratio that measured or learned numbers can have."""
 _FREE_BYTES = 2**20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _IS_ENCRYPTED = 1
@@ -27,12 +27,12 @@ _IS_ENCRYPTED = 1
 
 @contextmanager
 def open_npz(file: IO[bytes]) -> Iterator[NpzFile]:
-    """The arrays of a file, of numbers only.
+    """Open a file of numeric arrays.
 
     Raises
     ------
     ValueError
-        If it is none, is damaged, or its arrays are larger than what it holds.
+        If it is not one, is damaged, or its arrays are larger than its contents.
     """
     try:
         _check_sizes(file)
@@ -63,7 +63,7 @@ def _check_sizes(file: IO[bytes]) -> None:
 
 
 def _check_header(part: IO[bytes], member: zipfile.ZipInfo) -> None:
-    """Raise `ValueError` if a member holds no array of numbers of its size."""
+    """Raise `ValueError` if a member is not a numeric array of its size."""
     version = npy.read_magic(part)
     if version == (1, 0):
         shape, _, dtype = npy.read_array_header_1_0(part)

@@ -1,7 +1,7 @@
-"""Draws functions from a Gaussian process at a cost linear in the candidates.
+"""Pathwise sampling from a Gaussian process, at a cost linear in the candidates.
 
 Wilson et al., Efficiently sampling functions from Gaussian process posteriors, ICML
-2020: a draw from the prior by random Fourier features, corrected by what was measured.
+2020: a draw from the prior by random Fourier features, corrected by the measurements.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def draw(
     known_noise: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
-    """One function from the posterior at all candidates, `(n,)`.
+    """Draw one function from the posterior at all candidates, `(n,)`.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def draw(
     known, values
         Indices of the measured candidates, and their standardised targets.
     known_noise
-        What is known of each one's noise beside the covariance's, as a variance.
+        Known noise variance of each measurement, in addition to the covariance's.
     """
     function = prior_function(covariance, rng, candidates)
     measured = candidates[list(known)]
@@ -64,7 +64,7 @@ def draw(
 def prior_function(
     covariance: Covariance, rng: np.random.Generator, like: Tensor
 ) -> Callable[[Tensor], Tensor]:
-    """One function from the prior, of scaled inputs `(n, columns)` to `(n,)`.
+    """Draw a function from the prior, of scaled inputs `(n, columns)` to `(n,)`.
 
     Frequencies of the RBF kernel are normal, those of the Matérn 5/2 kernel follow
     Student's t distribution with 5 degrees of freedom.

@@ -1,4 +1,4 @@
-"""The policy: ask where to measure next, tell what was found."""
+"""The policy: ask for the next position, tell its result."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ CHOOSING = "choosing the next place"
 
 
 class Policy:
-    """Owns the data, the seed and the pending points of one experiment.
+    """Owner of the data, the seed and the pending points of one experiment.
 
     Candidates are the pixels of the survey image. The same seed and the same calls give
-    the same proposals. One thread at a time.
+    the same proposals. Not thread-safe: use from one thread at a time.
 
     Parameters
     ----------
@@ -90,16 +90,17 @@ class Policy:
         self._posterior: Posterior | None = None
         self._values: Array = np.empty(0)
         self.doing = CHOOSING
-        """What it does while it is asked, in words; read from any thread."""
+        """Description of its current activity, for display; may be read from any
+        thread."""
 
     @property
     def known(self) -> int:
-        """How many measurements it was told of."""
+        """Number of measurements in its data."""
         return self._data.known
 
     @property
     def best(self) -> float:
-        """The best target it knows; NaN if there is none."""
+        """Best known target; NaN if there is none."""
         return self._goal.best(self._data.targets)
 
     @property
@@ -109,9 +110,9 @@ class Policy:
 
     @property
     def is_trapped(self) -> bool:
-        """Whether its recent measurements found nothing better, all in like places.
+        """Return whether recent measurements in similar places found no improvement.
 
-        Like in comparison with what it could reach when it was last asked.
+        Similar in comparison with the candidates in reach when it was last asked.
         """
         if self._surrogate is None or not self._surrogate.is_fitted:
             return False
@@ -123,7 +124,7 @@ class Policy:
 
     @one_thread
     def prepare(self) -> None:
-        """Describe the survey image for the model; else the first `ask` does it."""
+        """Prepare the model's inputs from the survey image, before the first `ask`."""
         if self._surrogate is None and self._acquisition.needs_model:
             self._surrogate = self._new_surrogate()
 
@@ -136,7 +137,7 @@ class Policy:
         initial: InitialDesign | None = None,
         moves: MoveSettings | None = None,
     ) -> None:
-        """Replace settings; what was measured stays, another model is fitted anew."""
+        """Replace settings; measurements are kept, a changed model is fitted again."""
         if model is not None and model != self._model:
             self._model, self._surrogate, self._is_stale = model, None, True
         self._acquisition = acquisition or self._acquisition
@@ -153,7 +154,7 @@ class Policy:
         preference: Array | None = None,
         reachable: NDArray[np.bool_] | None = None,
     ) -> Proposal:
-        """Where to measure next; that candidate is pending from now on.
+        """Return the next position to measure; its candidate becomes pending.
 
         Parameters
         ----------
@@ -162,13 +163,14 @@ class Policy:
         allowed
             Shape `(rows, columns)`, True where a measurement is allowed.
         attempt
-            How often this step was asked for before.
+            Number of earlier calls for this step.
         preference
-            Shape `(rows, columns)`: how much places are preferred, in standard
-            deviations of the acquisition function; the initial design has none.
+            Shape `(rows, columns)`: preference for each place, in standard deviations
+            of the acquisition function; ignored by the initial design.
         reachable
-            Shape `(rows, columns)`: what tells a trap, and how much a preference or a
-            cost comes to, where `allowed` is not all that an experiment could measure.
+            Shape `(rows, columns)`: candidates for detecting a trap and for scaling
+            preferences and costs, where `allowed` is only a part of those that the
+            experiment could measure.
 
         Raises
         ------
@@ -196,11 +198,11 @@ class Policy:
         error: float = math.nan,
         exposure_s: float = 1.0,
     ) -> None:
-        """Learn what was measured at a pixel.
+        """Add the measurement of a pixel to the data.
 
-        A target of NaN is left out of training; its pixel is not proposed again. The
-        error is the standard deviation that counting statistics leave to the target,
-        NaN where it is not known.
+        A target of NaN is excluded from training; its pixel is not proposed again. The
+        error is the standard deviation of the target from counting statistics, NaN
+        where it is not known.
         """
         self._data.add(row, column, target, error, exposure_s)
         self._posterior = None
@@ -216,11 +218,11 @@ class Policy:
         allowed: NDArray[np.bool_] | None = None,
         preference: Array | None = None,
     ) -> Proposal:
-        """The proposal of a pixel that somebody else chose; it is pending from now on.
+        """Return the proposal of a pixel chosen by others; it becomes pending.
 
-        With `allowed` it comes with what the agent would think of it among all that is
-        open, for which the model is fitted; see `ask`. Else it is there at once, and
-        says nothing of the last measurement, which may be under way still.
+        With `allowed` the proposal includes the agent's assessment of it among all open
+        candidates, for which the model is fitted; see `ask`. Without, it is returned at
+        once, and does not depend on the last measurement, which may still be running.
         """
         predicted = None
         if allowed is not None and self._data.usable.sum() >= 2:
@@ -240,7 +242,7 @@ class Policy:
         return self._explained(step, choice, chosen_by, trapped=self.is_trapped)
 
     def expect(self, row: int, column: int) -> None:
-        """Mark a pixel as pending without asking for it."""
+        """Mark a pixel as pending without a proposal."""
         self._data.expect(row, column)
         self._posterior = None
 
@@ -256,7 +258,7 @@ class Policy:
 
     @one_thread
     def refresh(self) -> None:
-        """Fit the model if there is something new to fit; `ask` does it by itself."""
+        """Fit the model if there are new data; `ask` does so itself."""
         measured, targets, errors, _ = self._data.of_training()
         if not (self._is_stale and self._acquisition.needs_model and len(measured)):
             return
@@ -268,7 +270,7 @@ class Policy:
         self._is_stale, self._posterior = False, None
 
     def maps(self, allowed: NDArray[np.bool_]) -> PredictionMaps | None:
-        """Prediction and acquisition function for all candidates, as last asked for.
+        """Return predictions and acquisition values of the last `ask`, per candidate.
 
         None before the model was fitted, or if none is used.
         """
@@ -284,19 +286,21 @@ class Policy:
 
     @one_thread
     def picture(self) -> NDArray[np.float32] | None:
-        """All candidates as the model sees them, `(n, 2)`; None before it was fitted.
+        """Embedding of all candidates, `(n, 2)`; None before the model was fitted.
 
-        It turns as little as it can from one fit to the next.
+        It rotates as little as possible from one fit to the next.
         """
         self._space.update(self._surrogate)
         return self._space.picture
 
     def _within_reach(self, recent: NDArray[np.intp]) -> NDArray[np.intp] | None:
-        """The recent measurements and what is open; None stands for the whole field."""
+        """Return recent measurements and open candidates; None for the whole field."""
         if self._reachable.all():
-            # Hardly any are measured, and how much all of them vary is known already.
+            # Hardly any are measured, and the variance over all of them is known
+            # already.
             return None
-        # What cannot be measured is nothing to leave for, however different it is.
+        # Candidates that cannot be measured are no way out of a trap, however
+        # different.
         within_reach = self._data.open(self._reachable)
         within_reach.flat[recent] = True
         return np.flatnonzero(within_reach)
@@ -318,14 +322,14 @@ class Policy:
         else:
             failed = Insight(fit_failed=True) if self._acquisition.needs_model else None
             proposal = self._described(step, choice, ChosenBy.AGENT, failed)
-        # The maps belong to this proposal although its pixel is pending now.
+        # The maps belong to this proposal, although its pixel is pending by now.
         self._posterior, self._values = predicted, choice.values
         return proposal
 
     def _explained(
         self, step: int, choice: Choice, chosen_by: ChosenBy, *, trapped: bool
     ) -> Proposal:
-        """The proposal of a place, with what the model has to say of it."""
+        """Return the proposal of a place, with the model's diagnostics."""
         assert self._surrogate is not None
         places = self._moves.places
         insight = insight_of(choice, self._surrogate, trapped=trapped, places=places)
@@ -355,13 +359,13 @@ class Policy:
         *,
         leaving: bool,
     ) -> Choice:
-        """Choose one of the candidates that are open."""
+        """Choose one of the open candidates."""
         acquisition = MaximumUncertainty() if leaving else self._acquisition.at(step)
         nothing = np.full(open_.size, NAN)
         posterior = predicted or Posterior(nothing, nothing, sample=lambda rng: nothing)
         utility, best, values = posterior, NAN, nothing
-        # Also where fewer may be chosen; what is measured or closed tells nothing of
-        # how those in reach differ.
+        # Used also where fewer may be chosen; measured or closed candidates carry no
+        # information on the differences among those in reach.
         in_reach = (open_ | self._data.open(self._reachable)).ravel()
         if predicted is not None and not leaving:
             utility = self._goal.utility(predicted)
@@ -376,7 +380,7 @@ class Policy:
         return Choice(chosen, open_, posterior, utility, best, values, acquisition)
 
     def _predicted(self) -> Posterior | None:
-        """The newest prediction; None if none is looked at, or none can be made."""
+        """Return the newest prediction; None if none is used, or none can be made."""
         if not self._acquisition.needs_model:
             return None
         try:
@@ -384,13 +388,13 @@ class Policy:
             assert self._surrogate is not None
             return self._surrogate.posterior(self._data.pending)
         except (np.linalg.LinAlgError, RuntimeError):
-            # Whatever the libraries say: the experiment goes on.
+            # Whatever the libraries raise: the experiment continues.
             logger.exception("the model gives no prediction")
             return None
 
     def _best_utility(self, utility: Posterior) -> float:
-        # What the model makes of the best measurement, not the largest count that noise
-        # ever gave: a lucky one would make everything else look hopeless.
+        # The model's mean at the best measurement, not the largest noisy value: a lucky
+        # one would make everything else look hopeless.
         return float(utility.mean[self._data.of_training()[0]].max())
 
     def _with_costs(
@@ -400,7 +404,7 @@ class Policy:
         posterior: Posterior,
         in_reach: NDArray[np.bool_],
     ) -> Array:
-        """Values less what it costs to measure there, and to go there, `(n,)`."""
+        """Return values less the costs of the measurement and of the travel, `(n,)`."""
         if self._moves.per_exposure and acquisition.needs_model:
             _, targets, _, exposures_s = self._data.of_training()
             cost = expected_exposure_s(posterior.mean, targets, exposures_s)
@@ -453,7 +457,7 @@ def _valued(
     best: float,
     rng: np.random.Generator,
 ) -> Array:
-    """What an acquisition function gives, which may be somebody else's.
+    """Return the values of an acquisition function, which may be third-party code.
 
     Raises
     ------
@@ -477,9 +481,9 @@ def _valued(
 
 
 def _largest(values: Array, open_: NDArray[np.bool_], rng: np.random.Generator) -> int:
-    """The index of the largest finite value, by chance among equals.
+    """Return the index of the largest finite value, with ties broken at random.
 
-    Where fewer are open, it is the same one as long as that is among them.
+    Where fewer candidates are open, it is the same one as long as that is among them.
     """
     usable = np.isfinite(values)
     if usable.any():

@@ -1,4 +1,4 @@
-"""The settings of the policy's first steps, and of how it moves on."""
+"""The settings of the initial design, and of moves between positions."""
 
 from __future__ import annotations
 

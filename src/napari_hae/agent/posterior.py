@@ -1,4 +1,4 @@
-"""What a surrogate predicts for all candidates."""
+"""A surrogate's prediction for all candidates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ENOUGH = 4096
-"""So many candidates tell a median."""
+"""Number of candidates that suffice to estimate a median."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Posterior:
     sample: Callable[[np.random.Generator], NDArray[np.float64]]
 
     def __post_init__(self) -> None:
-        # The maps show the same numbers: no acquisition function may change them.
+        # The maps show the same arrays: no acquisition function may change them.
         for name in ("mean", "std"):
             shown = getattr(self, name).view()
             shown.setflags(write=False)
@@ -43,17 +43,17 @@ class Posterior:
 
     @cached_property
     def medians(self) -> tuple[float, float]:
-        """Mean and standard deviation of a usual candidate."""
-        # A median of thousands is one of all, in a tenth of the time.
+        """Medians of mean and standard deviation over the candidates."""
+        # A median of thousands approximates that of all, in a tenth of the time.
         some = slice(None, None, _stride(len(self.mean)))
         return float(np.median(self.mean[some])), float(np.median(self.std[some]))
 
 
 def _stride(count: int) -> int:
-    """The largest stride that takes enough of so many, and all columns alike.
+    """Return the largest stride that samples enough candidates, in all columns equally.
 
-    Coprime to the number of pixels, and so to rows and columns: else it could fall in
-    step with a lattice, and take of each period the same part only.
+    Coprime to the number of pixels, and so to rows and columns: otherwise it could be
+    commensurate with a lattice, and sample only one part of each period.
     """
     most = max(1, count // _ENOUGH)
     return next(s for s in range(most, 0, -1) if math.gcd(s, count) == 1)

@@ -1,4 +1,4 @@
-"""Where a person would rather have the agent measure, or rather not."""
+"""The user's preference for positions, added to the acquisition function."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def with_preference(values: Array, preference: Array | None, unit: float) -> Array:
-    """The acquisition function with what a person prefers, `(n,)`.
+    """Return the acquisition function with the user's preference added, `(n,)`.
 
-    Nothing is excluded by it. Where all values are equal, the preference alone decides.
+    It excludes no candidate. Where all values are equal, the preference alone decides.
 
     Parameters
     ----------
     values
-        Of all candidates, `(n,)`; those that are not finite stay as they are.
+        Values of all candidates, `(n,)`; non-finite ones are unchanged.
     preference
-        What is added to each, `(n,)`, in units; None: nothing.
+        Preference of each, `(n,)`, in multiples of `unit`; None: no preference.
     unit
         See `AcquisitionFunction.unit`.
     """

@@ -1,7 +1,7 @@
-"""Scalarizers and acquisition functions as a record has them.
+"""Scalarizers and acquisition functions as stored in a record.
 
-A part whose package is not installed here, or that uses code or files which the record
-names, is kept as raw settings: it can be shown, and stored again, and does nothing.
+A part whose package is not installed here, or that uses code or files named in the
+record, is kept as raw settings: it can be shown and stored again, but not used.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FromRecord:
-    """The context in which settings that a record holds are validated.
+    """Validation context of settings from a record.
 
     Attributes
     ----------
     is_trusted
-        Whether the user agreed to use the code and the files that it names.
+        Whether the user agreed to use the code and the files named in it.
     packages
-        Package and version by `"scalarizer mine"`, kind of part and its name.
+        Package and version by part, such as `"scalarizer mine"`: its type and kind.
     """
 
     is_trusted: bool = False
@@ -43,7 +43,7 @@ class FromRecord:
 
 
 class _AsRecorded(Settings):
-    """Raw settings of a part, and why it cannot be used."""
+    """Raw settings of a part, and the reason why it cannot be used."""
 
     _why: str = PrivateAttr("")
     _outside: tuple[str, ...] = PrivateAttr(())
@@ -55,12 +55,12 @@ class _AsRecorded(Settings):
 
     @property
     def why(self) -> str:
-        """The reason why it cannot be used."""
+        """Reason why it cannot be used."""
         return self._why
 
     @property
     def in_words(self) -> str:
-        """The raw settings."""
+        """Raw settings as text."""
         values = self.model_dump(exclude={"kind"})
         return ", ".join(f"{name} = {value}" for name, value in values.items())
 
@@ -68,7 +68,7 @@ class _AsRecorded(Settings):
     def of(
         cls, values: dict[str, Any], why: str, outside: tuple[str, ...] = ()
     ) -> Self:
-        """Keep raw settings, with the reason and with what they name."""
+        """Keep raw settings, with the reason and the code and files that they name."""
         part = cls.model_validate(values)
         part.__pydantic_private__ = {"_why": why, "_outside": outside}
         return part
@@ -115,11 +115,11 @@ WORDS = {
     plugins.ACQUISITION_FUNCTIONS: "acquisition function",
     plugins.INSTRUMENTS: "instrument",
 }
-"""What the parts of an entry-point group are called."""
+"""Names of the parts of an entry-point group."""
 
 
 def part_of(group: str, default: str = "") -> Callable[[Any, ValidationInfo], Any]:
-    """A validator that turns `{"kind": …}` into the model registered by that name."""
+    """Return a validator that turns `{"kind": …}` into the registered model."""
 
     def resolve(value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, dict):
@@ -134,7 +134,7 @@ def part_of(group: str, default: str = "") -> Callable[[Any, ValidationInfo], An
 
 
 def missing_part(group: str, kind: str, source: FromRecord) -> str:
-    """A sentence for a part that is not installed."""
+    """Return the message for a part that is not installed."""
     words = WORDS[group]
     package = source.packages.get(f"{words} {kind}")
     where = f"it is in the package {package}" if package else "its package is not named"
@@ -165,7 +165,7 @@ def _from_record(
 
 
 def not_trusted(outside: tuple[str, ...]) -> str:
-    """A sentence for what a record names and nobody agreed to use."""
+    """Return the message for code and files in a record that are not trusted."""
     return (
         f"this record names {', '.join(outside)}; that is used only if you trust the "
         "record (--trust on the command line)"

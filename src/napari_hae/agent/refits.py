@@ -1,4 +1,4 @@
-"""When the hyperparameters are fitted again; in between the model is conditioned."""
+"""Schedule of hyperparameter refits; in between the model is only conditioned."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 GROWTH = 1.1
-"""A fit is due when there are so many times as many measurements."""
+"""A fit is due when the number of measurements has grown by this factor."""
 MANY, GROWTH_OF_MANY = 100, 1.5
-"""With so many measurements a fit takes longer and changes less: none begins afresh,
-and a few surprises among so many call for none."""
+"""From `MANY` measurements on a fit takes longer and changes less: the growth factor is
+larger, none starts from scratch, and a few surprises call for none."""
 FRESH_GROWTH = 1.5
-"""A fit starts afresh, to leave local optima, at so many times as many."""
+"""Growth factor for a fit from scratch, to leave local optima."""
 SURPRISE = 3.0
-"""So many standard deviations off, a measurement calls for a fit at once."""
+"""Deviation, in standard deviations, from which a measurement triggers a fit at
+once."""
 FEW = 0.03
-"""Surprises since the last fit are a few if they are at most this share of what is
-known; noise with long tails gives some all the time."""
+"""Largest share of surprises among the measurements, since the last fit, that counts as
+few; noise with long tails causes some all the time."""
 RESCALED = 1.5
-"""Many targets that vary so many times more or less than at the last fit call for one
-at once, as does a centre that moved by half of how they varied: they are no longer
-standardised, and hyperparameters are fitted to targets that are."""
+"""Factor by which the spread of many targets must change since the last fit to trigger
+one at once, as does a shift of their centre by half their spread: they are no longer
+standardised, and hyperparameters are fitted to standardised targets."""
 
 
 @dataclass
 class Refits:
-    """Which fits are due.
+    """Bookkeeping of the fits that are due.
 
     Attributes
     ----------
     due, fresh
-        With so many measurements comes the next fit, and the next one afresh.
+        Measurement counts at which the next warm and cold refits are due.
     surprises
-        Since the last fit.
+        Number of surprises since the last fit.
     """
 
     due: int = 0
@@ -47,20 +48,20 @@ class Refits:
     surprises: int = 0
 
     def begin(self, count: int) -> None:
-        """A fit to so many measurements begins."""
+        """Note the start of a fit to `count` measurements."""
         growth = GROWTH if count < MANY else GROWTH_OF_MANY
         self.due, self.surprises = max(math.ceil(growth * count), count + 2), 0
 
     def goes_on(self, count: int) -> bool:
-        """Whether a fit to so many goes on from the last one."""
+        """Return whether a fit to `count` measurements starts from the last result."""
         return count < self.fresh or count >= MANY
 
     def begin_afresh(self, count: int) -> None:
-        """A fit to so many begins afresh."""
+        """Note the start of a fit from scratch to `count` measurements."""
         self.fresh = math.ceil(FRESH_GROWTH * count)
 
     def surprised(self, count: int, more: int) -> bool:
-        """Whether more surprises call for a fit to so many; else they are counted."""
+        """Return whether `more` surprises trigger a fit to `count`; else count them."""
         surprises = self.surprises + more
         if surprises > (FEW * count if count >= MANY else 0):
             return True
@@ -70,7 +71,7 @@ class Refits:
 
 @dataclass(frozen=True)
 class Standard:
-    """What standardises targets.
+    """Standardisation of targets.
 
     Attributes
     ----------
@@ -83,21 +84,21 @@ class Standard:
 
     @classmethod
     def of(cls, targets: Array) -> Standard:
-        """Mean and standard deviation of targets."""
+        """Return the standardisation by mean and standard deviation of targets."""
         centre, spread = float(targets.mean()), float(targets.std())
         equal = spread <= 1e-12 * max(abs(centre), 1e-300)
         return cls(centre, 1.0 if equal else spread)
 
     def scaled(self, targets: Array) -> Array:
-        """Targets about the centre in units of the spread."""
+        """Return targets about the centre in units of the spread."""
         return (targets - self.centre) / self.spread
 
     def back(self, scaled: Array) -> Array:
-        """Scaled values in the targets' unit."""
+        """Return scaled values in the targets' unit."""
         return self.centre + self.spread * scaled
 
     def suits(self, targets: Array) -> bool:
-        """Whether it still standardises what were fewer targets; few may change."""
+        """Return whether it still standardises further targets; always True for few."""
         if len(targets) < MANY:
             return True
         new = Standard.of(targets)

@@ -1,4 +1,4 @@
-"""Scalarizers: from a spectrum to the number of interest, the target.
+"""Scalarizers: from a spectrum to a single number, the target.
 
 A new one is a subclass of `Scalarizer` with a `kind`, registered in the entry-point
 group `napari_hae.scalarizers`.
@@ -28,22 +28,22 @@ NO_VALUE = float("nan")
 
 
 class ScalarizerError(ValueError):
-    """A scalarizer could not work at all; the text says which and why."""
+    """Error of a scalarizer that cannot work at all; the text says which and why."""
 
 
 def changed_at(file: Path) -> int | None:
-    """When a file was changed last, in ns; None if there is no such file.
+    """Return the modification time of a file in ns; None if there is no such file.
 
-    What is read of it is kept until then.
+    Data read from the file are cached until it changes.
     """
     return file.stat().st_mtime_ns if file.is_file() else None
 
 
 class Scalarizer(Settings):
-    """The base of all scalarizers."""
+    """Base class of all scalarizers."""
 
     title: ClassVar[str]
-    """The name that people see."""
+    """Name shown in the window."""
     unit: ClassVar[str] = ""
     """The target's unit; empty for a pure number."""
 
@@ -51,31 +51,31 @@ class Scalarizer(Settings):
 
     @property
     def is_automatic(self) -> bool:
-        """Whether something that it needs is still to be decided during the run."""
+        """Return whether a setting is still to be chosen during the run."""
         return False
 
     def following(self, before: Scalarizer) -> Self:
-        """The same, to be used from now on in place of the one before."""
+        """Return the scalarizer, adapted to replace the one before from now on."""
         return self
 
     def check(self, energy: EnergyAxis) -> None:
         """Raise `ValueError` if it cannot work on spectra with this energy axis."""
 
     def __call__(self, spectrum: Spectrum) -> float:
-        """The target; NaN where the spectrum has none.
+        """Return the target; NaN where the spectrum has none.
 
-        Exposures may differ from one spectrum to the next: what grows with them is to
-        be divided by `spectrum.exposure_s`.
+        Exposures may differ between spectra: divide quantities that grow with them by
+        `spectrum.exposure_s`.
         """
         raise NotImplementedError
 
     def error(self, spectrum: Spectrum) -> float:
-        """The target's standard deviation by counting statistics; NaN if unknown."""
+        """Return the target's standard deviation by counting statistics, else NaN."""
         return counting_error(self, spectrum)
 
 
 class BandScalarizer(Scalarizer):
-    """The base of those that look at a band of the spectrum."""
+    """Base class of scalarizers that use a band of the spectrum."""
 
     low_ev: float | None = Field(default=None, title="Band from (eV)")
     """Lower end of the band in eV. Automatic: the instrument suggests the band, or it
@@ -99,18 +99,18 @@ class BandScalarizer(Scalarizer):
 
     @property
     def is_automatic(self) -> bool:
-        """Whether the band is still to be chosen."""
+        """Return whether the band is still to be chosen."""
         return self.band_ev is None
 
     def with_band(self, low_ev: float | None, high_ev: float | None) -> Self:
-        """The same scalarizer with another band, or an automatic one, validated."""
+        """Return the scalarizer with another band, or an automatic one, validated."""
         values = self.model_dump() | {"low_ev": low_ev, "high_ev": high_ev}
         return type(self).model_validate(values)
 
     def following(self, before: Scalarizer) -> Self:
-        """The same, to be used from now on in place of the one before.
+        """Return the scalarizer, adapted to replace the one before from now on.
 
-        One of another kind looks at the band of that one, unless it has its own.
+        A different kind takes over the band of the one before, unless it has its own.
         """
         if not isinstance(before, BandScalarizer) or before.kind == self.kind:
             return self
@@ -123,7 +123,7 @@ class BandScalarizer(Scalarizer):
         _check_band("the band", self.band_ev, energy)
 
     def _in_band(self, spectrum: Spectrum) -> tuple[Array, Array]:
-        """Energies and counts of the band's channels."""
+        """Return energies and counts of the band's channels."""
         if self.band_ev is None:
             raise ScalarizerError(f"{self.title.lower()}: no band has been chosen yet")
         return _channels(spectrum, self.band_ev)
@@ -142,7 +142,7 @@ class BandIntegral(BandScalarizer):
         return float(counts.sum()) / spectrum.exposure_s if counts.size else NO_VALUE
 
     def error(self, spectrum: Spectrum) -> float:
-        """See `Scalarizer`; no counts at all are as uncertain as one."""
+        """See `Scalarizer`; zero counts have the uncertainty of one count."""
         if not is_counted(spectrum):
             return NO_VALUE
         counted = max(float(self._in_band(spectrum)[1].sum()), 1.0)

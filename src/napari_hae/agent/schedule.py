@@ -16,7 +16,7 @@ _SHOWN_IF: dict[str, Any] = {
 
 
 class Schedule(Settings):
-    """What an acquisition function with an exploration parameter has beside it.
+    """Mixin for acquisition functions with an exploration parameter that changes.
 
     Put it before the base, and name the parameter:
 
@@ -25,7 +25,7 @@ class Schedule(Settings):
     """
 
     exploration: ClassVar[str]
-    """The field that the schedule changes."""
+    """Name of the field that the schedule changes."""
 
     schedule: Literal["constant", "linear", "geometric"] = Field(
         default="constant", title="Schedule", json_schema_extra=_SHOWN
@@ -47,7 +47,7 @@ class Schedule(Settings):
     """The step, from 0, at which the schedule begins; below 0 before the record."""
 
     def at(self, step: int) -> Self:
-        """The same function with the value that is in force in a step, from 0."""
+        """Return the function with the value in force in a step, from 0."""
         if self.schedule == "constant":
             return self
         share = min(max((step - self.since) / self.over, 0.0), 1.0)
@@ -59,9 +59,9 @@ class Schedule(Settings):
         return self.model_copy(update={self.exploration: value, "schedule": "constant"})
 
     def begun(self, before: object, step: int) -> Self:
-        """The same, put in force at a step in place of what was in force before.
+        """Return the function as it replaces another at a step.
 
-        The schedule begins there, unless it goes on as it was.
+        The schedule begins there, unless it continues an identical one.
         """
         if isinstance(before, Schedule):
             same = self._since(before.since)
@@ -70,7 +70,7 @@ class Schedule(Settings):
         return self._since(0 if self.schedule == "constant" else step)
 
     def shifted(self, steps: int) -> Self:
-        """The same for a run whose steps are counted from so many steps later."""
+        """Return the function for a run whose steps are counted from `steps` later."""
         moves = self.schedule != "constant"
         return self._since(self.since - steps) if moves else self
 

@@ -61,7 +61,7 @@ class SimilarityToTarget(Scalarizer):
     def check(self, energy: EnergyAxis) -> None:
         """Raise `ValueError` if there is no target spectrum for this energy axis.
 
-        A file that was changed is read.
+        A changed file is read again.
         """
         self.__dict__.pop("_read", None)
         target = self._target(energy)
@@ -102,18 +102,18 @@ class SimilarityToTarget(Scalarizer):
 
     @cached_property
     def _read(self) -> tuple[Array, Array]:
-        # Kept: a file that is written anew in mid-run must not change the goal.
+        # Cached: a file that is overwritten during a run must not change the goal.
         assert self.file is not None
         return _read_file(self.file, changed_at(self.file))
 
 
 @lru_cache(maxsize=8)
 def _read_file(path: Path, changed: int | None) -> tuple[Array, Array]:
-    """The energies in eV and counts of a file as it was at a time, `(channels,)`."""
+    """Read energies in eV and counts of a file, `(channels,)`; cached until changed."""
     try:
         check_file(path)
         signal = hyperspy().load(path)
-    # HyperSpy's readers fail in as many ways as there are formats.
+    # HyperSpy's readers raise different exceptions for different formats.
     except Exception as error:
         raise ScalarizerError(f"{path} cannot be read: {error}") from error
     if isinstance(signal, list) or signal.data.ndim != 1:

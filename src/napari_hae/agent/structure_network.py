@@ -1,9 +1,9 @@
-"""The network learned across experiments: from a survey image to features of structure.
+"""The network trained across experiments: from a survey image to structural features.
 
-It is trained on simulated experiments (`training/`) so that a Gaussian process on its
-features predicts targets that it never saw from few measurements: deep kernel transfer
+It is trained on simulated experiments (`training/`) such that a Gaussian process on its
+features predicts new kinds of targets from few measurements: deep kernel transfer
 (Patacchiola et al., NeurIPS 2020). Its inputs are rotation-invariant derivatives, its
-filters symmetric, so that a turned sample gives the same features, turned.
+filters symmetric, so that a rotated sample gives the same features, rotated.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SCALES_PX = (0.8, 1.6, 3.2, 6.4)
-"""Widths of the derivatives that the network sees."""
+"""Smoothing widths of the derivatives that the network uses."""
 FEATURES = 8
 _CHANNELS = 32
 _DILATIONS = (1, 2, 4, 8)
 _ORBITS = torch.tensor([[2, 1, 2], [1, 0, 1], [2, 1, 2]])
-"""Which of three weights each pixel of a symmetric 3 × 3 filter has."""
+"""Index of the weight, out of three, at each pixel of a symmetric 3 × 3 filter."""
 
 
 class SymmetricConv(nn.Module):
@@ -32,14 +32,14 @@ class SymmetricConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape `(n, channels, rows, columns)`, kept; borders are repeated."""
+        """Filter `(n, channels, rows, columns)`, same shape; borders are repeated."""
         padded = functional.pad(x, (self.dilation,) * 4, mode="replicate")
         filters = self.weight[:, :, _ORBITS.to(x.device)]
         return functional.conv2d(padded, filters, self.bias, dilation=self.dilation)
 
 
 class StructureNetwork(nn.Module):
-    """Features of structure for every pixel, from derivatives of the survey image."""
+    """Structural features of every pixel, from derivatives of the survey image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,12 +50,12 @@ class StructureNetwork(nn.Module):
         self.log_relevance = nn.Parameter(torch.zeros(FEATURES))
 
     def forward(self, invariants: Tensor) -> Tensor:
-        """Shape `(n, 4 * scales, rows, columns)` to `(n, FEATURES, rows, columns)`."""
+        """Map `(n, 4 * scales, rows, columns)` to `(n, FEATURES, rows, columns)`."""
         return self.standardised(self.raw_features(invariants))
 
     def raw_features(self, invariants: Tensor) -> Tensor:
-        """The features before they are standardised over the image; same shapes."""
-        # Derivatives of sharp, rare structures have long tails.
+        """Return the features before standardisation over the image; same shapes."""
+        # Derivatives of sharp, rare structures have heavy tails.
         x = torch.sign(invariants) * torch.log1p(invariants.abs())
         x = functional.gelu(self.enter(x))
         for wide, mix in zip(self.wide, self.mix, strict=True):
@@ -64,7 +64,7 @@ class StructureNetwork(nn.Module):
         return result
 
     def standardised(self, features: Tensor) -> Tensor:
-        """Zero mean over each image, and each feature's relevance as deviation."""
+        """Scale to zero mean per image, with each feature's relevance as deviation."""
         centred = features - features.mean(dim=(2, 3), keepdim=True)
         deviation = centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
         relevance = self.log_relevance.exp()[:, None, None]

@@ -1,4 +1,4 @@
-"""The surrogate: what the agent believes about every candidate."""
+"""The surrogate: a Gaussian-process model of the target at every candidate."""
 
 from __future__ import annotations
 
@@ -38,24 +38,25 @@ logger = logging.getLogger(__name__)
 
 _EMBED_ROWS = 8192
 _ENOUGH = 4096
-"""So many candidates tell a variance."""
+"""Number of candidates that suffice to estimate a variance."""
 _ENOUGH_LIKE = 1024
-"""So many tell which share of the field a measurement stands for."""
+"""Number of candidates that suffice to estimate the share of the field that a
+measurement represents."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """What a fit found: kernels, their hyperparameters' logarithms, maybe a network."""
+    """Result of a fit: kernels, logarithms of their hyperparameters, any network."""
 
     parts: tuple[Part, ...]
     logs: Array
     network: nn.Module | None = None
     scale: float = 1.0
-    """So many times as large are variances, as errors of cross-validation ask for."""
+    """Variance inflation factor from cross-validation."""
 
     @property
     def stretch(self) -> float:
-        """So many times as large are standard deviations."""
+        """Factor of the standard deviations."""
         return math.sqrt(self.scale)
 
 
@@ -63,14 +64,14 @@ class Surrogate:
     """A deep-kernel Gaussian process over the pixels of a survey image.
 
     Targets are standardised on the measured values only. All predictions are of the
-    target itself, without the noise of a measurement.
+    target itself, without measurement noise.
 
     Parameters
     ----------
     image
         The survey image's data, shape `(detectors, rows, columns)`.
     seed
-        Of the first weights of a network that is fitted here.
+        Seed of the initial weights of a network that is fitted here.
 
     Raises
     ------
@@ -85,7 +86,7 @@ class Surrogate:
         columns = [embed(image, settings)]
         if experience := experience_for(settings, len(image)):
             columns.append(expectations(experience, image, settings))
-        # What the kernels see beside the position: structure, then expectations.
+        # Input columns besides the position: structure, then expectations.
         self._widths = [each.shape[1] for each in columns]
         columns.append(positions(*image.shape[1:]))
         self._inputs = torch.from_numpy(np.concatenate(columns, axis=1))
@@ -101,7 +102,7 @@ class Surrogate:
         self._targets: Array = np.empty(0)
         self._errors: Array = np.empty(0)
         self.fit_failed = False
-        """Whether the last fit failed, so that a plain Gaussian process predicts."""
+        """True if the last fit failed, so that a plain Gaussian process predicts."""
 
     def fit(
         self,
@@ -109,15 +110,16 @@ class Surrogate:
         targets: Array,
         errors: Array | None = None,
     ) -> None:
-        """Learn the targets measured at some candidates.
+        """Fit the model to the targets measured at some candidates.
 
         `errors` are the standard deviations of their noise as far as it is known, such
-        as from counting statistics; what is not known is fitted.
+        as from counting statistics; the unknown part is fitted.
 
-        A few more than at the last fit only condition the model; else it is fitted
-        again, from the last fit or, now and then, afresh. What fails is tried afresh;
-        if that fails too, the model becomes a plain Gaussian process with the most
-        probable hyperparameters of the prior: a prediction is always there.
+        Few measurements more than at the last fit only condition the model; otherwise
+        it is refitted, from the last result or, at times, from scratch. A failed fit is
+        repeated from scratch; if that fails too, the model becomes a plain Gaussian
+        process with the most probable hyperparameters of the prior: a prediction is
+        always available.
 
         Raises
         ------
@@ -150,11 +152,11 @@ class Surrogate:
         self._fitted = self._calibrated(fitted)
 
     def posterior(self, pending: Sequence[int] = ()) -> Posterior:
-        """The prediction for all candidates, in the targets' own unit.
+        """Return the prediction for all candidates, in the targets' own unit.
 
-        Pending candidates count as measured with the value that is predicted for them
-        (kriging believer, Ginsbourger et al. 2010): that leaves the mean, and narrows
-        the standard deviation around them.
+        Pending candidates count as measured with their predicted value (kriging
+        believer, Ginsbourger et al. 2010): the mean is unchanged, and the standard
+        deviation around them is reduced.
         """
         conditioning = self._everywhere()
         std = conditioning.variance_with(pending).clamp_min(0).sqrt()
@@ -166,7 +168,7 @@ class Surrogate:
         )
 
     def sample(self, rng: np.random.Generator, pending: Sequence[int] = ()) -> Array:
-        """One function from the joint posterior, `(n,)`, in the targets' own unit."""
+        """Draw a function from the joint posterior, `(n,)`, in the targets' unit."""
         covariance, candidates = self._covariance(), self._scaled()
         known, values = self._indices.tolist(), self._scaled_targets()
         noise, mean = self._known_noise(), self._everywhere().mean
@@ -175,12 +177,12 @@ class Surrogate:
             known, values = [*known, *pending], torch.cat([values, believed])
             noise = torch.cat([noise, noise.mean().expand(len(pending))])
         drawn = draw(covariance, candidates, known, values, noise, rng)
-        # What is pending leaves the mean as it is.
+        # Pending candidates leave the mean unchanged.
         result: Array = torch.lerp(mean, drawn, self._known_fit().stretch).cpu().numpy()
         return self._standard.back(result)
 
     def embed(self) -> Array:
-        """What the kernel compares of candidates, without position, `(n, width)`."""
+        """Return the kernel's inputs of all candidates, no position, `(n, width)`."""
         width = self._known_fit().parts[0].width
         embedding: Array = self._candidates()[:, :width].numpy()
         return embedding
@@ -188,10 +190,10 @@ class Surrogate:
     def likeness(
         self, indices: NDArray[np.intp], among: NDArray[np.intp] | None = None
     ) -> tuple[Array, Array]:
-        """What the kernel compares of some candidates, and its variance among others.
+        """Return kernel inputs of some candidates, and their variance among others.
 
-        Shapes `(len(indices), width)` and `(width,)`. Without others it is the variance
-        over all candidates.
+        Shapes `(len(indices), width)` and `(width,)`. Without `among` it is the
+        variance over all candidates.
         """
         fitted = self._known_fit()
         width = fitted.parts[0].width
@@ -205,24 +207,24 @@ class Surrogate:
 
     @property
     def fitted_network(self) -> nn.Module | None:
-        """The network fitted here; `embed` gives something else only with another."""
+        """Network fitted here; the result of `embed` changes only with it."""
         return None if self._fitted is None else self._fitted.network
 
     @property
     def is_fitted(self) -> bool:
-        """Whether it was fitted, so that it can predict."""
+        """Return whether it was fitted, so that it can predict."""
         return self._fitted is not None
 
     @property
     def noise_std(self) -> float:
-        """Standard deviation of a usual measurement's noise, in the targets' unit."""
+        """Standard deviation of a typical measurement's noise, in the targets' unit."""
         if self._fitted is None:
             return float("nan")
         return math.hypot(self.fitted_noise_std, np.sqrt(np.mean(self._errors**2)))
 
     @property
     def fitted_noise_std(self) -> float:
-        """What of the noise is beyond the errors that are known, in the same unit."""
+        """Standard deviation of the noise beyond the known errors, in the same unit."""
         if self._fitted is None:
             return float("nan")
         unit = self._standard.spread * self._fitted.stretch
@@ -234,7 +236,7 @@ class Surrogate:
         return self._everywhere().log_likelihood / len(self._indices)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to predict the same again."""
+        """Return the state from which `load_state_dict` restores the predictions."""
         return {
             "fitted": copy.deepcopy(self._known_fit()),
             "indices": self._indices.copy(),
@@ -245,7 +247,7 @@ class Surrogate:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of a surrogate of the same candidates and settings."""
+        """Restore the state of a surrogate of the same candidates and settings."""
         self._fitted = copy.deepcopy(state["fitted"])
         self._indices, self._targets = state["indices"].copy(), state["targets"].copy()
         self._errors = state["errors"].copy()
@@ -261,7 +263,7 @@ class Surrogate:
         return None if logs is None else _Fitted(plain.parts, logs)
 
     def _fit_with_network(self) -> _Fitted | None:
-        # gpytorch takes its time to load, and most runs need none of it.
+        # gpytorch is slow to import, and most runs do not need it.
         from napari_hae.agent.deep_kernel import fit_network
 
         parts = parts_of(self._settings, *self._widths)
@@ -277,12 +279,12 @@ class Surrogate:
         return None if found is None else _Fitted(parts, found[1], found[0])
 
     def _unfitted(self) -> _Fitted:
-        """Without a network of its own, at the centre of the prior."""
+        """Return the fallback: the centre of the prior, without a fitted network."""
         parts = parts_of(self._settings.without_fitted_network(), *self._widths)
         return _Fitted(parts, prior_of(parts)[0])
 
     def _calibrated(self, fitted: _Fitted) -> _Fitted:
-        """The same, with the variances that suit what it misses."""
+        """Return the fit with its variances rescaled by cross-validation."""
         covariance = Covariance(fitted.parts, fitted.logs)
         some = _some(np.arange(len(self._inputs)), _ENOUGH_LIKE)
         measured, candidates = (
@@ -305,7 +307,7 @@ class Surrogate:
     def _conditioned(
         self, indices: NDArray[np.intp], targets: Array, errors: Array
     ) -> bool:
-        """Whether the model took what is new without a fit."""
+        """Condition the model on new data; return False if it needs a fit instead."""
         before, count = len(self._indices), len(indices)
         if self._fitted is None or not before <= count < self._refits.due:
             return False
@@ -333,7 +335,7 @@ class Surrogate:
         return True
 
     def _everywhere(self) -> Conditioning:
-        """The prediction for all candidates, up to date."""
+        """Return the prediction for all candidates, up to date."""
         if self._conditioning is None:
             self._conditioning = Conditioning(
                 self._covariance(),
@@ -351,11 +353,11 @@ class Surrogate:
         return Covariance(fitted.parts, fitted.logs)
 
     def _scaled(self) -> Tensor:
-        """All candidates in units of the length scales, where predictions are made."""
+        """Return candidates in units of length scales, on the predicting device."""
         return self._covariance().scaled(self._candidates().to(self._device))
 
     def _candidates(self) -> Tensor:
-        """What the kernels compare of all candidates; a network makes it only once."""
+        """Return the kernels' inputs of all candidates; evaluate a network once."""
         network = self._known_fit().network
         if network is None:
             return self._embedded(self._inputs)
@@ -364,12 +366,12 @@ class Surrogate:
         return self._made[1]
 
     def _embedded(self, inputs: Tensor, fitted: _Fitted | None = None) -> Tensor:
-        """What the kernels compare, `(n, columns)`, float64."""
+        """Return the kernels' inputs, `(n, columns)`, float64."""
         fitted = fitted or self._known_fit()
         network = fitted.network
         columns = sum(part.width for part in fitted.parts)
         if network is None:
-            # Position comes last, and not every model looks at it.
+            # Position comes last, and not every model uses it.
             return inputs[:, :columns].double()
         with torch.no_grad():
             blocks = torch.split(inputs[:, :-2], _EMBED_ROWS)
@@ -383,7 +385,7 @@ class Surrogate:
         return self._fitted
 
     def _known_noise(self) -> Tensor:
-        """Of each measurement, as a variance in standardised units, `(m,)`."""
+        """Return each measurement's known noise, as a standardised variance, `(m,)`."""
         return torch.from_numpy((self._errors / self._standard.spread) ** 2)
 
     def _scaled_targets(self) -> Tensor:
@@ -391,12 +393,12 @@ class Surrogate:
 
 
 def device_of(settings: ModelSettings) -> torch.device:
-    """What the settings let the model compute on.
+    """Return the device on which the settings let the model compute.
 
     Raises
     ------
     ValueError
-        If torch finds no graphics card, and one is asked for.
+        If a graphics card is requested and torch finds none.
     """
     if settings.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -408,7 +410,7 @@ def device_of(settings: ModelSettings) -> torch.device:
 
 
 def _some(indices: NDArray[np.intp], enough: int = _ENOUGH) -> NDArray[np.intp]:
-    """Enough of many candidates, always the same ones."""
+    """Return a sufficient subset of many candidates, always the same one."""
     if len(indices) <= enough:
         return indices
     return indices[np.random.default_rng(0).integers(len(indices), size=enough)]

@@ -1,7 +1,7 @@
-"""Linear algebra on one thread, and torch's random numbers for one at a time.
+"""Restrict linear algebra to one thread, and torch's random numbers to one at a time.
 
-More threads gain little at these sizes, and cost the window: after each product those
-of OpenBLAS wait for the next one, busily, for a tenth of a second.
+More threads gain little at these sizes, and slow the window down: after each product
+the threads of OpenBLAS busy-wait for the next one for a tenth of a second.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ DRAWING = threading.Lock()
 
 
 class OneThread(ContextDecorator):
-    """Holds for the whole program while any thread is inside.
+    """Limit on the threads of linear algebra while any thread is inside the context.
 
     Parameters
     ----------
     find
-        Finds the libraries that are loaded, when it is first needed.
+        Function that finds the loaded libraries, called at the first use.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Tells when a path is trapped: measuring the same structure again, for nothing."""
+"""Detection of traps: repeated measurements of one structure without improvement."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 CONCENTRATION = 0.5
-"""Recent measurements are of one structure if what the model sees of them varies less
-than this share of its variance over what could be measured instead."""
+"""Recent measurements are of one structure if the variance of their model inputs is
+below this share of the variance over the candidates that could be measured instead."""
 _ROUNDING = 1e-10
-"""A variance below this share of the square is none."""
+"""Share of the squared value below which a variance counts as zero."""
 
 
 def is_trapped(utilities: Array, seen: Array, spread: Array, noise_std: float) -> bool:
-    """Whether the recent measurements found nothing better, all in like places.
+    """Return whether recent measurements, all in similar places, found no improvement.
 
-    Both are needed: a search elsewhere that has not found anything yet is no trap, nor
-    is a climb along one structure. Where all that is open looks like the recent ones
-    there is nothing to leave for, and so no trap.
+    Both are needed: a search elsewhere without success so far is no trap, nor is a
+    steady improvement along one structure. Where all open candidates resemble the
+    recent measurements there is no alternative, and so no trap.
 
     Parameters
     ----------
     utilities
-        Of all measurements in their order, `(m,)`; the recent ones are the last.
+        Utilities of all measurements in their order, `(m,)`; the recent ones are last.
     seen
-        What the model compares of the recent measurements, `(recent, width)`.
+        Model inputs of the recent measurements, `(recent, width)`.
     spread
-        Variance of the same over these and what is open, `(width,)`.
+        Variance of the inputs over these and the open candidates, `(width,)`.
     noise_std
-        Of one measurement, in the unit of the utilities.
+        Standard deviation of one measurement's noise, in the unit of the utilities.
     """
     recent = len(seen)
     if len(utilities) <= recent:

@@ -1,4 +1,4 @@
-"""The cost of the beam's jumps: long ones take time to settle, and drift between."""
+"""The cost of beam moves: long ones need time to settle, with drift in between."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 def with_travel_cost(
     values: Array, shape: tuple[int, int], start: int, weight: float
 ) -> Array:
-    """The acquisition function less what it costs to go there, `(n,)`.
+    """Return the acquisition function less the travel cost, `(n,)`.
 
     Parameters
     ----------
     values
-        Of all candidates, `(n,)`; those that are not finite stay as they are.
+        Values of all candidates, `(n,)`; non-finite ones are unchanged.
     shape
         Rows and columns of the field.
     start
-        Index of the candidate where the beam is.
+        Index of the candidate at the beam's position.
     weight
-        Cost of a jump across the field, in the unit of the values.
+        Cost of a move across the field, in the unit of the values.
     """
     if not weight:
         return values

@@ -50,11 +50,11 @@ class UserFunction(Scalarizer):
 
     @property
     def outside(self) -> tuple[str, ...]:
-        """The function."""
+        """Name of the function."""
         return (f"the Python code {self.path}",) if self.path else ()
 
     def check(self, energy: EnergyAxis) -> None:
-        """Raise `ValueError` if there is no such function; a changed file is read."""
+        """Raise `ValueError` if there is no such function; reread a changed file."""
         self.__dict__.pop("_function", None)
         _ = self._function
 
@@ -63,7 +63,7 @@ class UserFunction(Scalarizer):
         function = self._function
         signal = spectra_signal(spectrum.counts.copy(), spectrum.energy)
         signal.metadata.set_item("napari_hae.exposure_s", spectrum.exposure_s)
-        # The function is somebody else's and may raise anything.
+        # The function is third-party code and may raise anything.
         try:
             value = float(function(signal))
         except Exception as error:
@@ -73,12 +73,12 @@ class UserFunction(Scalarizer):
         return value if math.isfinite(value) else NO_VALUE
 
     def error(self, spectrum: Spectrum) -> float:
-        """Unknown: a function that takes its time is not called for it."""
+        """Return NaN: a user's function may be too slow for repeated calls."""
         return NO_VALUE
 
     @cached_property
     def _function(self) -> Callable[[Any], Any]:
-        # Kept: a file that is edited in mid-run must not change what targets mean.
+        # Cached: a file edited during a run must not change the meaning of targets.
         place = self.path.rpartition(":")[0]
         if not place:
             raise ScalarizerError("own function: say where it is, as file.py:function")
@@ -87,13 +87,13 @@ class UserFunction(Scalarizer):
 
 @lru_cache(maxsize=8)
 def _find(path: str, changed: int | None) -> Callable[[Any], Any]:
-    """The function as its file was at a time; a module is imported once."""
+    """Return the function, cached until its file changes; import a module once."""
     place, _, name = path.rpartition(":")
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else None
         module = module or importlib.import_module(place)
         function = getattr(module, name)
-    # Importing runs somebody else's code, which may raise anything.
+    # Importing runs third-party code, which may raise anything.
     except Exception as error:
         raise ScalarizerError(
             f"the function {path} cannot be loaded: {type(error).__name__}: {error}"
@@ -111,7 +111,7 @@ def _from_file(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses and pickles look their module up by its name.
+    # Dataclasses and pickle look their module up by its name.
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module

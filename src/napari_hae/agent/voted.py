@@ -1,4 +1,4 @@
-"""Similarity to what a person likes, alone or beside another scalarizer."""
+"""Similarity to spectra that the user voted for, alone or beside another scalarizer."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ class SimilarityToVotes(Scalarizer):
 
     @property
     def is_automatic(self) -> bool:
-        """Whether there is neither a good spectrum yet nor another scalarizer."""
+        """Return whether there is neither a good spectrum nor another scalarizer."""
         has_other = self.base is not None and not self.base.is_automatic
         return self.target_counts is None and not has_other
 
     def following(self, before: Scalarizer) -> Self:
-        """The same, to be used from now on in place of the one before.
+        """Return the scalarizer, adapted to replace the one before from now on.
 
-        Where only votes count and none is good any more, it keeps the target spectrum:
-        without targets the agent could choose nothing.
+        Where only votes count and no spectrum is voted good any more, it keeps the
+        target spectrum: without targets the agent could not choose.
         """
         joins = self.base is not None and self.weight < 1
         if self.target_counts is not None or joins:
@@ -87,7 +87,7 @@ class SimilarityToVotes(Scalarizer):
         return self.weight * similarity + (1 - self.weight) * self._other(spectrum)
 
     def _other(self, spectrum: Spectrum) -> float:
-        """The other scalarizer's target, standardised."""
+        """Return the other scalarizer's target, standardised."""
         if self.base is None:
             raise ScalarizerError("your votes: call a spectrum good first")
         return (self.base(spectrum) - self.base_centre) / self.base_spread
