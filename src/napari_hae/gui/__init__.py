@@ -1,1 +1,1 @@
-"""The window: the only place that knows Qt or napari."""
+"""The window: the only package that depends on Qt or napari."""

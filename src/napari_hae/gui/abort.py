@@ -1,4 +1,4 @@
-"""Abort from the window: a button, a key, and the call off Qt's thread."""
+"""Abort from the window: a button, a key, and the call outside Qt's thread."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 ABORT_KEY = "Ctrl+Shift+Backspace"
 COLOR = "#ff6b61"
 CLOSING_S = 5.0
-"""A closing window waits so long for an instrument that does not come back."""
+"""Time for which a closing window waits for an instrument that does not return."""
 
 
 class AbortButton(QPushButton):
-    """Blanks the beam and ends what is running; always enabled.
+    """Button that blanks the beam and ends the current action; always enabled.
 
-    What it does is connected where all sessions are known (`sessions.py`): a person who
+    Its action is connected where all sessions are known (`sessions.py`): a user who
     presses it means the beam, whichever window it belongs to.
     """
 
@@ -32,16 +32,17 @@ class AbortButton(QPushButton):
             "Blank the beam at once, end what is running, and end the run. "
             f"Key: {ABORT_KEY}, in any window of the program."
         )
-        # It stands beside four others.
+        # It is placed beside four others.
         self.setMinimumWidth(48)
         self.setStyleSheet(f"font-weight: bold; color: {COLOR};")
 
 
 def abort_key(window: QWidget, abort: Callable[[], None]) -> QShortcut:
-    """The key that aborts, wherever the focus is.
+    """Return the shortcut that aborts, wherever the focus is.
 
-    It belongs to the window and to no dock: the key of a dock that lies behind another
-    one is dead. Where several windows have it, Qt finds it ambiguous.
+    It belongs to the window and to no dock: the shortcut of a dock hidden behind
+    another one is inactive. Qt reports a shortcut of several windows as ambiguous,
+    which aborts too.
     """
     shortcut = QShortcut(QKeySequence(ABORT_KEY), window)
     shortcut.setContext(Qt.ShortcutContext.ApplicationShortcut)
@@ -52,19 +53,19 @@ def abort_key(window: QWidget, abort: Callable[[], None]) -> QShortcut:
 
 
 class Aborting(QObject):
-    """Aborts on threads of their own, as an instrument may take its time.
+    """Run aborts on separate threads, as an instrument may be slow to respond.
 
-    Each press has one: an abort that hangs must not hold up the next.
+    Each press has its own thread: an abort that hangs must not delay the next.
     """
 
     ended = Signal(str)
-    """Emits what went wrong, in words; nothing where all went well."""
+    """Emit `(error: str)` when an abort has ended; empty if it succeeded."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._threads: list[threading.Thread] = []
         self.presses = 0
-        """How often it was pressed."""
+        """Number of presses."""
 
     def press(self, abort: Callable[[], None]) -> None:
         """Abort, and return at once."""
@@ -76,7 +77,7 @@ class Aborting(QObject):
                 abort()
             except Exception as error:
                 problem = str(error) or type(error).__name__
-            # A window that was closed meanwhile hears no more of it.
+            # A window that was closed meanwhile receives no result.
             with suppress(RuntimeError):
                 self.ended.emit(problem)
 
@@ -86,6 +87,6 @@ class Aborting(QObject):
         thread.start()
 
     def close(self) -> None:
-        """Wait for what is under way, for some seconds."""
+        """Wait a few seconds for aborts in progress."""
         for thread in self._threads:
             thread.join(CLOSING_S)

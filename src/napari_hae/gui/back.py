@@ -1,4 +1,4 @@
-"""Goes back to a step of the run, and on from there in a record of its own."""
+"""Control that returns to an earlier step and continues from it in a new record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTHING = "Nothing has been measured yet."
 
 
 class BackRow(QWidget):
-    """A step to choose, and a button."""
+    """Choice of a step, with a button."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""Long work off Qt's main thread, with its result brought back to it."""
+"""Long work outside Qt's main thread, with its result returned to that thread."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 class Background(QObject):
-    """Does one thing after the other on a thread of its own."""
+    """Queue of tasks on a thread of its own, run one after the other."""
 
     started = Signal(str)
-    """Emits what is being done, in words."""
+    """Emit `(name: str)` when a task starts."""
     idle = Signal()
-    """Emitted when nothing is left to do."""
+    """Emit when no task is left."""
     _ended = Signal(object, object, object)
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -29,12 +29,12 @@ class Background(QObject):
         self._worker = ThreadPoolExecutor(1, "napari-hae-window")
         self._waiting = 0
         self.closing = threading.Event()
-        """Set when the window closes: work that can end early is to end."""
+        """Event set when the window closes: work that can end early should end."""
         self._ended.connect(self._on_ended)
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is being done."""
+        """Return whether a task is running or waiting."""
         return self._waiting > 0
 
     def do(
@@ -44,7 +44,7 @@ class Background(QObject):
         done: Callable[[Any], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        """Do `work` there; `done` or `failed` gets what came of it, on this thread."""
+        """Run `work` on the thread; pass the outcome to `done` or `failed` here."""
         self._waiting += 1
         self.started.emit(name)
 
@@ -55,7 +55,7 @@ class Background(QObject):
         self._worker.submit(work).add_done_callback(report)
 
     def close(self) -> None:
-        """Wait for what is being done and end the thread; nothing is reported."""
+        """Wait for the current task and end the thread; nothing is reported."""
         self.closing.set()
         self._ended.disconnect(self._on_ended)
         self._worker.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The state of the beam and the dose, in one line."""
+"""Status line of the beam and the dose."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 POLL_MS = 200
 PATIENCE_S = 2.0
-"""An instrument that does not answer for so long has an unknown beam."""
+"""Time without an answer of the instrument after which the beam is unknown."""
 
 TOOLTIP = (
     "Whether electrons reach the sample, and how many did since connecting. "
@@ -36,10 +36,10 @@ UNKNOWN = (
 
 
 class BeamPoll(QObject):
-    """Asks the instrument for its state, on a thread of its own."""
+    """Poll of the instrument's status, on a thread of its own."""
 
     read = Signal(object)
-    """Emits the `Status`; None where there is no answer."""
+    """Emit `(status: Status | None)` after each poll; None without an answer."""
     _answered = Signal(object)
 
     def __init__(self, session: Session) -> None:
@@ -76,7 +76,7 @@ class BeamPoll(QObject):
 
 
 class BeamLine(Sentence):
-    """Whether electrons reach the sample, and how many did since connecting."""
+    """Line with the beam state, and the electrons on the sample since connecting."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -100,7 +100,7 @@ class BeamLine(Sentence):
 
 
 def _words(status: Status | None) -> tuple[str, str]:
-    """The state of the beam, and what to know of it."""
+    """Return the text for the state of the beam, and details on it."""
     if status is None or not status.connected:
         return "unknown: the microscope does not answer", UNKNOWN
     if status.beam is BeamState.UNVERIFIED:

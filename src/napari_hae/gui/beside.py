@@ -1,4 +1,4 @@
-"""Which spectra are drawn beside the one that is shown."""
+"""Choice of the spectra drawn beside the one that is shown."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ if TYPE_CHECKING:
 
 MEAN_COLOR = "#009e73"
 SELECTED_COLORS = ("#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#999999")
-"""Of further selected points, with those of the other curves distinguishable without
+"""Colours of further selected points, distinguishable from the other curves without
 colour vision (Okabe and Ito)."""
 MOST_SELECTED = 1 + len(SELECTED_COLORS)
-"""So many selected points can be told apart; the first has the plot's own colour."""
+"""Number of selected points with distinguishable curves; the first has the plot's own
+colour."""
 SELECTED = "Selection"
-"""What the mean is of where no region is chosen by its name."""
+"""Name of the mean where no region is chosen by its name."""
 
 Curve = tuple[str, "NDArray[np.float32]", str]
-"""Its name, its counts, its colour."""
+"""Name, counts and colour of a curve."""
 
 
 class Beside(QWidget):
-    """Tick boxes for the best spectrum and for the mean of a region that is chosen."""
+    """Tick boxes for the best spectrum and for the mean of a chosen region."""
 
     changed = Signal()
-    """Something else is to be drawn."""
+    """Emit when other curves are to be drawn."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -48,7 +49,7 @@ class Beside(QWidget):
         self._settings = ShownSettings(session, self)
         self._selection = CandidateSelection(session, self)
         self._named: dict[str, Region] = {}
-        # Kept with the masks that it makes: they are wanted with every spectrum.
+        # Cached with its masks, which are needed with every spectrum.
         self._interest = Regions()
         self.best = QCheckBox("Best")
         self.best.setToolTip("Draw the spectrum with the best target so far too.")
@@ -69,10 +70,10 @@ class Beside(QWidget):
     def curves(
         self, shown: Measurement, selected: Sequence[Measurement]
     ) -> list[Curve]:
-        """What to draw beside a spectrum: further selected ones, best, mean.
+        """Return the curves beside a spectrum: further selected ones, best, mean.
 
-        At most `MOST_SELECTED` may be selected, the one that is shown among them. Those
-        with another energy axis are left out.
+        At most `MOST_SELECTED` may be selected, including the shown one. Spectra with
+        another energy axis are omitted.
         """
 
         def fits(each: Measurement) -> bool:
@@ -98,7 +99,7 @@ class Beside(QWidget):
 
     @property
     def _name(self) -> str:
-        """The region that is chosen by its name; empty: none is."""
+        """Name of the chosen region; empty if none is chosen."""
         return str(self.region.currentText()) if self.region.currentIndex() > 0 else ""
 
     def _best(self) -> Measurement | None:
@@ -111,7 +112,7 @@ class Beside(QWidget):
             self.changed.emit()
 
     def _on_regions(self, regions: Regions) -> None:
-        """Offer the regions by their names; the one that was chosen stays so."""
+        """Offer the regions by their names, and keep the current choice."""
         chosen = self._name
         soft = (each.region for each in regions.soft)
         self._named = {
@@ -127,7 +128,7 @@ class Beside(QWidget):
 
     def _in_region(self) -> list[Measurement]:
         mask = self._mask()
-        # Without their points another field is shown than that of the measurements.
+        # If its points are missing, the field shown is not that of the measurements.
         if mask is None or self._session.layers.measured_layer is None:
             return []
         measured = self._session.live.measurements
@@ -165,7 +166,7 @@ def _region_combo() -> QComboBox:
 
 
 def _whole(region: Region) -> Region:
-    """A region as it is when it is switched on."""
+    """Return a region as it is when it is switched on."""
     if isinstance(region, AdjustedRegion):
         return replace(region, is_on=True)
     return region

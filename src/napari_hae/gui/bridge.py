@@ -1,4 +1,4 @@
-"""Carries a run's signals from the experiment's thread to Qt's main thread."""
+"""Relay of a run's signals from the experiment's thread to Qt's main thread."""
 
 from __future__ import annotations
 
@@ -23,37 +23,39 @@ _CARRIED = (
 
 
 class RunBridge(QObject):
-    """Emits Qt signals where a run emits psygnal ones; Qt queues them across threads.
+    """Relay of a run's psygnal signals as Qt signals, which Qt queues across threads.
 
-    What comes with every step (measurements, proposals, maps) is polled from the runner
+    Data of every step (measurements, proposals, maps) are polled from the runner
     instead, so that a fast instrument cannot flood the window.
     """
 
     state_changed = Signal(object)
-    """Emits a `RunPhase`."""
+    """Emit `(phase: RunPhase)` when the state of the run changes."""
     survey_acquired = Signal(object)
-    """Emits the `ScanImage` that the run rests on."""
+    """Emit `(survey: ScanImage)` when the run has its survey image."""
     surveyed_again = Signal(object, object)
-    """Emits the `ScanImage` that was taken again, and the `ImageAgain`."""
+    """Emit `(survey: ScanImage, taken: ImageAgain)` when the survey is repeated."""
     refused = Signal(object, str, bool)
-    """Emits a `Proposal`, why it was not measured, and whether a person wanted so."""
+    """Emit `(proposal: Proposal, reason: str, by_user: bool)` when a proposal is not
+    measured."""
     retargeted = Signal(object)
-    """Emits the targets of all measurements, in order."""
+    """Emit `(targets)` of all measurements, in order, when they change."""
     settings_changed = Signal(int, object)
-    """Emits the step from which on the `ExperimentSettings` hold."""
+    """Emit `(step: int, settings: ExperimentSettings)`: settings in force from a step
+    on."""
     warned = Signal(str)
-    """Emits one sentence."""
+    """Emit `(sentence: str)` for a warning."""
     warning_over = Signal(str)
-    """Emits the sentence that does not hold any more."""
+    """Emit `(sentence: str)` when a warning no longer holds."""
     finished = Signal(object, str)
-    """Emits a `FinishReason` and more about it."""
+    """Emit `(reason: FinishReason, details: str)` when the run has ended."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._connections: list[tuple[Any, Any]] = []
 
     def attach(self, events: RunEvents) -> None:
-        """Carry the signals of a run; those of an earlier run are let go."""
+        """Connect the signals of a run, and disconnect those of an earlier one."""
         self.detach()
         for name in _CARRIED:
             source, forward = getattr(events, name), getattr(self, name).emit
@@ -61,7 +63,7 @@ class RunBridge(QObject):
             self._connections.append((source, forward))
 
     def detach(self) -> None:
-        """Let go of the run."""
+        """Disconnect the signals of the run."""
         for source, forward in self._connections:
             source.disconnect(forward)
         self._connections.clear()

@@ -1,8 +1,8 @@
 """A cloud of many points in a plot, drawn as one image.
 
-65 000 symbols would take Qt a tenth of a second each time. Here the points are counted
-into the plot's own pixels; a pixel in which several lie has their mean value's colour,
-so that none hides the others.
+Qt would need a tenth of a second to draw 65 000 symbols. Here the points are binned
+into the plot's own pixels; a pixel with several points has the colour of their mean
+value, so that none hides the others.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     Colors = NDArray[np.uint8]
 
 NO_VALUE_COLOR = (128, 128, 128, 110)
-"""Of points without a value: in sight on light and on dark ground."""
+"""Colour of points without a value: visible on light and on dark background."""
 MARGIN = 0.03
-"""Room around the cloud, as a part of its size."""
+"""Margin around the cloud, as a fraction of its size."""
 MANY = 10_000
-"""From so many points on dots are smaller."""
+"""Number of points from which on dots are smaller."""
 
 
 class CandidateCloud(pg.GraphicsObject):
@@ -50,16 +50,16 @@ class CandidateCloud(pg.GraphicsObject):
 
     @property
     def points(self) -> Floats:
-        """Where the candidates lie, `(n, 2)`."""
+        """Positions of the candidates, `(n, 2)`."""
         return self._points
 
     def set_points(self, points: Floats) -> None:
-        """Put the candidates at `(x, y)`, shape `(n, 2)`; nothing is chosen then."""
+        """Put the candidates at `(x, y)`, shape `(n, 2)`, with none highlighted."""
         if points is self._points:
             return
         self.prepareGeometryChange()
         self._points, self._chosen = points, None
-        # Kept: Qt asks for it several times with each move of the mouse.
+        # Cached: Qt asks for it several times with each move of the mouse.
         self._bounds = _around(points)
         if self._values is not None and len(self._values) != len(points):
             self._values = None
@@ -71,22 +71,22 @@ class CandidateCloud(pg.GraphicsObject):
     ) -> None:
         """Colour the candidates by values of shape `(n,)`; gray where not finite.
 
-        The palette's colours of shape `(k, 4)` go from the lower to the upper limit.
+        The palette, shape `(k, 4)`, spans the range from the lower to the upper limit.
         """
         self._values, self._limits, self._palette = values, limits, palette
         self._redraw()
 
     def set_chosen(self, chosen: Flags | None) -> None:
-        """Highlight some of the candidates, a mask of shape `(n,)`."""
+        """Highlight a subset of the candidates, a mask of shape `(n,)`."""
         self._chosen = chosen
         self._redraw()
 
     def boundingRect(self) -> QRectF:
-        """All of the cloud, with a margin."""
+        """Return the bounds of the cloud, with a margin."""
         return self._bounds
 
     def paint(self, painter: QPainter, *_: Any) -> None:
-        """Draw the image of what is in view, made anew if that is another one."""
+        """Draw the image of the visible part, rendered again for another view."""
         view = self.getViewBox()
         if view is None or not len(self._points):
             return
@@ -96,14 +96,14 @@ class CandidateCloud(pg.GraphicsObject):
         if self._image is None or wanted != self._drawn_for:
             self._drawn_for = wanted
             pixels = self.pixels(seen, *size)
-            # The copy owns its pixels; else Qt would draw from freed memory.
+            # The copy owns its pixels; otherwise Qt would draw from freed memory.
             self._image = QImage(
                 pixels.data, *size, 4 * size[0], QImage.Format.Format_RGBA8888
             ).copy()
         painter.drawImage(seen, self._image)
 
     def pixels(self, seen: QRectF, width: int, height: int) -> Colors:
-        """What is in view as `(height, width, 4)`, the lowest `y` first."""
+        """Return the visible part as `(height, width, 4)`, the lowest `y` first."""
         origin = np.array([seen.left(), seen.top()])
         extent = np.array([seen.width(), seen.height()])
         place = (self._points - origin) / extent * (width, height)
@@ -135,19 +135,19 @@ class CandidateCloud(pg.GraphicsObject):
 
 
 class _Dots:
-    """Counts points into pixels, each point into a square of them."""
+    """Histogram of points in pixels, each point covering a square of them."""
 
     def __init__(self, pixel: NDArray[np.intp], shape: tuple[int, int], n: int) -> None:
         self._pixel, self._shape = pixel, shape
         self._reach = 1 if n > MANY else 2
 
     def count(self, which: Flags | None = None) -> NDArray[np.float64]:
-        """How many points reach each pixel."""
+        """Return the number of points that cover each pixel."""
         pixel = self._pixel if which is None else self._pixel[which]
         return self._spread(np.bincount(pixel, minlength=self._size))
 
     def total(self, values: Floats, which: Flags) -> NDArray[np.float64]:
-        """The sum of the values of the points that reach each pixel."""
+        """Return the sum of the values of the points that cover each pixel."""
         pixel, weights = self._pixel[which], values[which]
         return self._spread(np.bincount(pixel, weights, minlength=self._size))
 

@@ -1,4 +1,4 @@
-"""Opens all docks of the plugin in a viewer and arranges them."""
+"""Layout of all docks of the plugin in a viewer."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SIDE_WIDTH_PX = 360
 
 
 class Cockpit:
-    """The docks of one viewer: *Monitor* below, the others as tabs at the side.
+    """Docks of one viewer: *Monitor* below, the others as tabs at the side.
 
-    Docks that are open already are moved to their places.
+    Docks that are already open are moved to their places.
     """
 
     def __init__(self, viewer: Viewer) -> None:

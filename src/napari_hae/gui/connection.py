@@ -1,4 +1,4 @@
-"""The instrument of one viewer: it is connected, guarded, imaged with and let go of."""
+"""The instrument of one viewer: connection, guards, survey images and release."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ DRAWN_ELSEWHERE = (
 
 
 class Connection(QObject):
-    """Connects an instrument in the background, at most one at a time."""
+    """Connection of an instrument, made in the background; at most one at a time."""
 
     changed = Signal()
-    """The instrument was connected or disconnected."""
+    """Emit when the instrument was connected or disconnected."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -60,25 +60,25 @@ class Connection(QObject):
         self.name = ""
         self.settings: BaseModel | None = None
         self._opening: GuardedInstrument | None = None
-        """The instrument while it connects and takes its first survey image."""
+        """Instrument while it connects and takes its first survey image."""
         self._connecting = threading.Lock()
         self._survey_of: tuple[str, BaseModel] | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether an instrument is connected."""
+        """Return whether an instrument is connected."""
         return self.instrument is not None
 
     @property
     def reachable(self) -> GuardedInstrument | None:
-        """What an abort reaches: it may be connecting still."""
+        """Instrument that an abort reaches, including one that is still connecting."""
         return self.instrument or self._opening
 
     def open(self, name: str, settings: BaseModel) -> None:
         """Connect an instrument, if none is, and take a survey image.
 
-        Regions hold before the first electron: where they close a part of the field,
-        the survey image of the connection before stays in place of a new one.
+        Regions are in force before the first electron: where they close a part of the
+        field, the survey image of the previous connection is kept instead of a new one.
         """
         if self.is_open:
             return
@@ -135,7 +135,7 @@ class Connection(QObject):
         session.do(f"{CONNECTING} to {name}", work, done, ended)
 
     def _put_back(self, able: Capabilities) -> None:
-        """Put settings back that this instrument cannot have, as another one could."""
+        """Reset settings from another instrument that this one does not support."""
         session = self._session
         old = session.settings.model_dump(mode="json")
         if sections := put_back(session.settings, able):
@@ -146,7 +146,7 @@ class Connection(QObject):
             session.say(text, until=session.settings_changed)
 
     def close(self) -> None:
-        """Stop the run, blank the beam and let go of the instrument."""
+        """Stop the run, blank the beam and release the instrument."""
         instrument, runner = self.instrument, self._session.runner
         if instrument is None:
             return
@@ -165,10 +165,10 @@ class Connection(QObject):
     def let_go(self) -> None:
         """Disconnect at once, as the window or the program ends; on any thread.
 
-        One that is just connecting is waited for.
+        Waits for an instrument that is just connecting.
         """
         with self._connecting:
-            # One that was connected just now may not be told of yet.
+            # One that was connected just now may not be registered yet.
             instrument = self.reachable
             if instrument is None:
                 return
@@ -178,7 +178,7 @@ class Connection(QObject):
                 logger.exception("the microscope was not let go of as it should be")
 
     def forget(self) -> None:
-        """There is no instrument any more: it was let go of."""
+        """Clear the instrument after its release."""
         self.instrument = self._opening = None
         system_signals().release(self._session)
         self.changed.emit()
@@ -191,7 +191,7 @@ class Connection(QObject):
         instrument.rearm()
         wanted, limits = session.settings.survey, self._limits
         if not session.watcher.regions.restricts:
-            # The field may be another one by now: the new image is to show it.
+            # The field may have changed by now: the new image has to show it.
             instrument.set_constraint(Unconstrained())
 
         def work() -> ScanImage:
@@ -201,16 +201,16 @@ class Connection(QObject):
         session.do("Acquiring a survey image", work, session.show_survey)
 
     def guard(self, regions: Regions) -> None:
-        """Let regions hold in the field that is shown, while no run does it."""
+        """Put regions into force in the shown field, while no run does so."""
         frame = self._session.layers.frame
         if self.instrument is not None and frame is not None:
             self.instrument.set_constraint(AllowedField(frame, regions))
 
     def forget_survey(self) -> None:
-        """The survey image that is shown is of no connection from now on."""
+        """Detach the shown survey image from any connection."""
         self._survey_of = None
 
     @property
     def _limits(self) -> DoseLimits:
-        """What holds for survey images outside a run."""
+        """Return the dose limits for survey images outside a run."""
         return replace(self._session.settings.budget.dose_limits, run_e=None)

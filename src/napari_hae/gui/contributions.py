@@ -1,4 +1,4 @@
-"""What napari calls by name: the cockpit, the reader of records, the sample data."""
+"""Entry points that napari calls by name: cockpit, reader of records, sample data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def open_cockpit() -> None:
     """Open and arrange all docks of the plugin in the current viewer.
 
-    They come when what they need is loaded.
+    They appear once their dependencies are loaded.
     """
     import napari
 
@@ -23,7 +23,7 @@ def open_cockpit() -> None:
     viewer = napari.current_viewer()
 
     def open_docks() -> None:
-        # It may have been closed meanwhile.
+        # The window may have been closed meanwhile.
         if viewer is not None and hasattr(viewer.window, "_qt_window"):
             Cockpit(viewer)
 
@@ -32,21 +32,21 @@ def open_cockpit() -> None:
 
 
 def activate(_: object) -> None:
-    """Let napari open records with this plugin; npe2 calls it before anything else."""
+    """Let napari open records with this plugin; npe2 calls it before all else."""
     from napari_hae.gui.reader_preference import prefer_record_reader
 
     prefer_record_reader()
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
-    """Return the reader of records, if a path is one."""
+    """Return the reader of records if a path is a record, else None."""
     from napari_hae.gui.record_reader import get_reader
 
     return get_reader(path)
 
 
 def sample_data() -> list[LayerData]:
-    """A simulated survey image with its spectrum image, as `(energy, y, x)`."""
+    """Return a simulated survey image with its spectrum image, as `(energy, y, x)`."""
     from napari_hae.gui.samples import simulated_layers
 
     return simulated_layers()

@@ -1,4 +1,4 @@
-"""Plots of what the agent knows about itself, against the step."""
+"""Plots of the agent's diagnostics against the step."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NOT_OF_TARGET = (
 
 
 class UncertaintyPlot(StepPlot):
-    """The predicted standard deviation over all open candidates."""
+    """Predicted standard deviation over all open candidates."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(_NOT_OF_TARGET, parent)
@@ -43,7 +43,7 @@ class UncertaintyPlot(StepPlot):
             f"{_mark('━', TARGET_COLOR)} mean ± spread &nbsp; "
             f"{_mark('━', LARGEST_COLOR)} maximum"
         )
-        # With a pen, though none that is seen: without one they have no outline.
+        # With an invisible pen: without one they have no outline.
         self.low, self.high = (pg.PlotCurveItem(pen=(0, 0, 0, 0)) for _ in range(2))
         self.plot.addItem(pg.FillBetweenItem(self.low, self.high, brush=SPREAD_BRUSH))
         self.mean = _line(self, TARGET_COLOR)
@@ -63,7 +63,7 @@ class UncertaintyPlot(StepPlot):
 
 
 class ErrorPlot(StepPlot):
-    """How far each measurement was from what was predicted before."""
+    """Deviation of each measurement from its prediction."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(_NOT_OF_TARGET, parent)
@@ -91,7 +91,7 @@ class ErrorPlot(StepPlot):
 
 
 class CalibrationPlot(StepPlot):
-    """How many of the last measurements lay inside their predicted intervals."""
+    """Coverage: share of the last measurements inside their predicted intervals."""
 
     COLORS = (TARGET_COLOR, WIDER_COLOR)
 
@@ -109,7 +109,7 @@ class CalibrationPlot(StepPlot):
         self.plot.setYRange(0, 1)
 
     def fit(self) -> None:
-        """Show all steps, and all shares that there can be."""
+        """Show all steps, and the full range of shares."""
         super().fit()
         self.plot.setYRange(0, 1)
 
@@ -122,7 +122,7 @@ class CalibrationPlot(StepPlot):
 
 
 class LikelihoodPlot(StepPlot):
-    """How probable the model makes all that was measured."""
+    """Log likelihood of all measurements under the model."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(_NO_MODEL, parent)
@@ -138,7 +138,7 @@ class LikelihoodPlot(StepPlot):
 
 
 class DriftPlot(StepPlot):
-    """How far the sample was taken to have drifted when each place was measured."""
+    """Estimated drift of the sample when each position was measured."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(
@@ -152,7 +152,7 @@ class DriftPlot(StepPlot):
         self.plot.setLabel("left", "Drift (nm)")
 
     def show_curves(self, curves: Curves, unit: str) -> None:
-        """Show the drift, in nm whatever the target's unit."""
+        """Show the drift, in nm, independent of the target's unit."""
         steps, (right, down) = _known(curves.drift_x_nm, curves.drift_y_nm)
         self._show(something=bool(len(steps)))
         self.right.setData(steps, right)
@@ -160,7 +160,7 @@ class DriftPlot(StepPlot):
 
 
 class TimesPlot(StepPlot):
-    """Where the time of each step went: the beam's stacked, others' as lines."""
+    """Time budget of each step: that of the beam stacked, others as lines."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("No step yet. Start an experiment, or press Step.", parent)
@@ -169,7 +169,7 @@ class TimesPlot(StepPlot):
             f"{_mark('■', LARGEST_COLOR)} beam waits &nbsp; "
             f"{_mark('━', WIDER_COLOR)} agent &nbsp; {_mark('━', BEST_COLOR)} disk"
         )
-        # The sum lies behind, so that what is left of it is the waiting.
+        # The sum is drawn behind, so that its visible rest is the waiting time.
         self.beam = _filled(self, LARGEST_COLOR)
         self.instrument = _filled(self, TARGET_COLOR)
         self.agent, self.disk = _line(self, WIDER_COLOR), _line(self, BEST_COLOR)
@@ -179,7 +179,7 @@ class TimesPlot(StepPlot):
         self.plot.getViewBox().sigRangeChangedManually.connect(self._on_zoomed)
 
     def show_times(self, times: TimeCurves) -> None:
-        """Show where the time went."""
+        """Show the time budget."""
         steps, (instrument, waiting, agent, disk) = _known(
             times.instrument_s, times.waiting_s, times.agent_s, times.disk_s
         )
@@ -191,20 +191,20 @@ class TimesPlot(StepPlot):
         self.beam.setData(edges, 1e3 * (instrument + waiting))
         self.agent.setData(steps, 1e3 * agent)
         self.disk.setData(steps, 1e3 * disk)
-        # One fit, or one slow disk, must not press all others flat.
+        # A single slow fit or disk access must not compress the scale for all others.
         usual = [np.percentile(each, 95) for each in (instrument + waiting, agent)]
         self._usual_ms = 1.2e3 * float(max(usual)) or 1.0
         if not self._is_zoomed:
             self.plot.setYRange(0, self._usual_ms)
 
     def fit(self) -> None:
-        """Show all steps, with the times that are usual."""
+        """Show all steps, with the range of typical times."""
         super().fit()
         self.plot.setYRange(0, self._usual_ms)
         self._is_zoomed = False
 
     def clear(self) -> None:
-        """Show nothing, and begin with the whole view."""
+        """Clear the plot, and reset the view."""
         super().clear()
         self._is_zoomed = False
 
@@ -213,7 +213,7 @@ class TimesPlot(StepPlot):
 
 
 def _known(*values: Array) -> tuple[Array, tuple[Array, ...]]:
-    """The steps, from 1, at which all values are numbers, and those values."""
+    """Return the steps, from 1, at which all values are finite, and those values."""
     known = np.isfinite(values).all(axis=0)
     steps: Array = (np.flatnonzero(known) + 1).astype(np.float64)
     return steps, tuple(each[known] for each in values)

@@ -1,4 +1,4 @@
-"""The demo: the cockpit on the simulated microscope, with an experiment running."""
+"""The demo: the cockpit with the simulated microscope and a running experiment."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from napari_hae.experiment.configuration import Configuration
 
 REALTIME = {"instrument": {"realtime": True}}
-"""In the window, exposures take their time: there is something to watch."""
+"""In the window, exposures take real time, so that the run can be watched."""
 
 
 class _Closer(QObject):
-    """Closes a window from any thread."""
+    """Object that closes a window from any thread."""
 
     wanted = Signal()
 
@@ -43,7 +43,7 @@ class _Closer(QObject):
 
 
 def show_demo(sections: dict[str, Any], out: Path | None, stopping: Stopping) -> None:
-    """Open napari with the demo; returns when its window is closed."""
+    """Open napari with the demo; return when its window is closed."""
     import napari
 
     configuration = configure("simulated", {**REALTIME, **sections})
@@ -52,7 +52,7 @@ def show_demo(sections: dict[str, Any], out: Path | None, stopping: Stopping) ->
     closer, signals = _Closer(viewer), system_signals()
 
     def open_demo() -> None:
-        # It may have been closed meanwhile.
+        # The window may have been closed meanwhile.
         if hasattr(viewer.window, "_qt_window"):
             start_demo(viewer, configuration, out)
 
@@ -65,8 +65,7 @@ def show_demo(sections: dict[str, Any], out: Path | None, stopping: Stopping) ->
             closer.wanted.emit()
 
     stopping.reach(end, signals.blank)
-    # napari takes the signals over while its window is open, and waits in vain for all
-    # but Ctrl+C.
+    # napari takes over signals while its window is open, and ignores all but Ctrl+C.
     QTimer.singleShot(0, stopping.listen)
     napari.run()
 

@@ -1,4 +1,4 @@
-"""The map of the dose that the spectra of a run took."""
+"""Map of the dose of a run's spectra."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ COLORMAP = "cividis"
 def dose_map(
     measurements: Sequence[Measurement], frame: FieldFrame
 ) -> NDArray[np.float32] | None:
-    """Electrons per nm² that the spectra took in each pixel, `(rows, columns)`.
+    """Return the electrons per nm² of the spectra in each pixel, `(rows, columns)`.
 
-    The survey image is not in it, and nothing of what spills into neighbours. None
-    before the first spectrum, and where the current of one is not known.
+    Excludes the survey image and spill into neighbouring pixels. None before the first
+    spectrum, and where the current of one is not known.
     """
     doses_e = np.array([m.spectrum.dose_e for m in measurements], dtype=float)
     if not doses_e.size or not np.isfinite(doses_e).all():
@@ -38,7 +38,7 @@ def dose_map(
 
 
 def dose_data(dose: NDArray[np.float32], frame: FieldFrame) -> LayerData:
-    """A hidden Image layer of the dose, `(rows, columns)`, in electrons per nm²."""
+    """Return a hidden Image layer of the dose, `(rows, columns)`, in electrons/nm²."""
     keywords = {
         "name": "Dose",
         "colormap": COLORMAP,
@@ -51,5 +51,5 @@ def dose_data(dose: NDArray[np.float32], frame: FieldFrame) -> LayerData:
 
 
 def dose_limits(dose: NDArray[np.float32]) -> Limits:
-    """From nothing to the largest dose."""
+    """Return the limits from zero to the largest dose."""
     return 0.0, float(dose.max()) or 1.0

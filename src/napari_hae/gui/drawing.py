@@ -1,4 +1,4 @@
-"""The viewer's window, which is drawn once for several changes of layers."""
+"""Batched drawing of the viewer's window: once for several changes of layers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 APART_MS = 10
-"""The event loop runs for so long between the drawing of the docks and the canvas."""
+"""Time for which the event loop runs between drawing the docks and the canvas."""
 
 
 class Drawing(QObject):
-    """Holds back the drawing of a viewer's window, then draws docks and canvas apart.
+    """Suspend the drawing of a viewer's window, then draw docks and canvas apart.
 
     napari draws canvas and layer list after each change of a layer, which takes 20 to
-    30 ms each without a graphics card, and a step changes eight layers. What asks for
-    a picture of the window meanwhile gets it.
+    30 ms each without a graphics card, and a step changes eight layers. Explicit
+    requests for a picture of the window are still served.
     """
 
     def __init__(self, viewer: Viewer, parent: QObject | None = None) -> None:
@@ -34,26 +34,26 @@ class Drawing(QObject):
         self._pause.timeout.connect(self._draw_canvas)
 
     def hold(self, on: bool) -> None:
-        """Draw nothing for now, or draw what has changed and go on drawing."""
+        """Suspend drawing, or draw all changes and resume it."""
         if on or not self._is_held:
             self._is_held = on
             return
         self._is_held = False
         if self._is_due:
             self._is_due = False
-            # Qt asks for it once, and not again before it was done.
+            # Qt requests it once, and not again before it was done.
             request = QEvent(QEvent.Type.UpdateRequest)
             QCoreApplication.postEvent(self._window, request)
         self._pause.start()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keep the window from drawing."""
+        """Block paint events of the window while drawing is suspended."""
         keeps = self._is_held and event.type() == QEvent.Type.UpdateRequest
         self._is_due |= keeps
         return keeps
 
     def close(self) -> None:
-        """Hold nothing back any more, and let go of the window: it is closing."""
+        """Resume drawing, and release the window: it is closing."""
         if self._window is None:
             return
         self.hold(False)

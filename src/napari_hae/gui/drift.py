@@ -1,4 +1,4 @@
-"""How far the sample has drifted, in one line."""
+"""Status line of the sample's drift."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class DriftLine(Sentence):
-    """Where the sample was found in the newest image that was taken again."""
+    """Line with the sample's displacement in the newest repeated image."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)

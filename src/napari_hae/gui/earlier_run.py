@@ -1,4 +1,4 @@
-"""Offers to begin with what an earlier run measured."""
+"""Button to initialise the model with the measurements of an earlier run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LearnButton(QPushButton):
-    """Asks for a record, and lets the model learn from it."""
+    """Ask for a record, and let the model learn from it."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__("Learn from an earlier run…", parent)
@@ -51,7 +51,7 @@ class LearnButton(QPushButton):
 
         def done(result: tuple[dict[str, object], Experience]) -> None:
             update, experience = result
-            # Others of its fields may have been changed meanwhile.
+            # Other fields of the settings may have changed meanwhile.
             learned = session.settings.model.model_copy(update=update)
             session.configure(model=learned)
             if session.settings.model == learned:

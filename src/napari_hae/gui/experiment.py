@@ -1,4 +1,4 @@
-"""The dock *Experiment*: what the agent looks for, how, where, and for how long."""
+"""The dock *Experiment*: goal, method, positions and length of a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class ExperimentDock(Dock):
-    """Everything about a run that a person decides, before and while it runs."""
+    """All settings of a run that the user decides, before and during it."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
@@ -145,7 +145,7 @@ class ExperimentDock(Dock):
         self._let_begin()
 
     def _let_begin(self, _: object = None) -> None:
-        """Enable what says how a run begins, while none goes on."""
+        """Enable the settings for the start of a run while none is active."""
         for widget in (self.forms["initial"], self.seed.native):
             widget.setEnabled(
                 not (self.session.is_running or self.session.is_beginning)

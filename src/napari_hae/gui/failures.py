@@ -1,4 +1,4 @@
-"""What could not be done, told until it can."""
+"""Display of failures that still hold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Failures(Problem):
     """The newest of a session's failures that still hold.
 
-    Each has a cause, which is what failed: it goes when that is done, or tried again.
+    Each belongs to an action that failed: it is removed when the action succeeds, or is
+    tried again.
     """
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -26,7 +27,7 @@ class Failures(Problem):
         session.started.connect(self.forget)
 
     def forget(self) -> None:
-        """Tell of nothing that failed before."""
+        """Remove all earlier failures."""
         self._standing.clear()
         self._show()
 

@@ -1,4 +1,4 @@
-"""What the candidates of a feature space are coloured by."""
+"""Colouring of the candidates of a feature space."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ColorBy(StrEnum):
-    """What a colour stands for."""
+    """Quantity shown by colour."""
 
     MEAN = "Predicted mean"
     STD = "Standard deviation"
@@ -54,7 +54,7 @@ _MAPS = {
 
 
 class Shading(NamedTuple):
-    """Values to colour by, in the colours that the layers have.
+    """Values to colour by, with the limits and colour maps of the layers.
 
     `candidates` is `(n,)`, `measured` has one value for each measurement; None: not
     coloured. Without `limits` there is no value at all.
@@ -73,7 +73,7 @@ def shading(
     measured: Sequence[Measurement],
     intensity: Floats | None,
 ) -> Shading:
-    """The newest values to colour by; `intensity` is that of the candidates."""
+    """Return the newest values to colour by; `intensity` is that of the candidates."""
     if by is ColorBy.STEP:
         values = np.array([m.step + 1 for m in measured], np.float32)
         return Shading(None, values, limits_of(values), TARGET_COLORMAP)
@@ -85,14 +85,14 @@ def shading(
 
 
 def _gray_limits(session: Session, intensity: Floats | None) -> Limits | None:
-    """Those of the survey image's layer; of the values where somebody deleted it."""
+    """Return the limits of the survey image's layer, or of the values without it."""
     if layers := session.layers.survey_layers:
         return tuple(layers[0].contrast_limits)
     return None if intensity is None else limits_of(intensity)
 
 
 def _of_map(role: Role, session: Session, measured: Sequence[Measurement]) -> Shading:
-    """As the layer of a map: its limits, also those that a person has set."""
+    """Return the values of a map with its layer's limits, which users may set."""
     maps, layer = session.live.maps, session.layers.map_layer(role)
     survey, targets, unit = session.survey, None, session.settings.scalarizer.unit
     if role is Role.MEAN:

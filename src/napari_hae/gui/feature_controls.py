@@ -1,4 +1,4 @@
-"""What a person chooses beside the plot of a feature space."""
+"""Controls beside the plot of a feature space."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ NOTHING = "Nothing selected: drag with Shift"
 
 
 class Space(StrEnum):
-    """What puts candidates side by side."""
+    """Features that define the distance between candidates."""
 
     MODEL = "Model"
     DESCRIPTORS = "Descriptors"
 
     @property
     def axis(self) -> str:
-        """The name of its axes, without their number."""
+        """Name of its axes, without their number."""
         return "Model component" if self is Space.MODEL else "Patch component"
 
 
@@ -46,10 +46,10 @@ _SPACES = {
 
 
 class FeatureControls(QScrollArea):
-    """Space, colour, and what can be done with the candidates that are selected."""
+    """Choice of space and colour, and actions on the selected candidates."""
 
     changed = Signal()
-    """Another space or colour was chosen."""
+    """Emit when another space or colour is chosen."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -84,16 +84,16 @@ class FeatureControls(QScrollArea):
 
     @property
     def space(self) -> Space:
-        """The space that is chosen."""
+        """The chosen space."""
         return Space(self.space_choice.currentText())
 
     @property
     def color_by(self) -> ColorBy:
-        """The colour that is chosen."""
+        """The chosen colour."""
         return ColorBy(self.color_choice.currentText())
 
     def show_count(self, selected: int, candidates: int) -> None:
-        """Say how many are selected, and offer what can be done with them."""
+        """Show the number of selected candidates, and enable the actions on them."""
         some = f"{selected:,} of {candidates:,}".replace(",", " ")
         self.count.setText(f"{some} selected" if selected else NOTHING)
         for button in (self.clear, self.interest, self.forbidden):
@@ -108,7 +108,7 @@ class FeatureControls(QScrollArea):
         choices.addRow("Space", self.space_choice)
         choices.addRow("Colour", self.color_choice)
         for button in (self.lasso, self.paint, self.clear):
-            # Themes give buttons more width than their words need.
+            # Themes give buttons more width than their text needs.
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             tools.addWidget(button)
         body = QWidget()

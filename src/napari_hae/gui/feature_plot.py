@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 COLORS = 64
-"""Of a palette: each is one symbol that pyqtgraph draws once and keeps."""
+"""Number of colours of a palette: each is one symbol that pyqtgraph renders once and
+caches."""
 
 
 class FeaturePlot(LivePlot):
     """Candidates as a cloud, measured ones as discs in the order of their path."""
 
     lassoed = Signal(object, bool)
-    """Emits an outline, `(k, 2)`, and whether to add to what is selected."""
+    """Emit `(outline, add: bool)`, outline `(k, 2)`, when a lasso is closed; `add`
+    extends the selection."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         view = LassoView()
@@ -42,7 +44,7 @@ class FeaturePlot(LivePlot):
         self.view = view
         self.view.lassoed.connect(self.lassoed)
         for side in ("left", "bottom"):
-            # The numbers would mean nothing.
+            # The axis values have no meaning.
             self.plot.getAxis(side).setStyle(showValues=False)
         self.cloud = CandidateCloud()
         self._path = pg.PlotCurveItem(pen=pg.mkPen(FAINT))
@@ -55,12 +57,12 @@ class FeaturePlot(LivePlot):
             self.plot.addItem(item)
 
     def say(self, text: str) -> None:
-        """Show a sentence in place of the plot; an empty one shows the plot."""
+        """Show a message in place of the plot; an empty one shows the plot."""
         self.message.setText(text)
         self._show(something=not text)
 
     def set_axes(self, name: str) -> None:
-        """Name both axes after what they are components of."""
+        """Name both axes after the space of their components."""
         self.plot.setLabel("bottom", f"{name} 1")
         self.plot.setLabel("left", f"{name} 2")
 
@@ -85,18 +87,18 @@ class FeaturePlot(LivePlot):
         self.measured.setData(x, y, brush=brushes)
 
     def set_picked(self, places: Floats) -> None:
-        """Ring the measured candidates that are selected in the image, `(m, 2)`."""
+        """Ring the measured candidates selected in the image, `(m, 2)`."""
         self.picked.setPen(pg.mkPen(self._text_color, width=2))
         self.picked.setData(*places.T)
 
     def set_next(self, place: Floats | None) -> None:
-        """Put the ring around the next candidate, `(2,)`; None takes it away."""
+        """Put the ring around the next candidate, `(2,)`; None removes it."""
         shown = np.empty((0, 2)) if place is None else place[None]
         self.next.setData(*shown.T)
 
 
 class ColorScale(QWidget):
-    """Which colour stands for which value."""
+    """Colour scale with the values of its limits."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -110,7 +112,7 @@ class ColorScale(QWidget):
         layout.addWidget(self._high)
 
     def show_scale(self, colormap: str, limits: Limits | None, unit: str) -> None:
-        """Show the scale from the lower to the upper limit; None: there is none yet."""
+        """Show the scale from the lower to the upper limit; None: no scale yet."""
         self.setVisible(limits is not None)
         if limits is None:
             return
@@ -129,7 +131,7 @@ class ColorScale(QWidget):
 
 @lru_cache
 def palette(colormap: str, size: int = COLORS) -> NDArray[np.uint8]:
-    """The colours of one of napari's colour maps, `(size, 4)`."""
+    """Return the colours of one of napari's colour maps, `(size, 4)`."""
     colors = ensure_colormap(colormap).map(np.linspace(0, 1, size))
     result: NDArray[np.uint8] = (colors * 255).round().astype(np.uint8)
     return result
@@ -137,5 +139,5 @@ def palette(colormap: str, size: int = COLORS) -> NDArray[np.uint8]:
 
 @lru_cache
 def _brushes(colormap: str) -> list[QBrush]:
-    """The palette as brushes: pyqtgraph knows a symbol again by its brush."""
+    """Return the palette as brushes, cached: pyqtgraph identifies symbols by brush."""
     return [pg.mkBrush(QColor(*(int(c) for c in color))) for color in palette(colormap)]

@@ -1,4 +1,4 @@
-"""The panel with the feature space: see what is alike, and select it with a lasso."""
+"""The panel of the feature space: shows similar candidates, selects them by a lasso."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 REDRAW_MS = 500
-"""How often what a run brings is drawn, at most."""
+"""Shortest interval between redraws with new data of a run."""
 NO_SURVEY = "No survey image yet. Choose a microscope and press Connect."
 NO_MODEL = (
     "The model has learned nothing yet. What it sees appears with the agent's first "
@@ -43,9 +43,9 @@ NOT_DESCRIBED = "The candidates are being described …"
 
 
 class FeatureSpacePanel(QWidget):
-    """All candidates, alike ones side by side, linked to the image by a selection.
+    """All candidates in feature space, linked to the image by a selection.
 
-    It draws nothing while it cannot be seen.
+    Nothing is drawn while it is not visible.
     """
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -92,9 +92,9 @@ class FeatureSpacePanel(QWidget):
         controls.forbidden.clicked.connect(self._on_forbidden)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Catch up with what came while nobody looked."""
+        """Draw the changes made while it was hidden."""
         super().showEvent(event)
-        # Its end went elsewhere if the panel was hidden while it was drawn.
+        # The release event was lost if the panel was hidden during the drag.
         self.plot.view.forget()
         self._catch_up()
 
@@ -108,7 +108,7 @@ class FeatureSpacePanel(QWidget):
             self._timer.start()
 
     def _on_proposed(self, proposal: Proposal) -> None:
-        # That of an opened record was measured.
+        # The proposal of an opened record has already been measured.
         self._next = proposal if self._session.is_running else None
         self._on_news()
 
@@ -131,7 +131,7 @@ class FeatureSpacePanel(QWidget):
 
     def _draw(self, *_: Any) -> None:
         self._is_stale = True
-        # A lasso is for what lay in it when a person drew it.
+        # A lasso selects the candidates that were inside when it was drawn.
         if not self.isVisible() or self.plot.view.is_drawing:
             return
         self._is_stale = False
@@ -146,7 +146,7 @@ class FeatureSpacePanel(QWidget):
 
     def _show(self, picture: Floats) -> None:
         intensity = None if self._features is None else self._features.intensity
-        # Once: more are measured while this is drawn.
+        # Read once: more are measured while this is drawn.
         measured = self._measured
         colors = shading(self.controls.color_by, self._session, measured, intensity)
         limits, plot = colors.limits or (0.0, 1.0), self.plot
@@ -159,7 +159,7 @@ class FeatureSpacePanel(QWidget):
         self.controls.scale.show_scale(colors.colormap, colors.limits, colors.unit)
 
     def _picture(self) -> tuple[Floats | None, str]:
-        """Where the candidates lie in the space that is chosen, or why nowhere."""
+        """Return the candidates' coordinates in the space, or why there are none."""
         survey = self._session.survey
         if survey is None:
             return None, NO_SURVEY
@@ -171,13 +171,13 @@ class FeatureSpacePanel(QWidget):
         picture = live.picture
         if picture is None and live.maps is not None:
             return None, NOT_KEPT
-        # A survey image of another shape may have come after the run.
+        # A survey image of another shape may follow the run.
         if picture is None or len(picture) != survey.data[0].size:
             return None, NO_MODEL
         return picture, ""
 
     def _describe(self) -> None:
-        """Let the survey image be described in the background, once."""
+        """Compute the survey image's features in the background, once."""
         survey, patch_px = self._session.survey, self._session.settings.model.patch_px
         if survey is None or self._described == (survey, patch_px):
             return
@@ -203,12 +203,12 @@ class FeatureSpacePanel(QWidget):
 
     @property
     def _measured(self) -> tuple[Measurement, ...]:
-        """Those of the newest run, if they are of the field that is shown."""
+        """Return the newest run's measurements, if they are of the shown field."""
         same = self._session.layers.frame == self._frame
         return self._session.live.measurements if same else ()
 
     def _places(self, picture: Floats, measured: Sequence[Measurement]) -> Floats:
-        """Where measured candidates lie, `(m, 2)`."""
+        """Return the coordinates of measured candidates, `(m, 2)`."""
         indices = [self._index(m.proposal) for m in measured]
         return picture[np.array(indices, dtype=np.intp)]
 
@@ -218,7 +218,7 @@ class FeatureSpacePanel(QWidget):
         return proposal.row * survey.shape[1] + proposal.column
 
     def _watch_points(self, layer: Points | None) -> None:
-        """Follow what is selected in the layer of the measured points."""
+        """Follow the selection in the layer of the measured points."""
         if layer is self._points_layer:
             return
         for each, change in ((self._points_layer, "disconnect"), (layer, "connect")):
@@ -248,7 +248,7 @@ class FeatureSpacePanel(QWidget):
         if len(points) != mask.size:
             return
         x, y = points.T
-        # A region knows what lies in a polygon, in whatever unit.
+        # A region tests points in a polygon, in any unit.
         inside = PolygonRegion("lasso", (outline[:, ::-1],)).contains(y, x)
         caught = inside.reshape(mask.shape)
         self.selection.select(mask | caught if adds else caught)

@@ -1,4 +1,4 @@
-"""A choice of the part of the sample that is scanned again to follow its drift."""
+"""Choice of the area that is scanned again to track drift."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EMPTY = "Nothing is drawn in this layer within the survey image."
 
 
 class FiducialChoice(QWidget):
-    """A layer, and a button that makes its bounding box the fiducial region."""
+    """Choice of a layer, and a button to use its bounding box as fiducial region."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -76,14 +76,14 @@ class FiducialChoice(QWidget):
 
 
 def edges_of(layer: Layer, frame: FieldFrame, point: Sequence[float] = ()) -> Edges:
-    """The rectangle around what is drawn, along pixels of the survey image.
+    """Return the bounding box of a drawing, along pixels of the survey image.
 
     Of a stack, in the plane that is shown: `point` is the viewer's `dims.point`.
 
     Raises
     ------
     TypeError, ValueError
-        If the layer can be no region, or nothing is drawn in the survey image.
+        If the layer cannot be a region, or nothing is drawn in the survey image.
     """
     drawn = region_from_layer(layer, point=point).contains(*frame.centres_nm())
     if not drawn.any():

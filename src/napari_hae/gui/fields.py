@@ -1,4 +1,4 @@
-"""One control per field of a settings model."""
+"""Controls for the fields of a settings model, one per field."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QLineEdit
 
 EMPTY, NO_FILE = "automatic", "no file chosen"
-"""What a control shows where a value or a file may be left out, unless the field says
-otherwise by `json_schema_extra={"empty": …}`."""
+"""Texts of a control where a value or a file may be omitted, unless the field sets its
+own by `json_schema_extra={"empty": …}`."""
 
 
 class FieldControl:
-    """The control of one field: shows a value, and gives back what was entered.
+    """Control of one field: shows a value, and returns the entered one.
 
-    Numbers with fractions are entered as text, so that no control rounds what the model
-    holds; the model itself checks what comes back.
+    Numbers with fractions are entered as text, so that no control rounds the model's
+    value; the model itself validates the entry.
     """
 
     def __init__(self, name: str, field: FieldInfo) -> None:
@@ -35,7 +35,7 @@ class FieldControl:
         self.tooltip = " ".join((field.description or "").split())
         self._kinds = _kinds(field.annotation)
         self.edit: QLineEdit | None = None
-        """Where a value is typed, unless a spin box sees to that."""
+        """Text editor of the value, unless a spin box is used."""
         self._offered: list[tuple[str, str]] = []
         self.widget = self._make(field)
         native = self.widget.native
@@ -46,7 +46,7 @@ class FieldControl:
 
     @property
     def entered(self) -> Any:
-        """What was entered, for the model to check."""
+        """Return the entered value, for validation by the model."""
         value = self.widget.value
         if not isinstance(self.widget, LineEdit):
             return value
@@ -60,21 +60,21 @@ class FieldControl:
 
     @property
     def is_being_typed(self) -> bool:
-        """Whether a person types, so that it may not yet be what is meant."""
+        """Return whether an entry is still being typed, and so not final."""
         return self.edit is not None and self.edit.isModified()
 
     def end_typing(self) -> None:
-        """What was typed is what is meant."""
+        """Mark the typed entry as final."""
         if self.edit is not None:
             self.edit.setModified(False)
 
     def show(self, value: Any) -> None:
-        """Show a value, but in place of what is being typed; nothing is emitted."""
+        """Show a value, unless one is being typed; nothing is emitted."""
         if self.is_being_typed or self._is_number_unfinished:
             return
         with self.widget.changed.blocked():
             if self._offered and value not in [each for _, each in self._offered]:
-                # What was chosen by its title, say, is no entry of the list.
+                # A value set by its title, say, is no entry of the list.
                 self.widget.choices = [*self._offered, (str(value), value)]
             if isinstance(self.widget, LineEdit):
                 self.widget.value = _as_text(value)
@@ -82,9 +82,9 @@ class FieldControl:
                 self.widget.value = value
 
     def offer(self, choices: Sequence[tuple[str, str]]) -> None:
-        """Offer these values `(label, value)`, where a field is marked `offered`.
+        """Offer the values `(label, value)` for a field marked as `offered`.
 
-        What is chosen stays. Nothing is emitted.
+        The current choice is kept. Nothing is emitted.
         """
         chosen = self.widget.value
         self._offered = [self._offered[0], *choices]
@@ -94,7 +94,7 @@ class FieldControl:
 
     @property
     def _is_number_unfinished(self) -> bool:
-        """Whether a spin box shows other digits than those of its value."""
+        """Return whether a spin box shows other digits than those of its value."""
         if not isinstance(self.widget, SpinBox):
             return False
         return bool(self.widget.native.text() != str(self.widget.value))
@@ -122,7 +122,7 @@ class FieldControl:
         if self._kinds == (int,):
             low, high = _limits(field)
             box = SpinBox(min=low, max=high)
-            # Else each digit would be a value: 2, then 20, then 200.
+            # Otherwise each digit would be a value: 2, then 20, then 200.
             box.native.setKeyboardTracking(False)
             return box
         edit = LineEdit()
@@ -135,7 +135,7 @@ class FieldControl:
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:
-    """The types that a field may hold; tuples of any content as `tuple`."""
+    """Return the types that a field may hold; tuples of any content as `tuple`."""
     if get_origin(annotation) in (Union, UnionType):
         return tuple(kind for part in get_args(annotation) for kind in _kinds(part))
     if get_origin(annotation) is tuple:

@@ -1,4 +1,4 @@
-"""Columns that people and other plugins add to the features of the plugin's layers."""
+"""Columns that users and other plugins add to the features of the plugin's layers."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from napari_hae.types import Measurement, Spectrum
 
 ROW = "step"
-"""The column of the plugin's own that tells which row is which."""
+"""Own column that identifies a row."""
 
 
 class ForeignColumns:
-    """Foreign columns of one layer, kept by the measurement that a row belongs to.
+    """Foreign columns of one layer, stored by the measurement that a row belongs to.
 
-    So a row finds its values again, whatever becomes of the rows before it and of its
-    step's number: when a run is rewound or gone back on, in a finer image, or when its
-    record is opened.
+    A row thus keeps its values, whatever happens to the rows before it and to its step
+    number: when a run is rewound, continued from an earlier step or in a finer image,
+    or when its record is opened.
     """
 
     def __init__(self) -> None:
         self._kept = pd.DataFrame()
         self._own: list[str] = []
         self._rows: list[Any] = []
-        """The values of `ROW` as they are shown, one per measurement."""
+        """Values of `ROW` as shown, one per measurement."""
         self._shown: tuple[Measurement, ...] = ()
         self._known: dict[int, tuple[Spectrum, int]] = {}
 
     def read(self, layer: Layer | None) -> None:
-        """Take over the foreign columns as they are in a layer now.
+        """Read the foreign columns from the current state of a layer.
 
-        What is no column of the layer any more is forgotten.
+        Columns no longer in the layer are dropped.
         """
         if layer is None or not self._shown:
             return
@@ -48,7 +48,7 @@ class ForeignColumns:
             self._kept = pd.DataFrame()
             return
         keys = features[ROW].map(dict(zip(self._rows, self._keys(), strict=True)))
-        # Points that a person has added or copied stand for no measurement.
+        # Points that the user added or copied do not represent a measurement.
         is_known = (keys.notna() & ~keys.duplicated()).to_numpy()
         read = features.loc[is_known, foreign].set_axis(keys[is_known].astype("int64"))
         gone = self._kept.index.difference(read.index)
@@ -57,10 +57,10 @@ class ForeignColumns:
     def join(
         self, own: dict[str, Any], measurements: Sequence[Measurement]
     ) -> dict[str, Any] | pd.DataFrame:
-        """Return the plugin's own columns with what is kept of foreign ones beside.
+        """Return the plugin's own columns together with the stored foreign ones.
 
-        `own` has one row per measurement. Rows of which nothing is kept have missing
-        values: NaN, NaT or None, as pandas has them for the type of the column.
+        `own` has one row per measurement. Rows without stored values have missing ones:
+        NaN, NaT or None, as pandas defines them for the type of the column.
         """
         self._own, self._rows = list(own), np.asarray(own[ROW]).tolist()
         self._shown = tuple(measurements)
@@ -68,13 +68,13 @@ class ForeignColumns:
             return own
         keys = self._keys()
         if keys and not self._kept.index.isin(keys).any():
-            # Another run, to which nobody has added anything.
+            # Another run, to which no columns were added.
             self._kept, self._known = pd.DataFrame(), {}
             return own
         return pd.DataFrame(own).join(self._kept.reindex(keys).reset_index(drop=True))
 
     def _keys(self) -> list[int]:
-        """Tell measurements apart by place and spectrum, and equal ones by order."""
+        """Identify measurements by place and spectrum, and equal ones by order."""
         seen: Counter[int] = Counter()
         keys = []
         for each in self._shown:
@@ -92,7 +92,7 @@ class ForeignColumns:
 def _stacked(read: pd.DataFrame, gone: pd.DataFrame) -> pd.DataFrame:
     """Return both, one below the other, with the columns and categories of the first.
 
-    Missing values that fill a column up change no type where there is a choice.
+    Missing values that fill a column preserve its type where possible.
     """
     columns = {}
     for name, column in read.items():
