@@ -1,1 +1,1 @@
-"""The experiment: ask, measure, tell; the record; the human."""
+"""Experiment: the loop of proposing and measuring, its record, the user's control."""

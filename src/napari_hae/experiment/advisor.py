@@ -1,10 +1,11 @@
-"""The agent on a worker of its own, one batch of proposals ahead of the beam.
+"""Agent on its own worker thread, one batch of proposals ahead of the beam.
 
-Steps of the initial design come one by one, then in batches; the proposals of a batch
-count on each other. With look-ahead a batch is computed from when the first position of
-the batch before is measured, on what was known then: a fixed lag, so that the same seed
-gives the same path, and a resumed run goes on as the uninterrupted one. Where what was
-ahead was taken back in mid-batch, the rest of that batch is computed with the next one.
+Steps of the initial design come one by one, then in batches; each proposal of a batch
+takes the others into account. With look-ahead, the computation of a batch starts when
+the first position of the previous batch is being measured, on the data known then: a
+fixed lag, so that the same seed gives the same path, and a resumed run continues as an
+uninterrupted one would. If proposals computed ahead are withdrawn within a batch, the
+rest of that batch is computed together with the next one.
 
 The policy is used by one thread at a time: by the worker while a proposal is under way,
 by the experiment's thread otherwise.
@@ -36,22 +37,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LONG_S = 0.5
-"""Who waits longer than this for an answer is told for what."""
+"""Waiting time in s after which the reason for the wait is shown."""
 
 Advice = tuple["Proposal", "PredictionMaps | None", "NDArray[np.float32] | None", float]
-"""A proposal, its maps, all candidates as the model saw them, and the seconds that it
-took to compute."""
+"""Proposal, its maps, the model's view of all candidates, and the computing time in
+s."""
 
 
 class Advisor:
-    """Asks and tells the policy.
+    """Interface to the policy for asking and telling, on a worker thread.
 
     Parameters
     ----------
     survey
-        The survey image whose pixels are the candidates.
+        Survey image whose pixels are the candidates.
     settings
-        What the policy starts with.
+        Initial settings of the policy.
     """
 
     def __init__(self, survey: ScanImage, settings: ExperimentSettings) -> None:
@@ -75,15 +76,15 @@ class Advisor:
         self._untold: list[Measurement] = []
         self._told = 0
         self._asked_s: float | None = None
-        """Since when an answer is waited for; None while none is."""
+        """Start of the current wait for an answer; None if there is no wait."""
         self.maps: PredictionMaps | None = None
-        """The newest predicted maps."""
+        """Newest predicted maps."""
         self.chosen_on: PredictionMaps | None = None
-        """Those that a place was last chosen on, whatever a person looked at since."""
+        """Maps of the last choice of a place, regardless of previews since."""
         self.took_s = 0.0
-        """Seconds that the proposal which was asked for last took to compute."""
+        """Computing time of the last requested proposal, in s."""
         self.picture: NDArray[np.float32] | None = None
-        """All candidates as the model sees them, `(n, 2)`."""
+        """Model's view of all candidates in two dimensions, `(n, 2)`."""
 
     def ask(
         self,
@@ -92,10 +93,10 @@ class Advisor:
         attempt: int,
         preference: NDArray[np.float64] | None = None,
     ) -> Proposal:
-        """The proposal for a step: the one computed ahead, or a new one.
+        """Return the proposal for a step: the one computed ahead, or a new one.
 
-        It is a new one, too, where no candidate was left for the one computed ahead:
-        regions may have been widened since, or the sample moved back.
+        A new one is also computed if no candidate was left when computing ahead:
+        regions may have been widened since, or the sample may have drifted back.
 
         Raises
         ------
@@ -123,10 +124,10 @@ class Advisor:
         attempt: int,
         preference: NDArray[np.float64] | None = None,
     ) -> None:
-        """Begin to draw the maps that a step would be chosen on, if there are some.
+        """Start computing the maps for the choice of a step, if the model is ready.
 
-        A copy of the policy is asked: the path stays as if nobody had looked. Nothing
-        is ahead.
+        Uses a copy of the policy, so that a preview does not change the path. No
+        proposal may be computed ahead.
         """
         self._end_preview()
         if self.maps is None:
@@ -145,9 +146,9 @@ class Advisor:
         allowed: NDArray[np.bool_] | None = None,
         preference: NDArray[np.float64] | None = None,
     ) -> Proposal:
-        """The proposal of a pixel that the agent did not choose; nothing is ahead.
+        """Return the proposal of a pixel not chosen by the agent; none may be ahead.
 
-        With `allowed` the agent says what it thinks of it.
+        With `allowed`, the agent's assessment of the pixel is included.
         """
         self._tell_all()
         begin_s = time.perf_counter()
@@ -159,7 +160,7 @@ class Advisor:
 
     @property
     def waits_for(self) -> str:
-        """What an answer is waited for longer than usual, in words; empty else."""
+        """Return the reason for an unusually long wait, else an empty text."""
         asked_s = self._asked_s
         if asked_s is None or time.monotonic() - asked_s < LONG_S:
             return ""
@@ -167,13 +168,13 @@ class Advisor:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether something was computed ahead, or is being so."""
+        """Return whether a proposal was computed ahead, or is being computed."""
         return bool(self._ahead)
 
     def is_ready(self, step: int) -> bool:
-        """Whether the proposal for a step was computed ahead, so that `ask` is quick.
+        """Return whether a step's proposal was computed ahead, so that `ask` is quick.
 
-        It is not if that ended without one: `ask` then finds out anew.
+        False if that computation ended without a proposal: `ask` then computes anew.
         """
         future = self._ahead.get(step)
         return future is not None and future.done() and future.exception() is None
@@ -184,10 +185,10 @@ class Advisor:
         allowed: NDArray[np.bool_],
         preference: NDArray[np.float64] | None = None,
     ) -> None:
-        """Begin to compute what comes after a step about to be measured.
+        """Start computing the proposals after a step that is about to be measured.
 
-        That is the next batch, and what is missing before it. Does nothing if that has
-        begun, if there is none, or without look-ahead.
+        These are the next batch, and any proposals missing before it. Does nothing if
+        the computation has started, if no step is left, or without look-ahead.
         """
         if not self._loop.lookahead:
             return
@@ -197,7 +198,7 @@ class Advisor:
                 self._submit(first, allowed, 0, step, preference)
 
     def drop_ahead(self) -> list[Proposal]:
-        """Take back all proposals computed ahead, in their order."""
+        """Withdraw all proposals computed ahead and return them, in order."""
         dropped = []
         for future in self._ahead.values():
             with contextlib.suppress(Exhausted):
@@ -209,11 +210,11 @@ class Advisor:
         return dropped
 
     def reschedule(self, settings: ExperimentSettings) -> None:
-        """Take over how far to look ahead, in batches of how many, and how long."""
+        """Apply new values of look-ahead, batch size and number of steps."""
         self._loop, self._steps = settings.loop, settings.budget.steps
 
     def learn(self, measurement: Measurement) -> None:
-        """Tell the policy of a measurement as soon as the worker is done."""
+        """Pass a measurement to the policy as soon as the worker is idle."""
         self._untold.append(measurement)
 
     def withdraw(self, proposal: Proposal) -> None:
@@ -222,7 +223,7 @@ class Advisor:
         self._policy.withdraw(proposal.row, proposal.column)
 
     def configure(self, settings: ExperimentSettings) -> None:
-        """Replace the policy's settings; what it learned stays, nothing is ahead."""
+        """Replace the policy's settings; its data stay, no proposal may be ahead."""
         self._get_ready(settings)
         self.reschedule(settings)
         self._end_preview()
@@ -239,10 +240,10 @@ class Advisor:
         self._policy.retarget(targets, errors)
 
     def repeat(self, proposal: Proposal, measured: Sequence[Measurement]) -> None:
-        """Go again through what led to a stored proposal.
+        """Replay the computation of a stored proposal.
 
-        `measured` are the run's measurements; the policy is told of as many as it
-        knew then, and fits as it did, so that it ends in the same state.
+        `measured` are the run's measurements; the policy receives those that it knew at
+        that time, and refits at the same steps, so that it ends in the same state.
         """
         for measurement in measured[self._policy.known : proposal.known]:
             self._tell(measurement)
@@ -250,12 +251,12 @@ class Advisor:
             self._worker.submit(self._policy.refresh).result()
 
     def catch_up(self, measured: Sequence[Measurement]) -> None:
-        """Tell all that `repeat` left."""
+        """Pass on all measurements that `repeat` left out."""
         for measurement in measured[self._policy.known :]:
             self._tell(measurement)
 
     def take_up(self, measured: Sequence[Measurement]) -> None:
-        """Go on after `repeat` as an uninterrupted run would that has nothing ahead."""
+        """Continue after `repeat` like an uninterrupted run with no proposal ahead."""
         self.catch_up(measured)
         self._told = self._policy.known
 
@@ -265,10 +266,11 @@ class Advisor:
         allowed: Callable[[int], NDArray[np.bool_]],
         preference: NDArray[np.float64] | None,
     ) -> None:
-        """Go on after `repeat` as an uninterrupted run would that had looked ahead.
+        """Continue after `repeat` like an uninterrupted run that had looked ahead.
 
-        What it had ahead did not know of the last measurements: they are pending until
-        it is there. `allowed` gives what was, when a step was proposed.
+        The proposals ahead were computed without the last measurements, which are
+        pending until then. `allowed` returns the allowed pixels at the proposal of a
+        step.
         """
         begun = measured[-1].proposal
         ahead = self._was_ahead(begun)
@@ -284,13 +286,13 @@ class Advisor:
             self._submit(first, allowed(known), 0, known, preference)
 
     def close(self) -> None:
-        """End the worker; waits for a computation that is under way."""
+        """End the worker, after a computation that is in progress."""
         self._worker.shutdown(wait=True, cancel_futures=True)
         if self._loading.ident is not None:
             self._loading.join()
 
     def _get_ready(self, settings: ExperimentSettings) -> None:
-        """Load what the model needs, once; the initial design is measured meanwhile."""
+        """Load the model's libraries once, while the initial design is measured."""
         if settings.acquisition.needs_model and self._loading.ident is None:
             self._loading.start()
             self._worker.submit(_cap_threads)
@@ -303,7 +305,7 @@ class Advisor:
         known: int,
         preference: NDArray[np.float64] | None,
     ) -> None:
-        """Let the worker learn what is to be known, then propose a batch."""
+        """Let the worker learn the known measurements, then propose a batch."""
         while self._untold and self._told < known:
             self._worker.submit(self._tell, self._untold.pop(0))
             self._told += 1
@@ -325,7 +327,7 @@ class Advisor:
         attempt: int,
         preference: NDArray[np.float64] | None,
     ) -> None:
-        """Draw the maps on a copy of the policy; on the worker."""
+        """Compute the maps on a copy of the policy; runs on the worker."""
         try:
             try:
                 policy = copy.deepcopy(self._policy)
@@ -336,13 +338,13 @@ class Advisor:
                 self.picture, self.maps = policy.picture(), maps
         except Exhausted:
             logger.debug("nothing is left to choose: no maps of changed settings")
-        # A function of somebody else's that cannot be copied, memory that is short:
-        # nobody waits for these maps, the next proposal brings its own.
+        # A third-party function that cannot be copied, or too little memory: these maps
+        # are optional, and the next proposal brings its own.
         except Exception:
             logger.exception("no maps of what changed settings would choose")
 
     def _end_preview(self) -> None:
-        """What nobody waits for any more is not begun; the policy is free again."""
+        """Cancel a preview, or wait for its copy of the policy, which is then free."""
         if self._preview is not None and not self._preview.cancel():
             self._is_copied.wait()
         self._preview = None
@@ -352,16 +354,16 @@ class Advisor:
         return step if chosen < 0 else step - chosen % self._loop.batch
 
     def _end_of_batch(self, step: int) -> int:
-        """The first step of the next batch, or the end of the run."""
+        """Return the first step of the next batch, or the end of the run."""
         if step < self._initial:
             return step + 1
         end = self._start_of_batch(step) + self._loop.batch
         return max(min(end, self._steps), step + 1)
 
     def _was_ahead(self, begun: Proposal) -> list[tuple[int, int]]:
-        """What was ahead when a proposal was being measured.
+        """Return the batches that were ahead while a proposal was being measured.
 
-        Each batch as its first step, and how many measurements it knew of.
+        Each batch as its first step and the number of measurements it was based on.
         """
         first, end = begun.step + 1, self._end_of_batch(begun.step)
         known, ahead = _known_to_rest(begun), []
@@ -389,9 +391,10 @@ class Advisor:
 
 
 def _known_to_rest(begun: Proposal) -> int:
-    """How many measurements the rest of its batch knew of.
+    """Return the number of measurements that the rest of its batch was based on.
 
-    After a place that the agent did not choose it was computed while that was measured.
+    After a place that the agent did not choose, the rest was computed during its
+    measurement.
     """
     return begun.known if begun.is_of_agent else begun.step
 
@@ -401,7 +404,7 @@ def _load_model() -> None:
 
 
 def _cap_threads() -> None:
-    """Leave the window its share of the processor."""
+    """Limit the number of threads, so that the window stays responsive."""
     import torch
 
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
-"""Reads arrays of a Zarr store that may be damaged, or a stranger's.
+"""Reading of arrays from a Zarr store that may be damaged or of foreign origin.
 
-Shapes, codecs and sizes of files are checked before anything is allocated. A chunk that
-is missing is an error and never the fill value.
+Shapes, codecs and sizes of files are checked before anything is allocated. A missing
+chunk is an error, and is never replaced by the fill value.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 LARGEST = 2**28
-"""No array of a run has more numbers: 1 GiB."""
+"""Largest number of values in an array of a run: 1 GiB."""
 _METADATA_BYTES = 2**16
 _MOST_CHUNKS = 2**16
 _FRAME_BYTES = 18
-"""The longest header of a zstd frame."""
+"""Longest header of a zstd frame, in bytes."""
 _SLACK_BYTES = 2**10
-"""What does not shrink may be longer than it was by its headers."""
+"""Incompressible data may grow by the size of their headers."""
 _UNREADABLE = (OSError, ValueError, RuntimeError, LookupError, TypeError)
 
 
 class DamagedArray(ValueError):
-    """An array is missing or not what was written; the text says which, as a predicate.
+    """An array is missing or differs from the written one; the text is a predicate.
 
     Attributes
     ----------
     shape
-        What its shape was, as far as that is known.
+        Shape of the array, as far as known.
     """
 
     def __init__(self, why: str, shape: tuple[int, ...] | None = None) -> None:
@@ -50,14 +50,14 @@ class DamagedArray(ValueError):
 
 @dataclass(frozen=True)
 class Announced:
-    """What the journal says of an array.
+    """Expectations of an array, from the journal.
 
     Attributes
     ----------
     shape
-        None in records of older programs, which do not have it.
+        None in records of older versions.
     crc32
-        See `checksum`; None in records of older programs.
+        See `checksum`; None in records of older versions.
     """
 
     shape: tuple[int, ...] | None = None
@@ -103,7 +103,7 @@ class _Zstd(_Values):
 
 
 class _Metadata(_Values):
-    """What `zarr.json` of an array that a run wrote says."""
+    """Content of `zarr.json` of an array that a run wrote."""
 
     zarr_format: Literal[3]
     node_type: Literal["array"]
@@ -124,7 +124,7 @@ class _Metadata(_Values):
 
 
 def as_stored(data: NDArray[Any]) -> Array:
-    """An array as it is written. Raises `ValueError` if none so large can be read."""
+    """Return an array as stored. Raises `ValueError` if it is too large to be read."""
     if data.size > LARGEST:
         raise ValueError(
             f"an array of shape {data.shape} is too large for a record: it has at most "
@@ -134,19 +134,19 @@ def as_stored(data: NDArray[Any]) -> Array:
 
 
 def checksum(data: NDArray[Any]) -> int:
-    """The CRC-32 of an array's shape and its numbers, as they are stored."""
+    """Return the CRC-32 of an array's shape and values, as stored."""
     stored = np.ascontiguousarray(data, "<f4")
     start = zlib.crc32(f"{stored.shape} float32".encode())
     return zlib.crc32(stored.reshape(-1).view(np.uint8).data, start)
 
 
 def read_array(path: Path, announced: Announced, dimensions: int) -> Array:
-    """All of an array.
+    """Return a whole array.
 
     Raises
     ------
     DamagedArray
-        If a part of it is missing, or it is not what the journal announces.
+        If a part of it is missing, or it differs from the journal.
     """
     metadata = _metadata(path, dimensions)
     shape = announced.shape or metadata.shape
@@ -167,12 +167,12 @@ def read_array(path: Path, announced: Announced, dimensions: int) -> Array:
 
 
 class Rows:
-    """Reads the rows of an array that has one chunk for each of them.
+    """Reader for the rows of an array with one chunk per row.
 
     Raises
     ------
     DamagedArray
-        If there is none.
+        If there is no such array.
     """
 
     def __init__(self, path: Path) -> None:
@@ -184,11 +184,11 @@ class Rows:
 
     @property
     def length(self) -> int:
-        """How many numbers a row has."""
+        """Return the number of values in a row."""
         return self._metadata.shape[1]
 
     def read(self, row: int, announced: Announced) -> Array:
-        """One row. Raises `DamagedArray`."""
+        """Return one row. Raises `DamagedArray`."""
         shape = (self.length,)
         try:
             _check_chunk(self._path / "c" / str(row) / "0", self._metadata)
@@ -234,10 +234,10 @@ def _metadata(path: Path, dimensions: int) -> _Metadata:
 def _check_chunks(
     path: Path, metadata: _Metadata, counts: list[int], *, is_whole: bool
 ) -> None:
-    """Raise `DamagedArray` if chunks are missing, or larger than they may be.
+    """Raise `DamagedArray` if chunks are missing or larger than allowed.
 
-    Older programs did not write chunks of zeros, so that only all of them can be
-    missed.
+    Older versions did not write chunks of zeros, so that a loss is detected only if all
+    chunks are missing.
     """
     missing, total = 0, math.prod(counts)
     if total > _MOST_CHUNKS:
@@ -254,7 +254,7 @@ def _check_chunks(
 
 
 def _check_chunk(path: Path, metadata: _Metadata) -> None:
-    """Raise `DamagedArray` if a file cannot hold a chunk, before it is read."""
+    """Raise `DamagedArray` if a file cannot hold a chunk, before reading it."""
     expected = 4 * math.prod(metadata.chunk_shape)
     size = path.stat().st_size
     if not path.is_file():
@@ -269,7 +269,7 @@ def _check_chunk(path: Path, metadata: _Metadata) -> None:
 
 
 def _frame_content(header: bytes) -> int:
-    """How many bytes a zstd frame says that it holds (RFC 8878, 3.1.1.1)."""
+    """Return the content size in bytes that a zstd frame states (RFC 8878, 3.1.1.1)."""
     if header[:4] != b"\x28\xb5\x2f\xfd" or len(header) < 6:
         raise DamagedArray("is damaged")
     descriptor = header[4]

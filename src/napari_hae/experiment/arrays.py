@@ -1,10 +1,10 @@
-"""The arrays of a run in a Zarr store: survey images, spectra, predicted maps.
+"""Arrays of a run in a Zarr store: survey images, spectra, predicted maps.
 
-Spectra lie in `spectra`, one row and one chunk per measurement, those with another
-number of channels than the first in `spectra_of_other_length/STEP`; survey images in
+Spectra are in `spectra`, one row and one chunk per measurement, those whose number of
+channels differs from the first in `spectra_of_other_length/STEP`; survey images in
 `survey/N`, maps in `maps/STEP` as `(mean, std, acquisition)`, later ones of the same
-step in `maps/STEP-2` and so on: what was announced is not overwritten. The journal's
-line that announces an array has its checksum.
+step in `maps/STEP-2` and so on: an array that the journal names is never overwritten.
+The journal's line that names an array has its checksum.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Chunks that are not written take no space: rows are claimed in blocks so that the
-# array's metadata is seldom rewritten.
+# Unwritten chunks take no space: rows are reserved in blocks, so that the array's
+# metadata are seldom rewritten.
 _ROWS = 1024
 _OTHERS = "spectra_of_other_length"
 
 
 class RunArrays:
-    """Reads and writes the arrays of one run; what was written is on disk.
+    """Reader and writer of the arrays of one run; written data are synced to disk.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class RunArrays:
     def __init__(self, path: Path, *, writable: bool) -> None:
         _check_zarr()
         self._path = path
-        # The codecs of the older format can unpickle, which runs code.
+        # Codecs of the older format can unpickle, which would run code.
         self._group = zarr.open_group(
             path,
             mode="a" if writable else "r",
@@ -65,16 +65,16 @@ class RunArrays:
         self._opened = path.stat()
 
     def check(self) -> None:
-        """Raise `OSError` if the store is not there any more, or is another one."""
+        """Raise `OSError` if the store no longer exists or was replaced."""
         check_same(self._path, self._opened)
 
     def copy_maps(self, other: RunArrays, name: str, announced: Announced) -> None:
-        """Store maps of another store by the same name.
+        """Copy maps from another store under the same name.
 
         Raises
         ------
         DamagedArray
-            If they are not what was announced.
+            If they differ from the journal.
         """
         self._write(f"maps/{name}", other.maps(name, announced))
 
@@ -83,25 +83,25 @@ class RunArrays:
         self._write(f"survey/{index}", data)
 
     def survey(self, index: int, announced: Announced) -> NDArray[np.float32]:
-        """A stored survey image. Raises `DamagedArray`."""
+        """Return a stored survey image. Raises `DamagedArray`."""
         return read_array(self._path / "survey" / str(index), announced, 3)
 
     def free_name(self, step: int) -> str:
-        """A name for maps that were known before `step`."""
+        """Return an unused name for maps known before `step`."""
         names = (f"{step}-{n}" if n > 1 else str(step) for n in count(1))
         return next(x for x in names if not (self._path / "maps" / x).exists())
 
     def write_maps(self, name: str, planes: NDArray[np.float32]) -> None:
-        """Store maps, as `maps` gives them."""
+        """Store maps, in the form that `maps` returns."""
         self._write(f"maps/{name}", planes)
 
     def maps(self, name: str, announced: Announced) -> NDArray[np.float32]:
-        """Stored maps, shape `(3, rows, columns)`: mean, std, acquisition function.
+        """Return stored maps `(3, rows, columns)`: mean, std, acquisition function.
 
         Raises
         ------
         DamagedArray
-            If they are not what was announced.
+            If they differ from the journal.
         """
         found = read_array(self._path / "maps" / name, announced, 3)
         if len(found) != 3:
@@ -121,8 +121,8 @@ class RunArrays:
             spectra[row] = counts
             _sync(chunk)
             return
-        # What zarr would write, in a tenth of the time: the beam waits for it.
-        # Its folder is not made anew: it is gone only where all else is.
+        # The same bytes as by zarr, in a tenth of the time: the beam waits for it. The
+        # folder is not recreated: it is missing only if the whole store is.
         chunk.mkdir(exist_ok=True)
         with (chunk / "0").open("wb", buffering=0) as file:
             file.write(np.asarray(counts, "<f4").tobytes())
@@ -135,9 +135,9 @@ class RunArrays:
     def spectrum(
         self, row: int, channels: int | None, announced: Announced
     ) -> NDArray[np.float32]:
-        """A stored spectrum.
+        """Return a stored spectrum.
 
-        `channels` is its length, None that of the run's first one. Raises
+        `channels` is its length, None: that of the run's first one. Raises
         `DamagedArray`.
         """
         if self._spectra_read is None:
@@ -149,7 +149,8 @@ class RunArrays:
         return read_array(self._path / _OTHERS / str(row), announced, 1)
 
     def _spectra(self, channels: int) -> Any:
-        # To open it for each spectrum would take longer than to write the spectrum.
+        # Opening the array for each spectrum would take longer than writing the
+        # spectrum.
         if self._spectra_written is not None:
             return self._spectra_written
         if "spectra" not in self._group:
@@ -167,7 +168,7 @@ class RunArrays:
         return self._spectra_written
 
     def _write(self, name: str, data: NDArray[np.float32]) -> None:
-        # All chunks, so that one that is missing was lost.
+        # All chunks are written, so that a missing one is known to be lost.
         self._group.create_array(
             name,
             data=as_stored(data),
@@ -178,12 +179,12 @@ class RunArrays:
 
 
 def _sync(folder: Path) -> None:
-    """Wait until all that lies in a folder, and its name, is on disk."""
+    """Wait until the content of a folder, and its name, are on disk."""
     for path in (folder, *folder.rglob("*")):
         if path.is_dir():
             sync_directory(path)
             continue
-        # Windows syncs only what is open for writing.
+        # Windows syncs only files that are open for writing.
         with path.open("r+b") as file:
             os.fsync(file.fileno())
     for parent in (folder.parent, folder.parent.parent):
@@ -191,7 +192,7 @@ def _sync(folder: Path) -> None:
 
 
 def _check_zarr() -> None:
-    """Raise ImportError, with what to do, where zarr has no format 3."""
+    """Raise ImportError with instructions if zarr lacks format 3."""
     if int(zarr.__version__.split(".")[0]) < 3:
         raise ImportError(
             f"napari-hae needs zarr 3 or newer, and zarr {zarr.__version__} is "

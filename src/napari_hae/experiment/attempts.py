@@ -1,4 +1,4 @@
-"""How often the agent was asked for the place of a step."""
+"""Number of times that the agent was asked for the place of a step."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Attempts(Counter[int]):
-    """Answers of the agent that were refused, by step, as the journal has them."""
+    """Number of refused proposals of the agent, by step, from the journal."""
 
     def refuse(self, proposal: Proposal, event: RefusalEvent) -> None:
-        """Count a proposal by the event that refuses it."""
+        """Count a proposal, by the event that refuses it."""
         is_begun = not event.reason.is_ahead
         self[proposal.step] += is_begun and proposal.is_of_agent
 
     def resume(self, event: ResumeEvent) -> None:
-        """Go on counting after a resume; older programs began anew."""
+        """Continue counting after a resume; older versions started again from 0."""
         if not event.counts_on:
             self.clear()

@@ -1,4 +1,4 @@
-"""A new record that shares the beginning of another one: to go back, and try else."""
+"""New record that shares the beginning of another one, to try another continuation."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 
 def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
-    """Begin a record with the first steps of another, which stays as it is.
+    """Begin a record with the first steps of another, which stays unchanged.
 
-    What a person changed later than that is not in it; the run goes on from there by
-    resuming it. `why` is the person's reason. Returns the new record's path.
+    Later changes by the user are not included; resuming the new record continues the
+    run from there. `why` is the user's reason. Returns the new record's path.
 
     Raises
     ------
     NotARecord
-        If the record has not so many steps.
+        If the record has fewer steps.
     RecordExists
-        If there is something at the new path.
+        If the new path exists.
     DamagedRecord
         If arrays of these steps are missing or damaged.
     """
@@ -60,7 +60,7 @@ def branch(record: Path, steps: int, out: Path, *, why: str = "") -> Path:
         with WriterLock(path):
             _write(past, steps, count, path, why)
     except BaseException:
-        # Half of a branch is none, and its name is free again.
+        # An incomplete branch is removed, so that its name can be used again.
         shutil.rmtree(path, ignore_errors=True)
         raise
     return path
@@ -73,7 +73,7 @@ def _write(past: StoredRun, steps: int, lines: int, path: Path, why: str) -> Non
     spectra = path / ARRAYS / "spectra" / "c"
     for chunk in [x for x in spectra.iterdir() if int(x.name) >= steps]:
         shutil.rmtree(chunk)
-    # Last: a record is what its journal names.
+    # Written last: the journal defines what a record contains.
     (path / JOURNAL).write_bytes(first_lines(past.path / JOURNAL, lines))
     journal = Journal(path / JOURNAL)
     journal.append(
@@ -83,7 +83,7 @@ def _write(past: StoredRun, steps: int, lines: int, path: Path, why: str) -> Non
 
 
 def _end_of(events: Sequence[JournalEvent], steps: int) -> int:
-    """How many lines there are up to the last of the first measurements."""
+    """Return the number of lines up to the last of the first measurements."""
     return 1 + max(
         event.n
         for event in events

@@ -1,4 +1,4 @@
-"""A change of the settings in words, by the names that people see."""
+"""Description of a change of the settings, by the names shown in the window."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SCHEDULE = ("schedule", "until", "over", "since")
 
 
 def changes(section: str, old: Any, new: Any) -> list[str]:
-    """What changed in a section of the settings, in words."""
+    """Return a description of the changes in a section of the settings."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return [f'changed "{section}" from {in_words(old)} to {in_words(new)}']
     if section == "plan" and new.get("kind") == "objects":
@@ -41,7 +41,7 @@ def changes(section: str, old: Any, new: Any) -> list[str]:
 
 
 def _band(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """A change of the band, with as many digits as its ends need to differ."""
+    """Return a change of the band, with the digits needed to tell its limits apart."""
     before, after = ((each.get("low_ev"), each.get("high_ev")) for each in (old, new))
     if before == after or "low_ev" not in new or "low_ev" not in old:
         return []
@@ -59,7 +59,7 @@ def _band(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _fiducial(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """A change of the fiducial region; it is seen in the image, and not by numbers."""
+    """Return a change of the fiducial region, without numbers: the image shows it."""
     before, after = old.get("fiducial"), new.get("fiducial")
     if before == after:
         return []
@@ -71,12 +71,12 @@ def _fiducial(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _differ(values: set[float], digits: int) -> bool:
-    """Whether so many digits tell all values from each other."""
+    """Return whether this number of digits distinguishes all values."""
     return len({f"{each:.{digits}f}" for each in values}) == len(values)
 
 
 def _schedule(model: Any, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """A change of an exploration parameter's schedule."""
+    """Return a change of an exploration parameter's schedule."""
     name = getattr(model, "exploration", None)
     if name is None or all(old.get(each) == new.get(each) for each in _SCHEDULE):
         return []
@@ -92,7 +92,7 @@ def _schedule(model: Any, old: dict[str, Any], new: dict[str, Any]) -> list[str]
 
 
 def _model_of(section: str, values: dict[str, Any]) -> Any:
-    """The settings model of a section; None for what is not installed."""
+    """Return the settings model of a section; None if it is not installed."""
     if section in _GROUPS:
         with contextlib.suppress(plugins.UnknownPlugin):
             return plugins.load(_GROUPS[section], values["kind"])
@@ -111,14 +111,14 @@ def _label(model: Any, name: str) -> str:
 
 
 def _is_hidden(model: Any, name: str) -> bool:
-    """Whether a field has no control, as what the program finds has none."""
+    """Return whether a field has no control, as for values that the program finds."""
     field = getattr(model, "model_fields", {}).get(name)
     extra = field and field.json_schema_extra
     return isinstance(extra, dict) and extra.get("form") == "hidden"
 
 
 def in_words(value: Any) -> str:
-    """A value as people write it."""
+    """Return a value in readable form."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -131,5 +131,5 @@ def in_words(value: Any) -> str:
 
 
 def counted(count: int, one: str, many: str) -> str:
-    """So many things of a kind."""
+    """Return a number with a noun in the singular or plural."""
     return f"{count} {one if count == 1 else many}"

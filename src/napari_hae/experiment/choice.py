@@ -1,4 +1,4 @@
-"""Who chooses the next position: a person, a plan, or the agent; and where none may."""
+"""Choice of the next position, by the user, a plan or the agent."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ Pixel = tuple[int, int]
 
 
 class Choice:
-    """Gives the proposal of each step.
+    """Source of the proposal of each step.
 
-    What a person wants measured comes first, then a plan as long as it has positions
-    left, then the agent.
+    Places requested by the user come first, then a plan while it has positions left,
+    then the agent.
 
     Parameters
     ----------
     allowed
-        Gives where the beam may go now, by the regions that the journal has.
+        Returns the pixels allowed now, by the regions in the journal.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Choice:
         *,
         is_asked: bool,
     ) -> None:
-        """Let the agent know, and compute ahead, what it did when the run was left.
+        """Restore the agent's state and look-ahead at the time the run was left.
 
-        `allowed` gives where the beam might go when a step was proposed; `is_asked`
-        tells whether the answer for the next step was dropped since.
+        `allowed` returns the pixels that were allowed when a step was proposed;
+        `is_asked` states whether the answer for the next step was dropped since.
         """
 
         def mask(step: int) -> NDArray[np.bool_]:
@@ -85,10 +85,9 @@ class Choice:
     def proposal(
         self, step: int, settings: ExperimentSettings, *, waited_s: float = 0.0
     ) -> Proposal:
-        """What to measure in a step; it is in the journal.
+        """Return the proposal for a step, after writing it to the journal.
 
-        `waited_s` tells for how long a person was waited for since the last survey
-        image.
+        `waited_s` is the time spent waiting for the user since the last survey image.
 
         Raises
         ------
@@ -106,9 +105,9 @@ class Choice:
         return made
 
     def preview(self, step: int) -> None:
-        """Have the maps drawn anew, if what the agent goes by changed since the last.
+        """Recompute the maps if the agent's inputs have changed since the last ones.
 
-        For a run that waits: else the next proposal brings its own.
+        For a run that waits: otherwise the next proposal brings its own maps.
         """
         if self._is_changed:
             attempt = self._state.attempts[step]
@@ -116,41 +115,42 @@ class Choice:
         self._is_changed = False
 
     def is_known(self, step: int, settings: ExperimentSettings) -> bool:
-        """Whether a step's proposal can be given without waiting for a measurement."""
+        """Return whether a step's proposal is available before the next measurement."""
         if self._queue.noted:
             return False
         if self._planned(settings.plan, self.mask()) is None:
             return self._advisor.is_ready(step)
-        # What is ahead would be taken back before that measurement is in the journal.
+        # A proposal computed ahead would be withdrawn before that measurement is in the
+        # journal.
         return not self._advisor.is_ahead
 
     def look_ahead(self, step: int, settings: ExperimentSettings) -> None:
-        """Let the agent begin with what comes after a step, if it is to choose that.
+        """Let the agent compute the proposals after a step, if they are its choice.
 
-        It chooses among what was open when the step was proposed, however long a person
-        took to agree: the same as for the rest of a batch, which came with that.
+        It chooses among the pixels allowed when the step was proposed, however long the
+        approval took: the same as for the rest of the batch proposed together with it.
         """
         mask = self._open_then
         if not (self._queue.noted or self._planned(settings.plan, mask)):
             self._advisor.look_ahead(step, mask, self._preference)
 
     def prefer(self, preference: NDArray[np.float64] | None) -> None:
-        """Let soft regions move the agent from now on, `(rows, columns)`."""
+        """Apply the preference by soft regions from now on, `(rows, columns)`."""
         if not _are_equal(preference, self._preference):
             self.drop_ahead(RefusalReason.SOFT_REGIONS)
         self._preference = preference
 
     def withdraw(self, proposal: Proposal, refusal: Refusal) -> None:
-        """A proposal will not be measured."""
+        """Withdraw a proposal that will not be measured."""
         with self._record.at_once():
             self._record.refusal(proposal.step, refusal)
             self.drop_ahead(RefusalReason.EARLIER_REFUSED)
         self._advisor.withdraw(proposal)
 
     def drop_ahead(self, reason: RefusalReason) -> None:
-        """Take back what the agent chose ahead."""
-        # It is recorded although it is not used: the agent may have fitted for it, and
-        # a resumed run has to fit there too.
+        """Withdraw the proposals that the agent computed ahead."""
+        # They are recorded although unused: the agent may have refitted for them, and a
+        # resumed run has to refit at the same step.
         with self._record.at_once():
             for proposal in self._advisor.drop_ahead():
                 self._record.proposal(proposal)
@@ -159,18 +159,18 @@ class Choice:
 
     @property
     def has_places(self) -> bool:
-        """Whether a place is left that may be measured and was not yet."""
+        """Return whether an allowed place is left that was not measured."""
         mask = self.mask()
         for pixel in self._state.taken_pixels:
             mask[pixel] = False
         return bool(mask.any())
 
     def mask(self) -> NDArray[np.bool_]:
-        """Where a measurement is allowed, shape `(rows, columns)`."""
+        """Return the allowed pixels, shape `(rows, columns)`."""
         return self._without_vetoed(self._allowed())
 
     def left_field(self) -> int:
-        """How many positions not measured have left the field with the sample."""
+        """Return the number of unmeasured positions that drifted out of the field."""
         allowed = self._allowed()
         on_sample = self._without_vetoed(replace(allowed, drift_nm=(0.0, 0.0)))
         for pixel in self._state.taken_pixels:
@@ -178,7 +178,7 @@ class Choice:
         return int((on_sample & ~allowed.mask()).sum())
 
     def why_nowhere(self) -> str:
-        """Why no position is left to measure, in words."""
+        """Return the reason why no position is left to measure."""
         taken = self._state.taken_pixels
         measured, left = len(taken), self.left_field()
         kept_out = len(self._state.vetoed - taken)

@@ -1,4 +1,4 @@
-"""Spectra of several energy axes on one of them, for what shows them together."""
+"""Spectra of several energy axes, resampled to one of them for joint display."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CommonAxis:
-    """Spectra on the axis that most of them have, of those the earliest.
+    """Spectra on their most frequent energy axis, the earliest in case of a tie.
 
     Attributes
     ----------
     energy
-        That axis.
+        The common energy axis.
     counts
-        Shape `(measurements, channels)`, float32. Those with another axis are resampled
-        so that no count is lost within the axis, and NaN where they do not reach.
+        Shape `(measurements, channels)`, float32. Spectra with another axis are
+        resampled such that counts within the common axis are conserved, and are NaN
+        outside their own range.
     resampled
-        The measurements that had another axis, as they were.
+        The measurements with another axis, unchanged.
     """
 
     energy: EnergyAxis
@@ -39,7 +40,7 @@ class CommonAxis:
 
     @classmethod
     def of(cls, measurements: Sequence[Measurement]) -> CommonAxis:
-        """Bring measurements, at least one, to one axis."""
+        """Bring measurements, at least one, to one energy axis."""
         axes = Counter(m.spectrum.energy for m in measurements)
         energy = axes.most_common(1)[0][0]
         others = tuple(m for m in measurements if m.spectrum.energy != energy)
@@ -48,7 +49,7 @@ class CommonAxis:
 
     @property
     def note(self) -> str:
-        """What was resampled, in words; empty if nothing was."""
+        """Return a note on the resampled spectra; empty if there are none."""
         if not self.resampled:
             return ""
         steps = ", ".join(str(m.step + 1) for m in self.resampled[:_NAMED])
@@ -64,7 +65,7 @@ _NAMED = 5
 
 
 def _on_axis(spectrum: Spectrum, energy: EnergyAxis) -> NDArray[np.float32]:
-    """The counts of a spectrum in the channels of another axis."""
+    """Return the counts of a spectrum in the channels of another axis."""
     if spectrum.energy == energy:
         return spectrum.counts
     if np.isnan(spectrum.counts).all():
@@ -79,7 +80,7 @@ def _on_axis(spectrum: Spectrum, energy: EnergyAxis) -> NDArray[np.float32]:
 
 
 def _edges_ev(energy: EnergyAxis) -> Array:
-    """The edges of the channels, `(size + 1,)`."""
+    """Return the edges of the channels, `(size + 1,)`."""
     edges = np.arange(energy.size + 1, dtype=np.float64) - 0.5
     result: Array = energy.offset_ev + energy.dispersion_ev * edges
     return result

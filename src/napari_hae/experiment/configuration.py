@@ -1,4 +1,4 @@
-"""An instrument and an experiment from a TOML file and `section.name=value` texts."""
+"""Settings of instrument and experiment from TOML and `section.name=value` texts."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _ALLOWED = {
     "string_type": "a text",
     "tuple_type": "a list of values, such as [64, 64]",
 }
-"""Allowed values in plain words, by pydantic's name of the mistake."""
+"""Allowed values in plain words, by pydantic's error type."""
 
 
 _DEEPEST = 8
-"""No setting lies in more sections in each other."""
+"""Largest nesting depth of sections."""
 
 
 class BadConfiguration(ValueError):
-    """A setting is not known or not allowed; the text says which, and what is."""
+    """A setting is unknown or not allowed; the text names it and the allowed values."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Everything a run needs: the instrument's settings and the experiment's."""
+    """Settings of a run: those of the instrument and those of the experiment."""
 
     instrument: str
     instrument_settings: BaseModel
@@ -60,7 +60,7 @@ def configure(instrument: str, given: Mapping[str, Any]) -> Configuration:
     BadConfiguration
         If a value is not allowed; the text has one line per mistake.
     UnknownPlugin
-        If there is no such instrument, scalarizer or acquisition function.
+        If an instrument, scalarizer or acquisition function is not installed.
     """
     experiment = {name: each for name, each in given.items() if name != INSTRUMENT}
     return Configuration(
@@ -97,7 +97,7 @@ def changed(
 ) -> ExperimentSettings:
     """Replace some settings, by `section.name=value` texts; errors as of `configure`.
 
-    A text of another form is a `BadConfiguration`, too.
+    A malformed text raises `BadConfiguration`, too.
     """
     if not assignments:
         return settings
@@ -112,7 +112,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     BadConfiguration
-        If it cannot be read or is no TOML.
+        If it cannot be read or is not valid TOML.
     """
     try:
         check_file(path)
@@ -122,12 +122,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def assign(given: dict[str, Any], assignments: Iterable[str]) -> None:
-    """Put `section.name=value` texts into nested values; a value is written as in TOML.
+    """Insert `section.name=value` texts, with TOML values, into nested values.
 
     Raises
     ------
     BadConfiguration
-        If a text has another form.
+        If a text is malformed.
     """
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -153,7 +153,7 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-    # Numbers of thousands of digits, and brackets in brackets.
+    # Numbers with thousands of digits, and deeply nested brackets.
     except (ValueError, RecursionError) as error:
         raise BadConfiguration(
             f"{shortened(text)} cannot be read: it is too long, or too deep"
@@ -171,7 +171,7 @@ def _mistake(
     given: Mapping[str, Any],
     instrument: str,
 ) -> str:
-    """One sentence on what pydantic found wrong in the given sections."""
+    """Return one sentence on an error that pydantic found in the given sections."""
     path = (*prefix, *(str(part) for part in details["loc"]))
     section, value = (path or ("",))[0], details["input"]
     if section in sections() and not isinstance(given.get(section, {}), dict):

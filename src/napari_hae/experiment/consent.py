@@ -1,4 +1,4 @@
-"""Whether a proposal may be measured: by where the beam may go, and by a person."""
+"""Consent to a proposal: by the allowed area of the beam, and by the user."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ LOST = Refusal(RefusalReason.SAMPLE_LOST)
 
 
 class Consent:
-    """Asks everyone who has a say; what one of them is against is not measured.
+    """Check of a proposal by everyone entitled to refuse it; one refusal suffices.
 
     Parameters
     ----------
     agree
-        Given a proposal, blocks until a human says yes or no; None means that something
-        else was ordered in the meantime, or that the time budget is used up.
+        Given a proposal, blocks until the user approves or refuses it; None if another
+        order came in the meantime, or the time budget is used up.
     look_again
-        Looks for the sample, if that is due; False if it is lost and a pause is wanted.
+        Locates the sample, if that is due; False if it is lost and a pause is wanted.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Consent:
         self._agree, self._look_again = agree, look_again
 
     def refusal(self, proposal: Proposal, *, asks: bool) -> Refusal | None:
-        """Why a proposal may not be measured; with `asks`, a person is asked."""
+        """Return the reason to refuse a proposal; with `asks`, the user is asked."""
         closed = self._closed(proposal)
         if closed or not asks or proposal.chosen_by is not ChosenBy.AGENT:
             return closed
@@ -60,11 +60,11 @@ class Consent:
             return Refusal(RefusalReason.SUPERSEDED if waits else RefusalReason.CHANGED)
         if not verdict.agrees:
             return Refusal(RefusalReason.VETOED, why=verdict.why)
-        # The sample may be elsewhere if somebody took long to agree.
+        # The sample may have drifted if the approval took long.
         return self._closed(proposal) if self._look_again() else LOST
 
     def _closed(self, proposal: Proposal) -> Refusal | None:
-        """Why the beam may not go to where the place of a proposal is now."""
+        """Return the reason why the beam may not go to the place's current position."""
         allowed = self._field.allowed()
         reason = allowed.refusal(allowed.position(proposal.position))
         if reason is None:

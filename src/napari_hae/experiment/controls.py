@@ -1,4 +1,4 @@
-"""What a human has ordered: the thread-safe half of the runner that listeners touch."""
+"""Orders of the user: the thread-safe part of the runner that listeners use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Order(StrEnum):
-    """What the experiment's thread is to do at a step's boundary."""
+    """Order for the experiment's thread at a step's boundary."""
 
     GO = "go"
     STOP = "stop"
@@ -23,7 +23,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A human's answer to a proposal."""
+    """Answer of the user to a proposal."""
 
     agrees: bool
     why: str = ""
@@ -35,7 +35,7 @@ class Controls:
     Parameters
     ----------
     paused
-        Begin paused.
+        Start in the paused state.
     """
 
     def __init__(self, *, paused: bool = False) -> None:
@@ -57,20 +57,20 @@ class Controls:
             self._changed.notify_all()
 
     def resume(self) -> None:
-        """Go on."""
+        """Continue."""
         with self._changed:
             self._paused = False
             self._changed.notify_all()
 
     def step(self) -> None:
-        """Take one step, and pause again."""
+        """Take one step, then pause again."""
         with self._changed:
             self._paused = True
             self._steps_allowed += 1
             self._changed.notify_all()
 
     def stop(self, why: str = "") -> None:
-        """End the run at the next boundary; cannot be taken back."""
+        """End the run at the next boundary; cannot be undone."""
         with self._changed:
             if not self._stopping:
                 self._stopping, self._stopped_why = True, why
@@ -78,18 +78,18 @@ class Controls:
 
     @property
     def stopped_why(self) -> str:
-        """Why it is to end, as far as that was said."""
+        """Return the reason for stopping, as far as one was given."""
         with self._changed:
             return self._stopped_why
 
     def answer(self, verdict: Verdict) -> None:
-        """Answer the proposal that waits for approval; the first answer counts."""
+        """Answer the proposal that waits for approval; only the first answer counts."""
         with self._changed:
             self._verdict = self._verdict or verdict
             self._changed.notify_all()
 
     def change(self, name: str, value: Any, why: str = "") -> None:
-        """Replace something at the next boundary; the last wins, reasons add up."""
+        """Replace a value at the next boundary; the last wins, reasons accumulate."""
         with self._changed:
             _, before = self._changes.get(name, (None, ""))
             whys = "; ".join(text for text in (before, why) if text)
@@ -97,15 +97,15 @@ class Controls:
             self._changed.notify_all()
 
     def do(self, order: HumanOrder) -> None:
-        """Order something for the next boundary; orders are obeyed one by one."""
+        """Queue an order for the next boundary; orders are carried out one by one."""
         with self._changed:
             self._orders.append(order)
             self._changed.notify_all()
 
     def go_alone(self, steps: int, why: str) -> None:
-        """Let the agent take so many steps without asking, that which waits too.
+        """Let the agent take some steps without approval, the waiting one included.
 
-        In one go: what waits must not see the order before its answer.
+        Atomically: the waiting proposal must not see the order before its answer.
         """
         with self._changed:
             if self._asks and self._verdict is None:
@@ -115,7 +115,7 @@ class Controls:
             self._changed.notify_all()
 
     def takes_alone(self) -> bool:
-        """Whether this step needs no approval; counts it."""
+        """Return whether this step needs no approval, and count it."""
         with self._changed:
             if not self._alone:
                 return False
@@ -123,29 +123,29 @@ class Controls:
             return True
 
     def is_free(self) -> bool:
-        """Whether nothing is ordered but to go on."""
+        """Return whether there is no order except to continue."""
         with self._changed:
             return not (self._stopping or self._paused or self.has_orders())
 
     def has_orders(self) -> bool:
-        """Whether something is to be carried out at the next boundary."""
+        """Return whether an order is to be carried out at the next boundary."""
         with self._changed:
             return bool(self._changes or self._orders)
 
     def take_changes(self) -> dict[str, tuple[Any, str]]:
-        """What was ordered since the last call, by name, each with why."""
+        """Return the changes since the last call, by name, each with its reason."""
         with self._changed:
             changes, self._changes = self._changes, {}
             return changes
 
     def take_orders(self) -> list[HumanOrder]:
-        """What else was ordered since the last call, in order."""
+        """Return the other orders since the last call, in order."""
         with self._changed:
             orders, self._orders = self._orders, []
             return orders
 
     def order(self) -> Order | None:
-        """What to do now; None while there is nothing but to wait."""
+        """Return the order to follow now; None while the run can only wait."""
         with self._changed:
             return self._order()
 
@@ -162,7 +162,7 @@ class Controls:
             )
 
     def wait_to_go_on(self) -> bool:
-        """Block until a person lets the run go on; False if it is to end."""
+        """Block until the user lets the run continue; False if it is to end."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._stopping or not self._paused or self._steps_allowed
@@ -170,14 +170,14 @@ class Controls:
             return not self._stopping
 
     def ask(self) -> None:
-        """Open a question, for `wait_for_verdict`; an answer before it is dropped."""
+        """Open a question for `wait_for_verdict`, dropping any earlier answer."""
         with self._changed:
             self._verdict, self._asks = None, True
 
     def wait_for_verdict(self, timeout_s: float | None = None) -> Verdict | None:
         """Block until the proposal is answered.
 
-        None if something else comes first, or the time runs out.
+        Returns None if another order comes first, or on a time-out.
         """
         with self._changed:
             self._changed.wait_for(
@@ -187,7 +187,7 @@ class Controls:
             return verdict
 
     def _order(self) -> Order | None:
-        # Also at the end: what a person has judged is not to be lost.
+        # Also at the end, so that a judgement of the user is not lost.
         if self.has_orders():
             return Order.CHANGE
         if self._stopping:

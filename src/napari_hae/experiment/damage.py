@@ -1,4 +1,4 @@
-"""Names what of a record's arrays is missing or damaged; the rest is readable."""
+"""Missing or damaged arrays of a record; the others stay readable."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _NAMED = 10
 
 
 class DamagedRecord(ValueError):
-    """Damage keeps a record from what is wanted of it; the text says which."""
+    """Damage prevents the requested use of a record; the text names the damage."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """An array of a record that cannot be read.
+    """Array of a record that cannot be read.
 
     Attributes
     ----------
     what, why
-        A subject and its predicate.
+        Subject and predicate of the description.
     step
-        The step that it was stored for; 0 for the survey image.
+        Step that it was stored for; 0 for the survey image.
     """
 
     what: str
@@ -43,17 +43,17 @@ class Damage:
 
 
 def survey_name(index: int) -> str:
-    """What a survey image is called, by its number from 0."""
+    """Return the name of a survey image, by its number from 0."""
     return f"survey image {index + 1}"
 
 
 def spectrum_name(step: int) -> str:
-    """What a spectrum is called, by its step from 0."""
+    """Return the name of a spectrum, by its step from 0."""
     return f"the spectrum of step {step + 1}"
 
 
 def in_words(damage: Iterable[Damage]) -> str:
-    """Damage as one clause; empty if there is none."""
+    """Return the damage as one clause; empty if there is none."""
     all_of_it = [str(each) for each in damage]
     more = len(all_of_it) - _NAMED
     named = "; ".join(all_of_it[:_NAMED])
@@ -71,7 +71,7 @@ def refuse(path: Path, damage: Iterable[Damage]) -> None:
 def damage_of_images_and_maps(
     arrays: RunArrays, events: Iterable[JournalEvent]
 ) -> Iterator[Damage]:
-    """What of images that were taken again, and of maps, cannot be read."""
+    """Return the unreadable repeated survey images and maps."""
     for event in events:
         try:
             if isinstance(event, SurveyAgainEvent):

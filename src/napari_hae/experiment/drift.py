@@ -1,13 +1,12 @@
-"""Where the sample has drifted to, from the images in which it was found again.
+"""Drift of the sample, from the images in which it was located again.
 
-Sample coordinates are those of the first survey image. All else in the experiment stays
-in them; only the beam is placed where the sample is now.
+Sample coordinates are those of the first survey image. Everything else in the
+experiment uses these; only the beam is placed at the sample's current position.
 
-Time is counted in seconds of exposing and scanning, as far as the record knows of them:
-then the same run gives the same positions whenever it is repeated. While a person is
-waited for, the sample is taken to stay; that it may go on as before is in the margin.
-After a long while in which nobody looked, the next image ends what was known of the
-drift's speed.
+Time is counted in seconds of recorded exposing and scanning, so that a repeated run
+gives the same positions. While waiting for the user, the sample is assumed to be at
+rest; the margin includes the distance by which it may have drifted on. After a long
+interval without an image, the next image resets the estimate of the drift rate.
 """
 
 from __future__ import annotations
@@ -22,39 +21,39 @@ if TYPE_CHECKING:
     from napari_hae.types import ScanImage
 
 Offset = tuple[float, float]
-"""`(y, x)` in nm."""
+"""Offset `(y, x)` in nm."""
 
 RECENT = 4
-"""The speed is that of a straight line through so many of the last estimates."""
+"""Number of recent estimates in the straight-line fit of the drift rate."""
 LAST_MISSES = 3
-"""How fast an estimate ages follows from so many of the last ones."""
+"""Number of recent estimates from which the ageing of an estimate is derived."""
 ERROR_PX = 1.0
-"""What an estimate may be off by when it is new, jitter and distortion included."""
+"""Error of a new estimate in pixels, jitter and distortion included."""
 FINENESS = 2
-"""Margins are whole parts of a pixel, so many to one, so that few are computed."""
+"""Steps of the margin per pixel; margins are rounded so that few masks are computed."""
 
 
 def scan_s(image: ScanImage) -> float:
-    """How long an image took to scan."""
+    """Return the scan time of an image in s."""
     return image.dwell_time_s * image.shape[0] * image.shape[1]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Where the sample was found.
+    """Located position of the sample.
 
     Attributes
     ----------
     at_s
-        When, in seconds of exposing and scanning.
+        Time of the image, in seconds of exposing and scanning.
     offset_nm
-        How far it had moved since the first survey image.
+        Displacement since the first survey image.
     miss_nm_per_s
-        How far from where it was expected, for each second since the estimate before.
+        Distance from the expected position, per second since the previous estimate.
     after_s
-        How long after the estimate before, waiting included.
+        Time since the previous estimate, waiting included.
     waited_s
-        For how long of that a person was waited for.
+        Time of that spent waiting for the user.
     """
 
     at_s: float
@@ -66,18 +65,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Drift:
-    """What is known of the drift; an immutable snapshot.
+    """State of knowledge of the drift; an immutable snapshot.
 
     Attributes
     ----------
     survey_s
-        When the first survey image was taken, on the clock that began at its end.
+        Time of the first survey image, on the clock that started at its end.
     estimates
-        Those that the speed follows from, in order; none before one was made.
+        Estimates for the drift rate, in order; empty before the first.
     scanned_s
-        How long images have been scanned again, in all.
+        Total scan time of repeated images.
     waited_s
-        For how long a person was waited for since the last estimate.
+        Time spent waiting for the user since the last estimate.
     """
 
     survey_s: float = 0.0
@@ -87,31 +86,31 @@ class Drift:
 
     @classmethod
     def after(cls, survey: ScanImage) -> Drift:
-        """What is known when the first survey image was taken just now."""
+        """Return the initial state, just after the first survey image."""
         return cls(-scan_s(survey) / 2)
 
     @property
     def is_followed(self) -> bool:
-        """Whether the sample was found again at least once."""
+        """Return whether the sample was located again at least once."""
         return bool(self.estimates)
 
     @property
     def offset_nm(self) -> Offset:
-        """Where the sample was found last."""
+        """Return the last located position of the sample."""
         return self.estimates[-1].offset_nm if self.estimates else (0.0, 0.0)
 
     def scanned(self, scan_s: float) -> Drift:
-        """The same after an image was taken again."""
+        """Return the state after an image was taken again."""
         return replace(self, scanned_s=self.scanned_s + scan_s)
 
     def waited(self, waited_s: float) -> Drift:
-        """The same after a person was waited for."""
+        """Return the state after waiting for the user."""
         return replace(self, waited_s=self.waited_s + waited_s)
 
     def found(self, at_s: float, offset_nm: Offset, *, is_anew: bool) -> Drift:
-        """What is known after the sample was found at a time."""
+        """Return the state after the sample was located at a time."""
         if is_anew:
-            # It may go on as fast as it was before.
+            # It may drift on at the previous rate.
             first = Estimate(at_s, offset_nm, math.hypot(*self.speed_nm_per_s))
             return replace(self, estimates=(first,), waited_s=0.0)
         before = self.estimates or (Estimate(self.survey_s, (0.0, 0.0)),)
@@ -121,7 +120,7 @@ class Drift:
         return replace(self, estimates=(*before, new)[-RECENT:], waited_s=0.0)
 
     def at(self, time_s: float) -> Offset:
-        """Where the sample is expected at a time: straight on from the last."""
+        """Return the position expected at a time, by linear extrapolation."""
         if not self.estimates:
             return 0.0, 0.0
         last, (down, right) = self.estimates[-1], self.speed_nm_per_s
@@ -131,7 +130,7 @@ class Drift:
 
     @property
     def speed_nm_per_s(self) -> Offset:
-        """`(y, x)`: the slope of the least-squares line through the last estimates."""
+        """Return the drift rate `(y, x)`: least-squares slope of the last estimates."""
         if len(self.estimates) < 2:
             return 0.0, 0.0
         times = np.array([each.at_s for each in self.estimates])
@@ -141,17 +140,17 @@ class Drift:
         return float(slope[0]), float(slope[1])
 
     def margin_nm(self, time_s: float, pixel_nm: float) -> float:
-        """How far the sample may be from where it is expected, in steps of a size.
+        """Return the margin of the expected position, rounded to steps of a size.
 
-        What an estimate may be off by, what the last ones were found to miss, for the
-        time that has passed since, and how far it may have gone on while a person was
-        waited for.
+        Sum of the error of an estimate, the deviation of the last ones scaled to the
+        time since, and the possible drift while waiting for the user.
         """
         if not self.estimates:
             return 0.0
         passed_s = max(time_s - self.estimates[-1].at_s, 0.0)
         in_all_s = passed_s + self.waited_s
-        # A wrong speed leads astray as time goes, a random walk as its square root.
+        # The error of a wrong rate grows with time, that of a random walk with its
+        # square root.
         misses_nm = [
             each.miss_nm_per_s * max(passed_s, math.sqrt(in_all_s * each.after_s))
             for each in self.estimates[-LAST_MISSES:]
@@ -161,50 +160,50 @@ class Drift:
 
     @property
     def _gone_on_nm(self) -> float:
-        """How far it went if it did not stay while a person was waited for."""
+        """Return the drift in nm if the sample moved while waiting for the user."""
         first, *others = self.estimates
         if not others:
             return first.miss_nm_per_s * self.waited_s
         exposed_s = others[-1].at_s - first.at_s
-        # Where steps wait too, the speed per second of exposing holds the waiting.
+        # If the steps wait too, the rate per second of exposing includes the waiting.
         passed_s = exposed_s + sum(each.waited_s for each in others)
         return math.hypot(*self.speed_nm_per_s) * exposed_s / passed_s * self.waited_s
 
 
 @dataclass(frozen=True)
 class ImageAgain:
-    """A survey image that was taken again, as the journal has it.
+    """Repeated survey image, as in the journal.
 
     Attributes
     ----------
     step
-        The next step when it was taken.
+        Next step when it was taken.
     index
-        Its number among the run's survey images.
+        Number among the run's survey images.
     scan_s
-        How long it took.
+        Scan time.
     dose_e
-        The electrons that it took; NaN where the current is unknown.
+        Dose in electrons; NaN if the current is unknown.
     area
-        Where it was scanned: left, top, right and bottom, as fractions of the field.
+        Scanned area: left, top, right and bottom, as fractions of the field.
     is_fiducial
-        Whether it shows the fiducial region only.
+        Whether it shows only the fiducial region.
     is_asked
-        Whether a person asked for it.
+        Whether the user asked for it.
     at_s
-        When, in seconds of exposing and scanning.
+        Time of the image, in seconds of exposing and scanning.
     is_anew
-        Whether the drift's speed was forgotten before.
+        Whether the drift rate was reset before it.
     offset_nm
-        Where the sample was found; None if it was not, or not looked for.
+        Located position of the sample; None if it was not located, or not searched for.
     correlation
-        How like the image it was registered to; NaN where it was not.
+        Correlation with the image it was registered to; NaN if it was not registered.
     against
-        The number of that image.
+        Number of that image.
     refusal
-        Why the sample was not found, or empty.
+        Reason why the sample was not located, or empty.
     waited_s
-        For how long a person was waited for since the image before.
+        Time spent waiting for the user since the previous image.
     """
 
     step: int
@@ -223,7 +222,7 @@ class ImageAgain:
     waited_s: float = 0.0
 
     def added_to(self, drift: Drift) -> Drift:
-        """What is known of the drift with this image."""
+        """Return the state of knowledge of the drift with this image."""
         drift = drift.waited(self.waited_s).scanned(self.scan_s)
         if self.offset_nm is None:
             return drift

@@ -1,4 +1,4 @@
-"""How a run ended: why, by whom, and what the beam read afterwards."""
+"""End of a run: its reason, its origin, and the beam state read back afterwards."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from napari_hae.types import BeamState
 
 
 class AbortedBy(StrEnum):
-    """What an abort came from."""
+    """Origin of an abort."""
 
     BUTTON = "button"
     KEY = "key"
     CLOSED_WINDOW = "closed window"
     SIGNAL = "signal"
-    """The command line: Ctrl+C, or a signal to the process."""
+    """Command line: Ctrl+C, or a signal to the process."""
     PROGRAM = "program"
-    """A script that drives the run."""
+    """Script that drives the run."""
     MICROSCOPE = "microscope"
-    """The instrument or its server, where nobody aborted the run here."""
+    """Instrument or its server, if the run was not aborted on this side."""
 
 
 _BY = {
@@ -40,18 +40,18 @@ _BEAM = {
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of a run.
+    """End of a run.
 
     Parameters
     ----------
     text
-        More about the reason, in words; may be empty.
+        Details of the reason; may be empty.
     aborted_by
-        What an abort came from; None without one.
+        Origin of an abort; None without one.
     step
-        The step that was under way, from 0; None in records of earlier versions.
+        Step in progress, from 0; None in records of earlier versions.
     beam
-        What the beam read after it was blanked; None as for `step`.
+        Beam state read back after blanking; None as for `step`.
     """
 
     reason: FinishReason
@@ -61,7 +61,7 @@ class Ending:
     beam: BeamState | None = None
 
     def as_json(self) -> dict[str, object]:
-        """Return the values as JSON, with null for what is not known."""
+        """Return the values as JSON, with null for unknown values."""
         by, beam = self.aborted_by, self.beam
         return {
             "reason": str(self.reason),

@@ -1,4 +1,4 @@
-"""Events of the journal as the objects that a run works with."""
+"""Conversion of the journal's events to the objects that a run uses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def number(value: float | None) -> float:
 
 
 def proposal_of(event: ProposalEvent) -> Proposal:
-    """The proposal that an event tells of."""
+    """Return the proposal of an event."""
     insight = event.insight
     return Proposal(
         step=event.step,
@@ -49,7 +49,7 @@ def proposal_of(event: ProposalEvent) -> Proposal:
 
 
 def image_again_of(event: SurveyAgainEvent) -> ImageAgain:
-    """The image taken again that an event tells of."""
+    """Return the repeated survey image of an event."""
     return ImageAgain(
         step=event.step,
         index=event.index,
@@ -69,24 +69,24 @@ def image_again_of(event: SurveyAgainEvent) -> ImageAgain:
 
 
 def regions_of(values: RegionsValues) -> Regions:
-    """The regions of an event. Raises `ValueError` if they are too large."""
+    """Return the regions of an event. Raises `ValueError` if they are too large."""
     return Regions.from_json(values.model_dump(exclude_unset=True))
 
 
 def ending_of(event: EndEvent) -> Ending:
-    """The ending that an event tells of."""
+    """Return the ending of an event."""
     return Ending(event.reason, event.text, event.aborted_by, event.at_step, event.beam)
 
 
 def scan_of(event: SurveyEvent, image: ScanImage) -> Exposure:
-    """The exposure of a survey image."""
+    """Return the exposure of a survey image."""
     if event.booked is None:
         return Exposure.of_scan(image)
     return replace(Exposure.from_json(event.booked), mark=mark_of(image.data))
 
 
 def exposures_of(event: MeasurementEvent, spectrum: Spectrum) -> tuple[Exposure, ...]:
-    """The exposures of a measurement, which may be of several places."""
+    """Return the exposures of a measurement, possibly at several places."""
     if event.exposures is not None:
         return tuple(Exposure.from_json(each) for each in event.exposures)
     if event.booked is not None:

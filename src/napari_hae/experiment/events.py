@@ -1,4 +1,4 @@
-"""What a run tells its listeners, and the words for its states."""
+"""Signals of a run to its listeners, and names of its states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class RunPhase(StrEnum):
-    """What a run is doing."""
+    """Current activity of a run."""
 
     IDLE = "idle"
     INITIALISING = "initialising"
@@ -30,21 +30,21 @@ class RunPhase(StrEnum):
 
 
 class FinishReason(StrEnum):
-    """Why a run ended."""
+    """Reason for the end of a run."""
 
     COMPLETED = "completed"
     """A limit of the budget was reached."""
     STOPPED = "stopped"
-    """Somebody stopped it at the end of a step; in records of earlier versions also
-    by an abort."""
+    """The run was stopped at the end of a step; in records of earlier versions also by
+    an abort."""
     ABORTED = "aborted"
-    """Somebody had the beam blanked at once."""
+    """The run was aborted, with the beam blanked at once."""
     INTERRUPTED = "interrupted"
-    """The system ended the program by a signal, or a person by Ctrl+C."""
+    """The system ended the program by a signal, or the user by Ctrl+C."""
     EXHAUSTED = "exhausted"
-    """No allowed position is left: all are measured, kept out or out of the field."""
+    """No allowed position is left: all are measured, forbidden or outside the field."""
     FAILED = "failed"
-    """An error ended it."""
+    """An error ended the run."""
 
 
 class RunEvents:
@@ -54,16 +54,16 @@ class RunEvents:
     """
 
     state_changed = Signal(RunPhase)
-    """Emits `(state)` when the run does something else."""
+    """Emits `(state)` when the activity of the run changes."""
     survey_acquired = Signal(ScanImage)
-    """Emits `(image)` when the survey image that the run rests on is stored."""
+    """Emits `(image)` when the survey image of the run is stored."""
     surveyed_again = Signal(ScanImage, ImageAgain)
-    """Emits `(image, taken)` when a survey image that was taken again is stored."""
+    """Emits `(image, taken)` when a repeated survey image is stored."""
     proposed = Signal(Proposal)
     """Emits `(proposal)` before it is measured or offered for approval."""
     refused = Signal(Proposal, str, bool)
-    """Emits `(proposal, reason, is_wanted)` when a proposal is not measured: a person
-    vetoed it or ordered something that comes first, or the gate refused it."""
+    """Emits `(proposal, reason, is_wanted)` when a proposal is not measured: the user
+    vetoed it or ordered something that takes precedence, or the gate refused it."""
     measured = Signal(Measurement)
     """Emits `(measurement)` when it is on disk."""
     retargeted = Signal(tuple)
@@ -71,15 +71,15 @@ class RunEvents:
     settings_changed = Signal(int, ExperimentSettings)
     """Emits `(step, settings)` when changed settings take effect."""
     warned = Signal(str)
-    """Emits `(text)`: one sentence that says what is the matter."""
+    """Emits `(text)`: one sentence that states the problem."""
     warning_over = Signal(str)
-    """Emits `(text)`: a warning that does not hold any more."""
+    """Emits `(text)`: a warning that no longer applies."""
     finished = Signal(FinishReason, str)
-    """Emits `(reason, text)`, always, as the last one; the text may be empty."""
+    """Emits `(reason, text)`, always, as the last signal; the text may be empty."""
 
 
 def emit(signal: SignalInstance, *arguments: Any) -> None:
-    """Emit a signal; a listener that raises is logged."""
+    """Emit a signal; log an exception of a listener."""
     try:
         signal.emit(*arguments)
     except EmitLoopError:

@@ -1,4 +1,4 @@
-"""A stored run as a HyperSpy signal."""
+"""Export of a stored run as a HyperSpy signal."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 
 def to_hyperspy(run: StoredRun) -> Any:
-    """The spectra of a run as a `hyperspy.signals.Signal1D`.
+    """Return the spectra of a run as a `hyperspy.signals.Signal1D`.
 
     The navigation axis counts the measurements in order, the signal axis is in eV.
     `metadata.napari_hae` holds, per measurement, arrays `step`, `row`, `column`,
     `x_nm`, `y_nm`, `target`, `target_error`, `predicted_mean`, `predicted_std`,
     `exposure_s`, `dose_e`, `energy_offset_ev`, `energy_dispersion_ev`, `channels`,
-    `chosen_by`, and `survey_image`, `survey_detectors`,
-    `fov_nm`, `survey_area` (left, top, right, bottom as fractions of the field),
-    `settings`, `instrument`. Spectra with another energy axis than most are resampled
-    to that one, which `metadata.General.notes` says; as they were measured they are in
-    `metadata.napari_hae.counts_as_measured`, by step. What is missing or damaged is
-    NaN, and named in the notes, too.
+    `chosen_by`, and `survey_image`, `survey_detectors`, `fov_nm`, `survey_area` (left,
+    top, right, bottom as fractions of the field), `settings`, `instrument`. Spectra
+    whose energy axis is not the most frequent one are resampled to it, as noted in
+    `metadata.General.notes`; their original counts are in
+    `metadata.napari_hae.counts_as_measured`, by step. Missing or damaged data are NaN,
+    and named in the notes, too.
 
-    What the instrument or the file that was replayed tells of the measurement
-    (`Signal.signal_type`, `Acquisition_instrument`, `Sample`, date) is where HyperSpy
-    has it; what differs between spectra is in `metadata.napari_hae.spectrum_metadata`,
-    as JSON. The signal is of the class of its type, such as eXSpy's `EELSSpectrum`,
-    where that is installed.
+    Metadata from the instrument or the replayed file (`Signal.signal_type`,
+    `Acquisition_instrument`, `Sample`, date) are in HyperSpy's standard place; those
+    that differ between spectra are in `metadata.napari_hae.spectrum_metadata`, as JSON.
+    The signal is of the class of its type, such as eXSpy's `EELSSpectrum`, if that is
+    installed.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def to_hyperspy(run: StoredRun) -> Any:
     signal = spectra_signal(spectra.counts, spectra.energy)
     known = [m.spectrum.metadata for m in run.measurements]
     shared = reduce(common, known)
-    # HyperSpy's tree has nodes only at its top, one of which is made below.
+    # HyperSpy's tree allows nodes only at its top level; one is made below.
     nodes = {name: each for name, each in shared.items() if isinstance(each, Mapping)}
     nodes.pop("napari_hae", None)
     signal.metadata.add_dictionary(_beside_methods(nodes, signal.metadata))
@@ -73,9 +73,9 @@ def to_hyperspy(run: StoredRun) -> Any:
 
 
 def export_hspy(run: StoredRun, path: Path) -> str:
-    """Write a run as a .hspy file that HyperSpy opens.
+    """Write a run as a .hspy file for HyperSpy.
 
-    Returns what was resampled and what is missing, in words; empty if nothing is.
+    Returns a note on resampled and missing data; empty if there are none.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def export_hspy(run: StoredRun, path: Path) -> str:
 
 
 def _beside_methods(values: Metadata, tree: Any) -> dict[str, Any]:
-    """Values whose names are none of the methods of HyperSpy's tree, which would go."""
+    """Rename values that would replace methods of HyperSpy's tree."""
     return {
         f"{name}_" if hasattr(type(tree), name) else name: (
             _beside_methods(value, tree) if isinstance(value, Mapping) else value
@@ -129,7 +129,7 @@ def _metadata(run: StoredRun) -> dict[str, Any]:
     arrays: dict[str, Any] = {
         name: np.array(values) for name, values in columns.items()
     }
-    # HyperSpy's files hold arrays of numbers, and lists of strings.
+    # HyperSpy's files can store numeric arrays and lists of strings.
     arrays["chosen_by"] = [str(m.proposal.chosen_by) for m in measured]
     survey = run.survey
     if survey is not None:

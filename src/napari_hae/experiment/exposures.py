@@ -1,7 +1,7 @@
-"""Takes exposures on a thread of their own, one place at a time.
+"""Exposures on their own thread, one place at a time.
 
-What follows an exposure, above all writing its spectrum, is done while the next one
-goes: at short exposures the beam would else wait for the disk.
+The work after an exposure, mainly writing its spectrum, is done during the next one: at
+short exposures the beam would otherwise wait for the disk.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ Interval = tuple[float, float]
 logger = logging.getLogger(__name__)
 
 LEAST_REPEATS = 3
-"""So many exposures tell what they vary by."""
+"""Smallest number of exposures for an estimate of their variance."""
 SURELY = 2.0
-"""So many standard deviations make a difference sure enough to stop exposing."""
+"""Number of standard deviations for a difference to be significant enough to stop
+exposing."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Tells when the exposures of a place are enough.
+    """Decision whether the exposures of a place suffice.
 
     Attributes
     ----------
     best
-        The best target so far; NaN if there is none.
+        Best target so far; NaN if there is none.
     """
 
     scalarizer: Scalarizer
@@ -55,7 +56,7 @@ class Judge:
     best: float
 
     def is_enough(self, taken: Sequence[Spectrum], wanted: MeasurementSettings) -> bool:
-        """Whether the relative error is reached, or another exposure is no use."""
+        """Return whether the error is reached, or further exposures are useless."""
         if wanted.relative_error is None:
             return True
         longer_s = (len(taken) + 1) * wanted.exposure_s
@@ -68,23 +69,24 @@ class Judge:
         return wanted.only_promising and self._is_hopeless(target, error)
 
     def _is_hopeless(self, target: float, error: float) -> bool:
-        """Whether a target is surely worse than the best one."""
+        """Return whether a target is significantly worse than the best one."""
         found, best = self.goal.utility_of([target, self.best])
         return bool(best - found > SURELY * error)
 
 
 def stays(exposed_s: float) -> ProbePosition | None:
-    """The track of a place that does not move."""
+    """Return the track of a place that does not move."""
     return None
 
 
 class Exposures:
-    """Exposes what it is given; used by the experiment's thread.
+    """Exposures at given places; used by the experiment's thread.
 
     Parameters
     ----------
     instrument
-        Behind its gate, which checks each position just before the beam goes there.
+        Instrument behind its gate, which checks each position just before the beam goes
+        there.
     """
 
     def __init__(self, instrument: GuardedInstrument) -> None:
@@ -95,8 +97,8 @@ class Exposures:
         self._left_out: list[Exposure] = []
         self._corrected = ""
         self.interval: Interval = (0.0, 0.0)
-        """When the instrument began with the place that was waited for last, and when
-        it was done, on the clock `time.perf_counter`."""
+        """Start and end of the last awaited exposure at the instrument, on the clock
+        `time.perf_counter`."""
 
     def begin(
         self,
@@ -105,17 +107,17 @@ class Exposures:
         judge: Judge | None,
         track: Track = stays,
     ) -> None:
-        """Begin to measure at a place; the one before has been waited for.
+        """Start measuring at a place; the previous one must have been waited for.
 
-        The judge tells when the exposures there are enough; None: one always is. The
-        track tells, for how long the place was exposed, where it is by then; None: the
-        beam may stay. It is asked on the beam's thread, before each repeat.
+        The judge decides when the exposures there suffice; None: after one. The track
+        returns the position of the place after a given exposure time; None: the beam
+        may stay. It is called on the beam's thread, before each repeat.
         """
         assert self._under_way is None
         self._under_way = self._beam.submit(self._timed, position, wanted, judge, track)
 
     def wait(self) -> Spectrum:
-        """The spectrum of the place that was begun with, when it is done.
+        """Wait for the spectrum of the place in progress, and return it.
 
         Raises
         ------
@@ -128,10 +130,10 @@ class Exposures:
         return spectrum
 
     def under_way(self) -> tuple[Spectrum, tuple[Exposure, ...]] | None:
-        """The spectrum of the place that was begun with, when it is done.
+        """Return the spectrum of the place in progress, when it is complete.
 
-        With what was booked for it. None where nothing is under way, or nothing came of
-        it. It is still to be waited for; any thread may call.
+        With its booked dose. None if no place is in progress, or it gave no spectrum.
+        `wait` must still be called for it; any thread may call this.
         """
         exposure = self._under_way
         if exposure is None or exposure.exception() is not None:
@@ -139,31 +141,31 @@ class Exposures:
         return exposure.result()[0], tuple(self._booked)
 
     def take_booked(self) -> tuple[Exposure, ...]:
-        """What was booked since the last call, whatever became of it.
+        """Return the bookings since the last call, whether or not they gave a spectrum.
 
-        Not while a place is under way.
+        Not to be called while a place is in progress.
         """
         booked, self._booked = self._booked, []
         return tuple(booked)
 
     def take_left_out(self) -> tuple[Exposure, ...]:
-        """What was booked since the last call for spectra that could not be added up.
+        """Return the bookings since the last call for spectra that could not be summed.
 
-        Not while a place is under way.
+        Not to be called while a place is in progress.
         """
         left_out, self._left_out = self._left_out, []
         return tuple(left_out)
 
     def take_corrected(self) -> str:
-        """What the gate replaced in spectra since the last call; empty if nothing.
+        """Return the gate's corrections of spectra since the last call; empty if none.
 
-        Not while a place is under way.
+        Not to be called while a place is in progress.
         """
         corrected, self._corrected = self._corrected, ""
         return corrected
 
     def close(self) -> None:
-        """End the thread; an exposure that nobody waits for any more is aborted."""
+        """End the thread; abort an exposure that is still in progress."""
         try:
             if self._under_way is not None:
                 self._instrument.abort()
@@ -195,13 +197,13 @@ class Exposures:
             moved = track(sum(each.exposure_s for each in taken))
             if moved is not None:
                 if not self._can_place(moved):
-                    # It has drifted to where the beam may not go.
+                    # The place has drifted to where the beam is not allowed.
                     break
                 position = moved
             try:
                 taken.append(self._once(detector.name, wanted.exposure_s))
             except DoseExceeded:
-                # What is left of the budget does not suffice for the error.
+                # The remaining budget does not suffice to reach the error.
                 break
             if not taken[-1].energy.is_like(taken[0].energy):
                 taken.pop()
@@ -210,7 +212,7 @@ class Exposures:
         return together(taken)
 
     def _can_place(self, position: ProbePosition) -> bool:
-        """Put the beam there, unless that is closed or outside the field."""
+        """Place the beam there, unless it is not allowed or outside the field."""
         try:
             self._instrument.place_beam(position)
         except (ForbiddenPosition, OutOfRange):
@@ -218,7 +220,7 @@ class Exposures:
         return True
 
     def _once(self, detector: str, exposure_s: float) -> Spectrum:
-        """One exposure where the beam was placed; noted if it was booked."""
+        """Take one exposure at the placed beam, and note it if it was booked."""
         with booking(self._instrument, self._note):
             spectrum = self._instrument.acquire_spectrum(detector, exposure_s)
             self._corrected = self._corrected or self._instrument.corrected
@@ -231,9 +233,9 @@ class Exposures:
 def _is_enough(
     judge: Judge, taken: Sequence[Spectrum], wanted: MeasurementSettings
 ) -> bool:
-    """What the judge says; enough where its scalarizer fails.
+    """Return the judge's decision; True if its scalarizer fails.
 
-    What was exposed is to be kept: scoring it says what failed.
+    The exposed data are to be kept: scoring them reports the failure.
     """
     try:
         return judge.is_enough(taken, wanted)
@@ -243,7 +245,7 @@ def _is_enough(
 
 
 def together(spectra: Sequence[Spectrum]) -> Spectrum:
-    """Spectra of one place and one energy axis, added up."""
+    """Return the sum of spectra of one place and one energy axis."""
     if len(spectra) == 1:
         return spectra[0]
     return replace(
@@ -255,7 +257,7 @@ def together(spectra: Sequence[Spectrum]) -> Spectrum:
 
 
 def _error(taken: Sequence[Spectrum], scalarizer: Scalarizer) -> float:
-    """The standard deviation of the target of spectra added up; infinite if unknown."""
+    """Return the target's standard deviation for summed spectra; inf if unknown."""
     error = scalarizer.error(together(taken))
     if math.isfinite(error):
         return error

@@ -1,4 +1,4 @@
-"""Whether an instrument, and this computer, can do what settings ask for."""
+"""Check that an instrument, and this computer, can do what the settings require."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 def check_feasible(
     settings: ExperimentSettings, able: Capabilities, energy: EnergyAxis | None
 ) -> None:
-    """Refuse in words what would end a run at its next exposure.
+    """Refuse settings that would end a run at its next exposure, with the reason.
 
     Parameters
     ----------
     energy
-        The axis of the run's spectra; None before there are any.
+        Energy axis of the run's spectra; None before the first.
 
     Raises
     ------
     ValueError
-        If exposure, dwell time or detector cannot be had.
+        If exposure, dwell time or detector is not available.
     """
     measurement, dwell_time_s = settings.measurement, settings.drift.dwell_time_s
     try:
@@ -51,9 +51,9 @@ def check_feasible(
 
 
 def put_back(settings: ExperimentSettings, able: Capabilities) -> dict[str, Any]:
-    """Sections of the settings, less what an instrument cannot have.
+    """Return replacements for sections with values impossible for an instrument.
 
-    Those of another instrument may be in them still. Empty where all can be had.
+    Such values may be left from another instrument. Empty if all are possible.
     """
     measurement, scalarizer = settings.measurement, settings.scalarizer
     fields: dict[str, Any] = {}
@@ -76,16 +76,16 @@ def put_back(settings: ExperimentSettings, able: Capabilities) -> dict[str, Any]
 
 
 def preflight(settings: ExperimentSettings, instrument: GuardedInstrument) -> None:
-    """Refuse in words what would end a run before its first spectrum.
+    """Refuse settings that would end a run before its first spectrum, with the reason.
 
-    Before anything is exposed, and before there is a record.
+    Called before any exposure, and before the record is created.
 
     Raises
     ------
     ValueError
         If the instrument, or this computer, cannot do what the settings ask for.
     InstrumentError
-        If the instrument does not answer, or says of itself what cannot be.
+        If the instrument does not answer, or reports impossible properties.
     """
     able = instrument.capabilities()
     check_stated(able, f"{instrument.title} says")
@@ -123,7 +123,7 @@ def check_computable(model: ModelSettings) -> None:
     ValueError
         If there is no such graphics card, or the file of weights does not serve.
     """
-    # What the model needs takes seconds to load: not without need.
+    # The model's libraries take seconds to load: only if needed.
     if model.device == "cuda":
         from napari_hae.agent.surrogate import device_of
 

@@ -1,4 +1,4 @@
-"""Where the beam may be now: regions, and the sample's drift, at the gate at once."""
+"""Allowed area of the beam, by regions and drift, applied at the gate at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_hae.regions.allowed_field import AllowedField
 
 Moved = tuple[tuple[float, float], float]
-"""How far the sample has drifted, `(y, x)` in nm, and to within what margin in nm."""
+"""Drift of the sample, `(y, x)` in nm, and its margin of error in nm."""
 UNMOVED: Moved = ((0.0, 0.0), 0.0)
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Field:
-    """The field of view of a run; what changes holds at the gate before it returns.
+    """Field of view of a run; a change is in force at the gate before the call returns.
 
     Any thread may call.
     """
@@ -32,50 +32,50 @@ class Field:
 
     @property
     def regions(self) -> Regions:
-        """Where the beam may go, as a person wants it."""
+        """Allowed area of the beam, as set by the user."""
         return self._regions
 
     @property
     def drift_nm(self) -> tuple[float, float]:
-        """`(y, x)`: how far the sample has moved since the survey image."""
+        """Return the drift `(y, x)` of the sample since the survey image."""
         return self._moved_since[0]
 
     def begin(self, frame: FieldFrame) -> None:
-        """Guard the field that a survey image shows, or is to show."""
+        """Guard the field of a survey image, taken or about to be taken."""
         with self._lock:
             self._frame = frame
             self._guard()
 
     def set_regions(self, regions: Regions) -> None:
-        """Swap in new regions."""
+        """Replace the regions."""
         with self._lock:
             self._regions = regions
             self._guard()
 
     def move(self, moved: Moved) -> None:
-        """The sample has moved since the last step."""
+        """Apply the drift of the sample since the last step."""
         with self._lock:
             self._moved = moved
             self._guard_if_new(moved)
 
     def go_on(self, moved: Moved) -> AllowedField:
-        """The sample has moved on in mid-step: the gate follows, and only the gate.
+        """Apply the drift of the sample within a step, at the gate only.
 
-        The agent, which chooses meanwhile, would else depend on which came first.
+        Otherwise the agent's choice, computed meanwhile, would depend on a race.
         """
         with self._lock:
             self._guard_if_new(moved)
             return self.as_it_was(self._regions, moved)
 
     def allowed(self, regions: Regions | None = None) -> AllowedField:
-        """The newest snapshot of where the beam may go, as the step began.
+        """Return the newest snapshot of the allowed area, as the step began.
 
-        With `regions` it is under these, whatever a person has painted since.
+        With `regions`, it uses these, regardless of changes by the user since.
         """
         return self.as_it_was(regions or self._regions, self._moved)
 
     def as_it_was(self, regions: Regions, moved: Moved) -> AllowedField:
-        """Where the beam might go under other regions, with the sample elsewhere."""
+        """Return the allowed area for other regions and another drift."""
         assert self._frame is not None
         drift_nm, margin_nm = moved
         return AllowedField(self._frame, regions.with_margin(margin_nm), drift_nm)

@@ -1,4 +1,4 @@
-"""A finer image of an area, and a record that goes on in it from another one."""
+"""Finer image of an area, and a record that continues another run in it."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _NAN = math.nan
 
 
 def finer_frame(before: FieldFrame, area: Area, able: Capabilities) -> FieldFrame:
-    """The frame of an image of an area: square pixels, as many as there were before.
+    """Return the frame for an image of an area: square pixels, as many as before.
 
     Raises
     ------
     ValueError
-        If the instrument's images are too small for pixels that are finer.
+        If the instrument's images are too small for finer pixels.
     """
     field = before.within(area, min(before.pixel_nm))
     height_nm, width_nm = field.fov_nm
@@ -76,12 +76,13 @@ def finer_frame(before: FieldFrame, area: Area, able: Capabilities) -> FieldFram
 def acquire_finer(
     instrument: GuardedInstrument, before: ScanImage, area: Area, dwell_time_s: float
 ) -> ScanImage:
-    """Image an area more finely than before, by the same detectors.
+    """Acquire a finer image of an area, with the same detectors.
 
     Raises
     ------
     InstrumentError
-        If the instrument scans no areas, regions close a part of it, or it fails.
+        If the instrument cannot scan areas, regions forbid a part of the area, or it
+        fails.
     ValueError
         If the image would not be finer.
     """
@@ -98,16 +99,16 @@ def begin_finer(
     regions: Regions,
     why: str = "",
 ) -> Path:
-    """Begin a record in a finer image with what another one measured inside of it.
+    """Begin a record in a finer image with the measurements of another one inside it.
 
-    Settings, places that wait, vetoes and votes are taken along as far as they lie in
-    the image; what was discarded is not. The run goes on by resuming the record, whose
-    path is returned.
+    Settings, queued places, vetoes and votes are copied as far as they lie in the
+    image; discarded measurements are not. The run continues by resuming the record,
+    whose path is returned.
 
     Raises
     ------
     RecordExists
-        If there is something at the path.
+        If the path exists.
     DamagedRecord
         If spectra of the other record are missing or damaged.
     """
@@ -153,9 +154,9 @@ def begin_finer(
 
 
 def back_from_finer(record: Path, finer: Path, *, why: str = "") -> Path:
-    """Note in a record that it is gone on with, after one in a finer image of it.
+    """Note in a record that the run continues in it, after one in a finer image.
 
-    Returns the record's path. Raises `RecordInUse` if somebody writes it.
+    Returns the record's path. Raises `RecordInUse` if it is being written.
     """
     path = record_at(record)
     with WriterLock(path):
@@ -173,7 +174,7 @@ def _take_along(
     frame: FieldFrame,
     past: StoredRun,
 ) -> None:
-    """Copy a spectrum, as measured at the nearest of the new pixels."""
+    """Copy a spectrum to the nearest of the new pixels."""
     position = measurement.proposal.position
     row, column = frame.pixel(position)
     proposal = Proposal(
@@ -195,7 +196,7 @@ def _take_along(
 
 
 def _settings(past: StoredRun, frame: FieldFrame, taken: int) -> ExperimentSettings:
-    """The settings in force, for the pixels and the steps of the new record."""
+    """Return the settings in force, for the pixels and the steps of the new record."""
     settings = past.settings
     if isinstance(settings.plan, ObjectsPlan):
         pixels = _moved(settings.plan.pixels, past.frame, frame)
@@ -208,13 +209,13 @@ def _settings(past: StoredRun, frame: FieldFrame, taken: int) -> ExperimentSetti
 
 
 def _moved(pixels: Iterable[Pixel], old: FieldFrame, new: FieldFrame) -> list[Pixel]:
-    """The new pixels at the centres of old ones, those outside left out."""
+    """Return the new pixels at the centres of old ones, without those outside."""
     positions = [old.position(*pixel) for pixel in pixels]
     return [new.pixel(position) for position in positions if position in new.area]
 
 
 def _covered(pixels: Iterable[Pixel], old: FieldFrame, new: FieldFrame) -> list[Pixel]:
-    """All new pixels whose centres lie in one of the old pixels."""
+    """Return all new pixels whose centres lie in one of the old pixels."""
     wanted = set(pixels)
     return [
         (row, column)

@@ -1,4 +1,4 @@
-"""Takes the survey image again, finds the sample in it, and lets the beam follow."""
+"""Drift following: repeat the survey image, locate the sample, move the beam."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ if TYPE_CHECKING:
     from napari_hae.types import ProbePosition, ScanImage
 
 IDLE_S = 30.0
-"""After so long without an exposure nothing is known of where the sample went."""
+"""Time in s without exposure after which the drift rate is considered unknown."""
 OF_FIELD = 0.1
-"""What counts as far where a person said nothing: this share of the field's side."""
+"""Default search distance and drift warning, as a fraction of the field's side."""
 KEPT = 0.25
-"""The reference is replaced when the sample has moved so far in it, of its side."""
+"""Displacement, as a fraction of its side, at which the reference is replaced."""
 MOVED_PX = 0.25
-"""A place that is exposed is followed when it has moved on by so much."""
+"""Displacement in pixels at which the beam follows a place during its exposure."""
 
 
 _LEFT_OUT = ForbiddenPosition, LocalDoseExceeded, Unsupported, NotRegistered
-"""What keeps an image from being taken, and does not end the run."""
+"""Errors that prevent an image, without ending the run."""
 NO_IMAGE, NOT_FOUND, FAR = "no image again", "sample not found", "drifted far"
-"""What warnings are about that stand until an image says otherwise."""
+"""Subjects of warnings that stay in force until an image resolves them."""
 _ADVICE = (
     "Choose a fiducial region outside of what is closed or took its dose, or take no "
     "images again. The run goes on with what is known of the drift."
@@ -69,7 +69,7 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class _Reference:
-    """An image that others are registered to."""
+    """Reference image for registration."""
 
     plane: NDArray[np.float32]
     offset_px: NDArray[np.float64]
@@ -77,16 +77,16 @@ class _Reference:
 
 
 class Following:
-    """Knows where the sample is now; used by the experiment's thread.
+    """Current position of the sample; used by the experiment's thread.
 
     Parameters
     ----------
     field
-        Is told where the sample is.
+        Informed of the sample's position.
     is_fresh
-        Whether the survey image was taken just now.
+        Whether the survey image has just been taken.
     past
-        The run that is gone on with.
+        Stored run that is continued.
     """
 
     def __init__(
@@ -111,27 +111,28 @@ class Following:
         self._reference = _Reference(survey.data[0], np.zeros(2), 0)
         self._left_out: type[Exception] | None = None
         self.drift = Drift.after(survey)
-        """What is known since the last image."""
+        """State of knowledge of the drift since the last image."""
         self.waited_s = 0.0
-        """For how long a person was waited for since then."""
+        """Time spent waiting for the user since then, in s."""
         self.proposed_at: list[Moved] = []
-        """Where the sample was when each measurement of the past run was proposed."""
+        """Position of the sample at the proposal of each measurement of the stored
+        run."""
         if past is not None:
             self._take_up(past)
 
     @property
     def time_s(self) -> float:
-        """Seconds of exposing and scanning since the first survey image."""
+        """Return the seconds of exposing and scanning since the first survey image."""
         return self._exposed_s + self.drift.scanned_s
 
     def exposed(self, exposure_s: float) -> None:
-        """An exposure is over."""
+        """Count a completed exposure."""
         self._exposed_s += exposure_s
         self._busy_s = time.time()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """A person is waited for, and nobody looks after the sample."""
+        """Count time spent waiting for the user, without observing the sample."""
         begin_s = time.monotonic()
         try:
             yield
@@ -139,14 +140,15 @@ class Following:
             self.waited_s += time.monotonic() - begin_s
 
     def move(self) -> None:
-        """Let the gate and the mask follow to where the sample is now."""
+        """Update gate and mask to the sample's current position."""
         self._move(self._drift_now)
 
     def track(self, place: ProbePosition) -> Callable[[float], ProbePosition | None]:
-        """Tells where a place is after an exposure of so many seconds from now on.
+        """Return a function for the position of a place after further exposure in s.
 
-        None as long as the beam may stay. Called on the beam's thread; where it goes
-        follows from what is known now, so that the same run gives the same positions.
+        It returns None while the beam may stay. It is called on the beam's thread;
+        positions follow from the state known now, so that the same run gives the same
+        positions.
         """
         drift, begin_s = self._drift_now, self.time_s
         newest = self._moved(drift, begin_s)
@@ -176,10 +178,10 @@ class Following:
         return self.drift.waited(self.waited_s)
 
     def is_due(self, step: int, wanted: DriftSettings) -> bool:
-        """Whether the image is to be taken again before a step.
+        """Return whether the image is to be repeated before a step.
 
-        At once, then after 1, 2, 4 … steps until these are as many as wanted: the speed
-        of the drift is known early.
+        At once, then after 1, 2, 4 … steps up to the set interval, so that the drift
+        rate is known early.
         """
         if not wanted.every:
             return False
@@ -191,7 +193,7 @@ class Following:
     def survey_again(
         self, step: int, wanted: DriftSettings, *, is_asked: bool = False, why: str = ""
     ) -> bool:
-        """Take the image again; whether the sample was found, if it was looked for.
+        """Repeat the image; return whether the sample was located, if searched for.
 
         Raises
         ------
@@ -208,7 +210,7 @@ class Following:
         except _LEFT_OUT as error:
             self.move()
             self._busy_s = time.time()
-            # At each step anew it would only hide other warnings.
+            # Repeated at each step, this would only hide other warnings.
             if type(error) is not self._left_out:
                 self._warnings.stand(
                     NO_IMAGE,
@@ -242,7 +244,7 @@ class Following:
 
     @property
     def _grown(self) -> str:
-        """How far zones are grown by waiting, in words."""
+        """Return by how much waiting has enlarged the forbidden zones."""
         drift = self._drift_now
         if not (drift.is_followed and drift.waited_s):
             return ""
@@ -261,7 +263,8 @@ class Following:
         return fiducial_scan(self._frame, wanted.fiducial, moved, smallest)
 
     def _scanned(self, scan: Scan, wanted: DriftSettings) -> ScanImage:
-        # After a long pause zones would else close every image, and nobody could look.
+        # After a long pause the enlarged zones would otherwise prevent every image, and
+        # the sample could not be located.
         drift = self._drift_now
         self._move(replace(drift, waited_s=min(drift.waited_s, IDLE_S)))
         dwell_time_s = wanted.dwell_time_s or self._survey.dwell_time_s
@@ -276,7 +279,7 @@ class Following:
             self._record.booked(scan, self._frame.field_nm, *failure)
 
     def _noted(self, image: ScanImage, step: int, is_anew: bool) -> ImageAgain:
-        """Keep an image; what is known of it before it is looked at."""
+        """Store an image, with the values known before it is evaluated."""
         index = self._record.state.surveys
         self._record.image(image)
         took_s, area = scan_s(image), image.area
@@ -320,9 +323,9 @@ class Following:
         )
 
     def _farthest_px(self, wanted: DriftSettings, is_anew: bool) -> float:
-        """How far the sample may be from where it is expected.
+        """Return the largest distance of the sample from its expected position.
 
-        After a while in which nobody looked, as far as an image can show.
+        After a long interval without an image: the largest that an image can show.
         """
         side = min(self._frame.shape)
         jump_nm = wanted.largest_jump_nm or OF_FIELD * min(self._frame.fov_nm)
@@ -334,7 +337,7 @@ class Following:
     def _learn(
         self, taken: ImageAgain, plane: Callable[[], NDArray[np.float32]]
     ) -> None:
-        """Follow what an image says, now or when the run is taken up again."""
+        """Apply the result of an image, now or when resuming the run."""
         self.drift, self.waited_s = taken.added_to(self.drift), 0.0
         if taken.offset_nm is None or taken.is_fiducial:
             return
@@ -346,7 +349,7 @@ class Following:
     def _judge(
         self, taken: ImageAgain, before_nm: float, wanted: DriftSettings
     ) -> None:
-        """Warn of what a person should know."""
+        """Warn of a result that the user should know."""
         if taken.refusal:
             self._warnings.stand(
                 NOT_FOUND,
@@ -369,9 +372,9 @@ class Following:
                 self._warnings.end(FAR)
 
     def _take_up(self, past: StoredRun) -> None:
-        """Go on as the stored run would have.
+        """Continue as the stored run would have.
 
-        The field is left as it was when the last measurement was begun.
+        Leaves the field in its state at the start of the last measurement.
         """
         images, last = iter(past.images_again), len(past.measurements) - 1
         known: dict[int, Drift] = {}

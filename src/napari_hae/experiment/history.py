@@ -1,4 +1,4 @@
-"""What the agent of a stored run went through, and what held around it."""
+"""History of the agent of a stored run, and the state of the run around it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SettingsChange:
-    """From here on these settings were in force."""
+    """Start of these settings being in force."""
 
     step: int
     who: Actor
@@ -26,13 +26,13 @@ class SettingsChange:
 
 @dataclass(frozen=True)
 class Retargeting:
-    """From here on the measurements so far had these targets."""
+    """Start of these targets being in force for the measurements so far."""
 
     targets: tuple[float, ...]
     errors: tuple[float, ...]
 
     def of(self, measurements: Sequence[Measurement]) -> list[Measurement]:
-        """The measurements with these targets."""
+        """Return the measurements with these targets."""
         return [
             replace(measurement, target=target, error=error)
             for measurement, target, error in zip(
@@ -46,12 +46,12 @@ HistoryEvent = Proposal | Measurement | SettingsChange | Retargeting
 
 @dataclass(frozen=True)
 class LastBegun:
-    """What held when the last measurement was begun.
+    """State of the run when the last measurement was begun.
 
     Attributes
     ----------
     queue
-        Pixels that a human wanted to be measured next.
+        Pixels that the user had queued to be measured next.
     """
 
     queue: tuple[tuple[int, int], ...]

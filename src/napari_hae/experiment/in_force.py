@@ -1,4 +1,4 @@
-"""The settings in force: what a change of them brings with it, and their limits."""
+"""Settings in force: consequences of a change, and their limits."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from napari_hae.instruments.gate import GuardedInstrument
 
 VOTES = "votes"
-"""What warnings are about that ask for some."""
+"""Subject of warnings that ask for votes."""
 
 
 class InForce:
-    """The settings of a run; used by the experiment's thread.
+    """Settings of a run; used by the experiment's thread.
 
     Parameters
     ----------
     completed
-        Given a new scalarizer and the one in force, the new one with all that it takes
-        from the run so far.
+        Given a new scalarizer and the one in force, returns the new one completed from
+        the run so far.
     search_anew
-        Called when what is looked for, or how, was changed.
+        Called when the goal or the method of the search was changed.
     """
 
     def __init__(
@@ -67,18 +67,18 @@ class InForce:
 
     @property
     def settings(self) -> ExperimentSettings:
-        """The settings in force."""
+        """Return the settings in force."""
         return self._settings.in_force
 
     def change(self, change: SettingsPatch, *, who: Actor, why: str = "") -> None:
-        """Put changed fields in force: targets recomputed, the agent told.
+        """Put changed fields in force: recompute the targets, and inform the agent.
 
-        Seed and initial design stay: what they are for was decided at the start.
+        Seed and initial design stay: they only take effect at the start.
 
         Raises
         ------
         ValueError
-            If the fields do not go together with those in force.
+            If the fields are inconsistent with those in force.
         """
         old = self.settings
         new = change.without(*AT_THE_START).applied_to(old)
@@ -95,7 +95,8 @@ class InForce:
         if not changes:
             self._settings.settle(new)
             return
-        # Where that fails the record keeps the old one, which its targets are of.
+        # If this fails, the record keeps the old scalarizer, which its targets belong
+        # to.
         scored = (
             self._targets.rescored(new.scalarizer) if "scalarizer" in changes else ()
         )
@@ -118,10 +119,10 @@ class InForce:
         emit(self._events.settings_changed, len(self._targets), new)
 
     def decide_band(self, step: int, *, is_last: bool = False) -> None:
-        """Choose the band from the initial design's spectra, where none was set.
+        """Choose the band from the initial design's spectra, if none was set.
 
-        From those that there are if `is_last`, as no more will come. What only a person
-        can decide, by votes, is asked for then.
+        If `is_last`, choose it from the spectra so far, as no more will come. Votes,
+        which only the user can give, are then requested.
         """
         if step < self.settings.initial.points and not is_last:
             return
@@ -131,23 +132,23 @@ class InForce:
         self._ask_for_votes()
 
     def take_band(self, low_ev: float, high_ev: float, *, who: Actor) -> None:
-        """Put a band in force, if the scalarizer has one."""
+        """Put a band in force, if the scalarizer uses one."""
         if isinstance(self._targets.scalarizer, BandScalarizer):
             band = {"low_ev": low_ev, "high_ev": high_ev}
             self.change(SettingsPatch({"scalarizer": band}), who=who)
 
     def retarget_at_once(self) -> None:
-        """Let the agent choose anew, as targets were discarded or taken in again."""
+        """Let the agent choose anew, after targets were discarded or restored."""
         self._choice.drop_ahead(RefusalReason.DISCARDED)
         self.tell_targets()
 
     def retarget(self) -> None:
-        """Score everything again."""
+        """Recompute all targets."""
         self._targets.rescore(self.settings.scalarizer)
         self.tell_targets()
 
     def tell_targets(self) -> None:
-        """Record all targets, and let everybody know."""
+        """Record all targets, and inform all listeners."""
         targets, errors = self._targets.values, self._targets.errors
         if not targets:
             return
@@ -158,11 +159,11 @@ class InForce:
         emit(self._events.retargeted, tuple(targets))
 
     def limit_dose(self) -> None:
-        """Give the gate the dose limits in force."""
+        """Pass the dose limits in force to the gate."""
         self._instrument.limit_dose(self.settings.budget.dose_limits)
 
     def spent_budget(self) -> str:
-        """Which limit of the budget is reached, in words; empty if none is."""
+        """Return the limit of the budget that is reached; empty if none is."""
         budget, step = self.settings.budget, len(self._targets)
         if step >= budget.steps:
             return f"{step} of {budget.steps} steps are done"
@@ -171,19 +172,19 @@ class InForce:
         return ""
 
     def is_time_over(self) -> bool:
-        """Whether the time budget is used up."""
+        """Return whether the time budget is used up."""
         return self.time_left_s is not None and not self.time_left_s
 
     @property
     def time_left_s(self) -> float | None:
-        """What is left of the time budget, from 0 up; None without one."""
+        """Return the remaining time budget in s, at least 0; None without one."""
         time_s = self.settings.budget.time_s
         if time_s is None:
             return None
         return max(self._started_s + time_s - time.monotonic(), 0.0)
 
     def _ask_for_votes(self) -> None:
-        """Ask for a good spectrum where one is missing; once, until that changes."""
+        """Ask for a missing vote on a good spectrum; once, until that changes."""
         text = plea(self._record.state.votes, self.settings.scalarizer)
         if text in self._warnings.standing(VOTES):
             return

@@ -1,7 +1,7 @@
-"""How well the agent foresaw what was measured, and its learning curves.
+"""Accuracy of the agent's predictions, and its learning curves.
 
-All of it is free of leaks: a prediction is compared with the one measurement that came
-after it, with the target that was in force then.
+There is no data leakage: a prediction is compared only with the measurement that
+followed it, with the target in force at that time.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 SHARES = (0.5, 0.9)
-"""Of a normal distribution, inside the intervals by which calibration is judged."""
+"""Probabilities of the intervals of a normal distribution used to judge calibration."""
 WINDOW = 50
-"""Running shares are of so many predictions: the model of long ago says nothing."""
+"""Number of predictions in running averages: a much older model says nothing."""
 _UNKNOWN = Insight()
 _NO_OUTCOME = Outcome(math.nan, math.nan)
 _NO_TIMES = StepTimes(math.nan, math.nan, math.nan, math.nan, math.nan)
 
 
 def with_outcome(measurement: Measurement) -> Measurement:
-    """The measurement with what came of its prediction, if there was one.
+    """Return the measurement with the outcome of its prediction, if there was one.
 
     The prediction's variance is that of the model, of the noise that is fitted, and of
-    the counting statistics of this measurement: the one that the model itself takes.
+    the counting statistics of this measurement, as used by the model itself.
     """
     proposal = measurement.proposal
     missed = measurement.target - proposal.mean
@@ -51,14 +51,14 @@ def with_outcome(measurement: Measurement) -> Measurement:
 
 
 def half_width(share: float) -> float:
-    """Half the interval that holds a share of a normal variable, in std."""
+    """Return half the width of the interval with a given normal probability, in std."""
     return float(ndtri((1 + share) / 2))
 
 
 def inside(measurements: Sequence[Measurement], share: float) -> tuple[int, int]:
-    """How many measurements lay in that interval of their prediction, and of how many.
+    """Return the numbers of outcomes inside that interval, and of all outcomes.
 
-    Those without a prediction are left out.
+    Measurements without a prediction are left out.
     """
     deviations = [abs(m.outcome.deviations) for m in measurements if m.outcome]
     limit = half_width(share)
@@ -67,17 +67,17 @@ def inside(measurements: Sequence[Measurement], share: float) -> tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """What is drawn against the step; all of shape `(m,)`, NaN where not known.
+    """Learning curves over the steps, all of shape `(m,)`; NaN where unknown.
 
-    What was predicted in the unit of the target is known from where on the targets in
-    force are those that the model was told then: before, it predicted another quantity.
+    Predictions in the unit of the target are known only from the step at which the
+    model was given the targets now in force: before, it predicted another quantity.
 
     Attributes
     ----------
     target, mean, std
-        Measured with the scalarizer in force, and predicted before.
+        Measured target by the scalarizer in force, and its prediction.
     best
-        The best target so far.
+        Best target so far.
     mean_std, spread_std, largest_std, log_likelihood
         See `Insight`.
     missed
@@ -85,9 +85,9 @@ class Curves:
     running_error
         Mean of the absolute one-step-ahead error over the last `WINDOW` predictions.
     shares
-        Of the last `WINDOW` predictions, for each of `SHARES`.
+        Fractions of the last `WINDOW` predictions inside the intervals of `SHARES`.
     drift_x_nm, drift_y_nm
-        How far the sample was taken to have drifted.
+        Assumed drift of the sample.
     """
 
     target: Array
@@ -106,7 +106,7 @@ class Curves:
 
 
 def curves(measurements: Sequence[Measurement], goal: Goal) -> Curves:
-    """The learning curves of a run."""
+    """Return the learning curves of a run."""
     proposals = [m.proposal for m in measurements]
     insights = [p.insight or _UNKNOWN for p in proposals]
     outcomes = [m.outcome or _NO_OUTCOME for m in measurements]
@@ -139,10 +139,10 @@ def curves(measurements: Sequence[Measurement], goal: Goal) -> Curves:
 
 
 def _first_of_target(target: Array, mean: Array, missed: Array) -> int:
-    """The first measurement that was predicted in the quantity of the targets in force.
+    """Return the first measurement predicted in the quantity of the targets in force.
 
-    An outcome keeps the target of its time: another scalarizer, or other votes, made
-    another one of the spectrum since.
+    An outcome keeps its original target: another scalarizer, or other votes, may have
+    changed the target of the spectrum since.
     """
     then = np.isfinite(missed)
     now = then & np.isfinite(target)
@@ -153,7 +153,7 @@ def _first_of_target(target: Array, mean: Array, missed: Array) -> int:
 
 
 def best_so_far(targets: Array, goal: Goal) -> Array:
-    """The best of all targets up to each one, `(m,)`; NaN before the first."""
+    """Return the best of all targets up to each one, `(m,)`; NaN before the first."""
     if not len(targets):
         return targets
     utility = goal.utility_of(targets)
@@ -166,7 +166,7 @@ def best_so_far(targets: Array, goal: Goal) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class TimeCurves:
-    """Where the time went, in s, all of shape `(m,)`; see `StepTimes`."""
+    """Time spent per activity in s, all of shape `(m,)`; see `StepTimes`."""
 
     instrument_s: Array
     waiting_s: Array
@@ -176,13 +176,13 @@ class TimeCurves:
 
     @property
     def beam_share(self) -> float:
-        """Of the time that no human took, how much the instrument used; or NaN."""
+        """Return the fraction of the run's own time that the beam used, or NaN."""
         used_s, waited_s = np.nansum(self.instrument_s), np.nansum(self.waiting_s)
         return float(used_s / (used_s + waited_s)) if used_s > 0 else math.nan
 
 
 def time_curves(measurements: Sequence[Measurement]) -> TimeCurves:
-    """Where the time of each step went."""
+    """Return the time spent per activity in each step."""
     times = [m.times or _NO_TIMES for m in measurements]
     return TimeCurves(
         *(
@@ -198,7 +198,7 @@ def _running_share(deviations: Array, share: float) -> Array:
 
 
 def _running_mean(values: Array) -> Array:
-    """The mean of the last `WINDOW` values that are numbers, NaN where none is new."""
+    """Return the mean of the last `WINDOW` finite values, NaN where none is new."""
     known = np.isfinite(values)
     sums = np.cumsum(values[known])
     sums[WINDOW:] -= sums[:-WINDOW].copy()

@@ -1,4 +1,4 @@
-"""The journal of a run: one JSON object per line, synced; a line is a commit."""
+"""Journal of a run: one JSON object per line, synced to disk; each line is a commit."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 Kind = TypeVar("Kind", bound=JournalEvent)
 
 FORMAT = 3
-"""2: targets of band scalarizers are per second, and have errors.
-3: reasons are codes; a format line tells where an older record was gone on with."""
+"""2: targets of band scalarizers are per second, and have errors. 3: reasons are codes;
+a format line marks where an older record was continued."""
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -47,15 +47,15 @@ UNREADABLE = (
     RecursionError,
     MemoryError,
 )
-"""In how many ways a line may turn out to be nothing that was ever written."""
+"""Errors by which a line turns out not to be a valid event."""
 
 
 class BrokenJournal(ValueError):
-    """The journal cannot be read; the text says which line, and why."""
+    """The journal cannot be read; the text names the line and the reason."""
 
 
 class NewerFormat(ValueError):
-    """A newer program wrote the journal."""
+    """A newer version of the program wrote the journal."""
 
     def __init__(self, start: dict[str, Any]) -> None:
         super().__init__(
@@ -65,9 +65,9 @@ class NewerFormat(ValueError):
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN: None stands for a number that does not exist.
+    """Replace NaN, which JSON lacks, by None, and numpy numbers by Python's.
 
-    Nor does it know the numbers of numpy, which instruments and scalarizers give.
+    Instruments and scalarizers may return numbers of numpy, which JSON lacks as well.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -81,33 +81,33 @@ def _without_nan(value: Any) -> Any:
 
 
 class Journal:
-    """Appends lines to a journal; a torn last line of an earlier writer is cut off."""
+    """Writer that appends lines to a journal; an incomplete last line is cut off."""
 
     def __init__(
         self, path: Path, attempt: Callable[[Callable[[], None]], None] | None = None
     ) -> None:
         self._path = path
         self._attempt = attempt or _once
-        # Without a buffer: what could not be written must not come later.
+        # Unbuffered: a failed write must not be completed later.
         self._file = path.open("a+b", buffering=0)
         self.lines: list[bytes] = []
-        """All lines, those included that could not be written."""
+        """All lines, including those that could not be written."""
         self._held: list[bytes] | None = None
         self.disk_s = 0.0
-        """Seconds that writing took so far."""
+        """Total time spent writing, in s."""
         self._lines = self._cut_torn_line()
         self._format = max((format_of(line) for line in self.lines), default=0)
         sync_directory(path.parent)
 
     def append(self, event: Kind) -> Kind:
-        """Write one line and wait until it is on disk; returns what can be read of it.
+        """Write one line and wait until it is on disk; return it as it will be read.
 
-        Within `at_once` nothing is waited for.
+        Within `at_once` it does not wait.
 
         Raises
         ------
         ValueError
-            If the line is one that could not be read; nothing is written then.
+            If the line would not be readable; nothing is written then.
         """
         if self._format < FORMAT and not isinstance(event, StartEvent):
             self._format = FORMAT
@@ -130,7 +130,7 @@ class Journal:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Write what is appended meanwhile together, when that is over."""
+        """Collect the lines of a block, and write them together at its end."""
         if self._held is not None:
             yield
             return
@@ -169,7 +169,7 @@ class Journal:
         self._file.close()
 
     def _cut_torn_line(self) -> int:
-        """Cut a line without end off; returns how many lines there are."""
+        """Cut off an incomplete last line; return the number of lines."""
         self._file.seek(0)
         content = self._file.read()
         whole = content.rfind(b"\n") + 1
@@ -185,7 +185,7 @@ def _once(write: Callable[[], None]) -> None:
 
 
 def check_same(path: Path, opened: os.stat_result) -> None:
-    """Raise `OSError` if there is something else at a path than what was opened."""
+    """Raise `OSError` if the file at a path is no longer the one that was opened."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -197,16 +197,16 @@ def check_same(path: Path, opened: os.stat_result) -> None:
 
 
 def read_journal(path: Path) -> list[JournalEvent]:
-    """Read the events of a journal; a torn last line is dropped with a warning.
+    """Read the events of a journal; an incomplete last line is dropped with a warning.
 
-    Lines of older formats are read as events of this one.
+    Lines of older formats are converted to events of the current one.
 
     Raises
     ------
     BrokenJournal
-        If a line before the last is damaged, missing or not in its place.
+        If a line before the last is damaged, missing or out of order.
     NewerFormat
-        If a newer program wrote it.
+        If a newer version of the program wrote it.
     """
     *lines, rest = path.read_bytes().split(b"\n")
     if rest:
@@ -229,12 +229,12 @@ def read_journal(path: Path) -> list[JournalEvent]:
 
 
 def first_lines(path: Path, count: int) -> bytes:
-    """The first lines of a journal as they are, for a record that shares them."""
+    """Return the first lines of a journal unchanged, for a record that shares them."""
     return b"".join(path.read_bytes().splitlines(keepends=True)[:count])
 
 
 def renumbered(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines of a journal from which others were left out, with their new numbers."""
+    """Return lines of a journal with new numbers, after others were removed."""
     for number, line in enumerate(lines):
         values = _decoded(line)
         if "n" in values:
@@ -243,7 +243,7 @@ def renumbered(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def events_of(lines: Iterable[bytes]) -> list[JournalEvent]:
-    """The events of lines that were written or read before."""
+    """Return the events of lines that were written or read before."""
     version, events = FORMAT, []
     for number, line in enumerate(lines):
         version = format_of(line) or version
@@ -252,8 +252,9 @@ def events_of(lines: Iterable[bytes]) -> list[JournalEvent]:
 
 
 def encoded(event: JournalEvent) -> bytes:
-    """An event as a line of a journal; what is not known need not be in it."""
-    # The line is read once more, which finds what pydantic would warn of here.
+    """Return an event as a line of a journal; unknown values may be left out."""
+    # The line is validated again, which finds problems that pydantic would warn of
+    # here.
     fields = event.model_dump(warnings=False)
     known = {
         name: value
@@ -266,7 +267,7 @@ def encoded(event: JournalEvent) -> bytes:
 
 
 def format_of(line: bytes) -> int:
-    """The format that a line says it and those after it have; 0 if it says nothing."""
+    """Return the format that a line declares for itself and later lines; 0 if none."""
     if b'"start"' not in line and b'"format"' not in line:
         return 0
     values = _decoded(line)
@@ -279,7 +280,7 @@ def format_of(line: bytes) -> int:
 
 
 def _read(line: bytes, number: int, version: int) -> JournalEvent:
-    """The event of one line, which is of a format. Raises one of `UNREADABLE`."""
+    """Return the event of one line of a format. Raises one of `UNREADABLE`."""
     values = _decoded(line)
     code = values.get("event")
     if version < FORMAT:
@@ -295,7 +296,7 @@ def _read(line: bytes, number: int, version: int) -> JournalEvent:
 
 
 def _checked(kind: type[Kind], line: bytes) -> Kind:
-    """The event of a line, if it can be told in the window, where nothing may fail."""
+    """Return the event of a line, if it can be described: the window must not fail."""
     try:
         event = kind.model_validate_json(line, strict=True)
     except ValidationError as error:
@@ -306,7 +307,7 @@ def _checked(kind: type[Kind], line: bytes) -> Kind:
 
 
 def damaged(path: Path, number: int, why: object) -> BrokenJournal:
-    """The error for a line, counted from 0, that cannot be read."""
+    """Return the error for an unreadable line, counted from 0."""
     reason = (str(why) or type(why).__name__).splitlines()[0].rstrip(".")
     return BrokenJournal(
         f"line {number + 1} of {path} is damaged: {reason}; the lines before it can be "
@@ -333,7 +334,7 @@ def _finite(text: str) -> float:
 
 
 def sync_directory(path: Path) -> None:
-    """Wait until the names in a directory are on disk, where the system can do that."""
+    """Wait until the names in a directory are on disk, if the system supports it."""
     if os.name != "posix":
         return
     descriptor = os.open(path, os.O_RDONLY)

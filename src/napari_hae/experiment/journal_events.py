@@ -1,7 +1,7 @@
 """Events of the journal: one model for each kind of line.
 
-A line that passes has all fields, with finite numbers of possible size. In memory and
-on disk an event has the same values: NaN is None, as JSON has no NaN.
+A valid line has all fields, with finite numbers in a plausible range. An event has the
+same values in memory and on disk: NaN is None, as JSON has no NaN.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from napari_hae.printable import shortened
 from napari_hae.types import LARGEST, BeamState, ChosenBy
 
 MOST = 10_000_000
-"""No run has more steps, lines of an image or measurements."""
+"""Upper limit for steps, lines of an image and measurements."""
 
 
 class Actor(StrEnum):
-    """Who brought something about."""
+    """Originator of an event."""
 
     PERSON = "human"
     PROGRAM = "automatic"
     INSTRUMENT = "instrument"
     RESUME = "resume"
-    """The settings with which a run was gone on with."""
+    """Settings given when the run was resumed."""
     VOTES = "votes"
-    """The votes of a person, through the target spectrum that follows from them."""
+    """Votes of the user, by the target spectrum derived from them."""
 
     @property
     def is_person(self) -> bool:
-        """Whether a person did it."""
+        """Return whether the user is the originator."""
         return self in (Actor.PERSON, Actor.VOTES)
 
 
@@ -69,7 +69,7 @@ def _not_zero(value: float) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of numpy, as instruments and scalarizers give, as Python's."""
+    """Convert a number of numpy, from instruments and scalarizers, to Python's."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -106,16 +106,16 @@ class Values(BaseModel):
 
 
 class JournalEvent(Values):
-    """Fields that all events have.
+    """Fields common to all events.
 
     Attributes
     ----------
     n
-        Number of its line, from 0; the journal sets it, and the time.
+        Number of its line, from 0; set by the journal, as is the time.
     who
-        None for what comes with the run by itself.
+        None for events that the run itself causes.
     why
-        The reason that a person gave.
+        Reason given by the user.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -128,36 +128,36 @@ class JournalEvent(Values):
 
 
 class ArrayEvent(JournalEvent):
-    """An event that announces an array.
+    """Event that announces an array.
 
     Attributes
     ----------
     crc32
-        See `array_files.checksum`; None in records of older programs.
+        See `array_files.checksum`; None in records of older versions.
     """
 
     crc32: Checksum | None = None
 
     @property
     def announced(self) -> Announced:
-        """The expectations of the array, for reading it."""
+        """Return the expected properties of the array, for reading it."""
         return Announced(None, self.crc32)
 
 
 class ImageEvent(ArrayEvent):
-    """An event that announces a survey image, `(detectors, rows, columns)`."""
+    """Event that announces a survey image, `(detectors, rows, columns)`."""
 
     index: Count
     shape: Shape | None = None
 
     @property
     def announced(self) -> Announced:
-        """The expectations of the image, for reading it."""
+        """Return the expected properties of the image, for reading it."""
         return Announced(self.shape, self.crc32)
 
 
 class StartEvent(JournalEvent):
-    """A run begins. `experience` names the copy of what the model learned before."""
+    """Start of a run; `experience` names the copy of earlier data for the model."""
 
     event: Literal["start"] = "start"
     format: Annotated[int, Field(ge=1, le=MOST)]
@@ -170,16 +170,16 @@ class StartEvent(JournalEvent):
 
 
 class FormatEvent(JournalEvent):
-    """From here on the lines are of a newer format than those before."""
+    """Change of format: later lines are of a newer format than those before."""
 
     event: Literal["format"] = "format"
     format: Annotated[int, Field(ge=1, le=MOST)]
 
 
 class ResumeEvent(JournalEvent):
-    """A stored run is gone on with.
+    """Continuation of a stored run.
 
-    Older programs asked the agent for a refused step as if for the first time:
+    Older versions asked the agent for a refused step as if for the first time:
     `counts_on` is False for them.
     """
 
@@ -189,7 +189,7 @@ class ResumeEvent(JournalEvent):
 
 
 class SurveyEvent(ImageEvent):
-    """The survey image was taken; `booked` is what the gate counted for it."""
+    """Survey image was taken; `booked` is the dose counted by the gate."""
 
     event: Literal["survey"] = "survey"
     detectors: tuple[str, ...]
@@ -200,7 +200,7 @@ class SurveyEvent(ImageEvent):
 
 
 class SurveyAgainEvent(ImageEvent):
-    """The survey image was taken again; fields as in `drift.ImageAgain`."""
+    """Survey image was taken again; fields as in `drift.ImageAgain`."""
 
     event: Literal["survey_again"] = "survey_again"
     step: Count
@@ -218,7 +218,7 @@ class SurveyAgainEvent(ImageEvent):
 
 
 class RunnerUpValues(Values):
-    """A place that came close to being proposed."""
+    """Place that was nearly proposed."""
 
     row: Count
     column: Count
@@ -247,9 +247,9 @@ class InsightValues(Values):
 
 
 class ProposalEvent(JournalEvent):
-    """A place was proposed.
+    """Proposal of a place.
 
-    `waited_s` tells for how long a person was waited for since the last survey image.
+    `waited_s` is the time spent waiting for the user since the last survey image.
     """
 
     event: Literal["proposal"] = "proposal"
@@ -269,7 +269,7 @@ class ProposalEvent(JournalEvent):
 
 
 class RefusalEvent(JournalEvent):
-    """The last proposal of a step is not measured."""
+    """Refusal of the last proposal of a step, which is not measured."""
 
     event: Literal["refusal"] = "refusal"
     step: Count
@@ -278,7 +278,7 @@ class RefusalEvent(JournalEvent):
 
 
 class VetoEvent(JournalEvent):
-    """A person keeps a place out which was not to be measured now."""
+    """Exclusion, by the user, of a place that was not about to be measured."""
 
     event: Literal["veto"] = "veto"
     step: Count
@@ -289,8 +289,8 @@ class VetoEvent(JournalEvent):
 class BookedEvent(JournalEvent):
     """Dose of an exposure that gave no spectrum or image.
 
-    `field_nm` is `(height, width)` of the field of view that its place is in; older
-    records do not have it.
+    `field_nm` is `(height, width)` of the field of view of its place; older records
+    lack it.
     """
 
     event: Literal["booked"] = "booked"
@@ -301,7 +301,7 @@ class BookedEvent(JournalEvent):
 
 
 class TimesValues(Values):
-    """Shares of the time of a step, in s."""
+    """Times of the parts of a step, in s."""
 
     instrument_s: Known
     waiting_s: Known
@@ -311,14 +311,14 @@ class TimesValues(Values):
 
 
 class SourceValues(Values):
-    """Record and step that a spectrum was taken from, if not measured here."""
+    """Record and step of origin of a spectrum that was not measured here."""
 
     record: str
     step: Count
 
 
 class MeasurementEvent(ArrayEvent):
-    """A spectrum was taken. Where the gate counted several places, `exposures`."""
+    """Measurement of a spectrum; `exposures` if the gate counted several places."""
 
     event: Literal["measurement"] = "measurement"
     step: Count
@@ -343,14 +343,14 @@ class MeasurementEvent(ArrayEvent):
 
 
 class MetadataEvent(JournalEvent):
-    """Metadata that all spectra share, as the first one had them."""
+    """Metadata common to all spectra, from the first one."""
 
     event: Literal["metadata"] = "metadata"
     metadata: dict[str, Any]
 
 
 class MapsEvent(ArrayEvent):
-    """Predicted maps were stored. `array` names them where the step is taken."""
+    """Predicted maps were stored; `array` is their name if the step's name is used."""
 
     event: Literal["maps"] = "maps"
     step: Count
@@ -371,7 +371,7 @@ class Change(Values):
 
 
 class SettingsEvent(JournalEvent):
-    """Settings were changed, by sections."""
+    """Change of settings, by sections."""
 
     event: Literal["settings"] = "settings"
     step: Count
@@ -381,7 +381,7 @@ class SettingsEvent(JournalEvent):
 
 
 class TargetsEvent(JournalEvent):
-    """All measurements got new targets."""
+    """New targets of all measurements."""
 
     event: Literal["targets"] = "targets"
     targets: tuple[Known, ...]
@@ -390,7 +390,7 @@ class TargetsEvent(JournalEvent):
 
 
 class DrawnValues(Values):
-    """A drawn region; its shape is in further fields, see `Regions.to_json`."""
+    """Drawn region; its shape is in further fields, see `Regions.to_json`."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -413,7 +413,7 @@ class RegionsValues(Values):
 
 
 class RegionsEvent(JournalEvent):
-    """Other regions hold from a step on; older records do not say what held before."""
+    """Regions in force from a step on; older records lack the previous ones."""
 
     event: Literal["regions"] = "regions"
     step: Count
@@ -422,7 +422,7 @@ class RegionsEvent(JournalEvent):
 
 
 class QueueEvent(JournalEvent):
-    """Other places wait to be measured next."""
+    """Change of the queue of places to be measured next."""
 
     event: Literal["queue"] = "queue"
     step: Count
@@ -431,7 +431,7 @@ class QueueEvent(JournalEvent):
 
 
 class AloneEvent(JournalEvent):
-    """The agent needs no approval for some steps."""
+    """Permission for the agent to take some steps without approval."""
 
     event: Literal["alone"] = "alone"
     step: Count
@@ -439,7 +439,7 @@ class AloneEvent(JournalEvent):
 
 
 class VoteEvent(JournalEvent):
-    """A person judged a spectrum."""
+    """Judgement of a spectrum by the user."""
 
     event: Literal["vote"] = "vote"
     step: Count
@@ -449,7 +449,7 @@ class VoteEvent(JournalEvent):
 
 
 class DiscardEvent(JournalEvent):
-    """A measurement is left out of training, or taken in again."""
+    """Exclusion of a measurement from training, or its restoration."""
 
     event: Literal["discard"] = "discard"
     step: Count
@@ -458,14 +458,14 @@ class DiscardEvent(JournalEvent):
 
 
 class VoteValues(Values):
-    """A vote that is taken along into a finer image."""
+    """Vote that is copied into a finer image."""
 
     of: Count
     vote: Vote
 
 
 class FinerEvent(JournalEvent):
-    """The record goes on from another one in a finer image, with what lies in it."""
+    """Continuation of another record in a finer image, with its measurements there."""
 
     event: Literal["finer"] = "finer"
     step: Count
@@ -479,7 +479,7 @@ class FinerEvent(JournalEvent):
 
 
 class WiderEvent(JournalEvent):
-    """The record is gone on with after one in a finer image of it."""
+    """Continuation of the record after one in a finer image of it."""
 
     event: Literal["wider"] = "wider"
     step: Count
@@ -487,7 +487,7 @@ class WiderEvent(JournalEvent):
 
 
 class BranchEvent(JournalEvent):
-    """The lines before are those of another record, which this one leaves here."""
+    """Branch: the lines before are shared with another record."""
 
     event: Literal["branch"] = "branch"
     step: Count
@@ -495,7 +495,7 @@ class BranchEvent(JournalEvent):
 
 
 class WarningEvent(JournalEvent):
-    """A warning was shown; `about` names what stands until it is over."""
+    """Warning that was shown; `about` is the subject of one that stays in force."""
 
     event: Literal["warning"] = "warning"
     step: Count
@@ -504,7 +504,7 @@ class WarningEvent(JournalEvent):
 
 
 class WarningOverEvent(JournalEvent):
-    """A warning does not hold since a step."""
+    """End of a warning at a step."""
 
     event: Literal["warning_over"] = "warning_over"
     step: Count
@@ -514,7 +514,7 @@ class WarningOverEvent(JournalEvent):
 
 
 class EndEvent(JournalEvent):
-    """The run ended; fields as in `ending.Ending`."""
+    """End of the run; fields as in `ending.Ending`."""
 
     event: Literal["end"] = "end"
     reason: FinishReason
@@ -554,11 +554,11 @@ KINDS: tuple[type[JournalEvent], ...] = (
 EVENTS = {str(kind.model_fields["event"].default): kind for kind in KINDS}
 """All kinds of events by their codes."""
 EACH_STEP = ProposalEvent, MeasurementEvent, MapsEvent, MetadataEvent
-"""Events that come with the steps by themselves, and are too many to be told."""
+"""Events that every step causes, too many to be shown."""
 
 
 def mistake(error: ValidationError) -> str:
-    """The first thing that pydantic found wrong, in one sentence."""
+    """Return the first error that pydantic found, in one sentence."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "the line"
     message = str(first["msg"]).removeprefix("Value error, ").splitlines()[0]

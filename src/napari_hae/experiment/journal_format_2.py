@@ -1,4 +1,4 @@
-"""Lines of journals of format 2 and older, as lines of format 3."""
+"""Conversion of journal lines of format 2 and older to format 3."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_hae.experiment.refusals import LostExposure, RefusalReason
 _PERSON = frozenset(
     {"veto", "regions", "queue", "alone", "vote", "discard", "finer", "wider", "branch"}
 )
-"""Events that came from a person, also where no `who` says so."""
+"""Events that came from the user, even if `who` is missing."""
 _VETOED = "vetoed by you"
 _OTHER_AXIS = "an exposure of step "
 _REASONS = {
@@ -29,9 +29,9 @@ _REASONS = {
 
 
 def upgraded(values: dict[str, Any], number: int) -> dict[str, Any]:
-    """One line of format 2 as format 3 has it; `number` is that of the line.
+    """Return one line of format 2 in format 3; `number` is the line's number.
 
-    Fields that no event has are left out.
+    Fields unknown to all events are left out.
     """
     event = values.get("event")
     kind = EVENTS.get(event) if isinstance(event, str) else None
@@ -51,7 +51,7 @@ def upgraded(values: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def _who(name: object) -> str:
-    """The code of who brought something about; a person where nobody else is meant."""
+    """Return the code of the originator; the user if no other is named."""
     if name == "your votes":
         return Actor.VOTES
     if name == "agent":
@@ -60,7 +60,7 @@ def _who(name: object) -> str:
 
 
 def _refusal(values: dict[str, Any]) -> dict[str, Any]:
-    """Reason and detail of a refusal, which were one sentence."""
+    """Return reason and detail of a refusal, which were one sentence."""
     sentence, keep_out = values.get("reason"), values.get("keep_out")
     if not (isinstance(sentence, str) and isinstance(keep_out, bool)):
         raise ValueError("refusal: it needs a text as reason, and whether to keep_out")
@@ -74,7 +74,7 @@ def _refusal(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _booked(values: dict[str, Any]) -> dict[str, Any]:
-    """Reason and detail of a lost exposure, which stood in the place of a reason."""
+    """Return reason and detail of a lost exposure, which were stored as a reason."""
     sentence = values.get("why", "")
     if sentence == "the run ended":
         return {"reason": LostExposure.RUN_ENDED, "why": ""}

@@ -1,4 +1,4 @@
-"""All settings that exist, by section: for error messages and for listing them."""
+"""All available settings, by section: for error messages and for listing them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFAULT_KINDS = {
     for name, field in ExperimentSettings.model_fields.items()
     if hasattr(field.default, "kind")
 }
-"""The kind that a section has where none is given."""
+"""Default kind of each section."""
 _GROUPS = {
     "scalarizer": plugins.SCALARIZERS,
     "acquisition": plugins.ACQUISITION_FUNCTIONS,
@@ -34,10 +34,10 @@ def sections() -> tuple[str, ...]:
 
 
 def kinds_of(section: str) -> dict[str, type[BaseModel]]:
-    """Return the settings model of each kind that a section may have.
+    """Return the settings model of each kind of a section.
 
     A section without kinds has one model, under the empty name. The kinds of the
-    section of the instrument are the instruments.
+    instrument's section are the instruments.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def kinds_of(section: str) -> dict[str, type[BaseModel]]:
 
 
 def known_names(section: str, values: Mapping[str, Any], instrument: str) -> list[str]:
-    """Return the names of the settings of a section, of the kind that was chosen."""
+    """Return the names of the settings in a section, for the chosen kind."""
     kinds = kinds_of(section)
     kind = instrument if section == INSTRUMENT else values.get("kind")
     chosen = str(kind or DEFAULT_KINDS.get(section, ""))

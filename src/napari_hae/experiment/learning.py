@@ -1,4 +1,4 @@
-"""Makes of stored runs what the model of a new run learns from."""
+"""Data from stored runs for the model of a new run."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 LEAST = 8
-"""Fewer spectra say too little."""
+"""Smallest useful number of spectra."""
 MOST = 200
-"""Of more spectra so many are taken, evenly over the runs: fits stay quick."""
+"""Largest number of spectra, sampled evenly over the runs to keep fits quick."""
 COMPONENTS = 3
 _PERMUTATIONS = 5
 _ABOVE_NOISE = 1.05
 
 
 class NothingToLearn(ValueError):
-    """Nothing can be learned from some runs; the text says why."""
+    """No data can be learned from some runs; the text gives the reason."""
 
 
 def learn(runs: Sequence[StoredRun]) -> Experience:
-    """What one or several runs on samples of a kind measured.
+    """Return the data measured in one or several runs on samples of a kind.
 
-    Of each spectrum the target is kept, as the scalarizer of the last run gives it, and
-    the leading principal components of all spectra together.
+    They are the target of each spectrum, by the scalarizer of the last run, and its
+    scores of the leading principal components of all spectra together.
 
     Raises
     ------
     NothingToLearn
-        If the runs measured too little, or do not fit together.
+        If the runs have too few measurements, or are not compatible.
     DamagedRecord
         If survey images or spectra are missing or damaged.
     """
@@ -77,11 +77,11 @@ def learn(runs: Sequence[StoredRun]) -> Experience:
 
 
 def components(counts: Array) -> Array:
-    """Scores of the leading principal components of spectra, `(n, k)`.
+    """Return scores of the leading principal components of spectra, `(n, k)`.
 
-    Of the counts' square roots, whose noise is the same everywhere. Only components
-    that vary more than those of spectra whose channels were shuffled one by one
-    (parallel analysis; Horn, Psychometrika 30, 179 (1965)) are kept, 3 at most.
+    Components are of the square roots of the counts, whose noise is uniform. Only
+    components that vary more than those of spectra whose channels were shuffled one by
+    one (parallel analysis; Horn, Psychometrika 30, 179 (1965)) are kept, 3 at most.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def _image(run: StoredRun) -> ScanImage:
 
 
 def _usable(run: StoredRun, last: StoredRun) -> list[Measurement]:
-    """The measurements that have a target by the scalarizer of the last run."""
+    """Return the measurements with a target by the scalarizer of the last run."""
     scalarizer = last.settings.scalarizer
     measurements = [m for m in run.measurements if m.usable]
     if run.settings.scalarizer != scalarizer:

@@ -1,4 +1,4 @@
-"""One step after another: ask, gate, measure, record, tell."""
+"""Sequence of steps: propose, check, measure, record, learn."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ if TYPE_CHECKING:
 
 
 TARGETS_PER_SECOND = 2
-"""Records of older formats have other targets: all spectra are scored again."""
+"""Targets of records of older formats differ: all spectra are scored again."""
 NOWHERE = "nowhere to measure"
-"""What a warning is about that waits for a person to widen the regions."""
+"""Subject of a warning that stays until the user widens the regions."""
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A proposal that is being measured, and the field as it was when it began."""
+    """Proposal that is being measured, and the field at its start."""
 
     proposal: Proposal
     allowed: AllowedField
@@ -76,13 +76,13 @@ class Begun:
 
     @property
     def meant(self) -> ProbePosition:
-        """Where the beam was sent."""
+        """Return the intended position of the beam."""
         return self.allowed.position(self.proposal.position)
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A proposal that will not be measured, and why not."""
+    """Proposal that will not be measured, and the reason."""
 
     proposal: Proposal
     refusal: Refusal
@@ -90,29 +90,29 @@ class Refused:
 
 @dataclass(frozen=True)
 class Taken:
-    """A measurement that is not scored yet, and the exposures that it took."""
+    """Measurement that is not scored yet, and its exposures."""
 
     measurement: Measurement
     exposures: Sequence[Exposure]
 
 
 class Loop:
-    """Takes the steps of a run on the experiment's thread.
+    """Steps of a run, on the experiment's thread.
 
     Parameters
     ----------
     field
-        Where the beam may go, and where the sample is.
+        Allowed area of the beam, and position of the sample.
     agree
         See `Consent`.
     may_go_on
-        Whether the next step may begin at once, since nothing is ordered.
+        Returns whether the next step may begin at once, since no order waits.
     pause
         Orders a pause.
     settings
-        What the run starts with; those of `past` take their place.
+        Initial settings; replaced by those of `past`.
     is_fresh
-        Whether the survey image was taken just now.
+        Whether the survey image has just been taken.
     """
 
     def __init__(
@@ -133,11 +133,12 @@ class Loop:
         is_fresh: bool,
     ) -> None:
         self.proposal: Proposal | None = None
-        """What is being measured, or was last."""
+        """Proposal in progress, or the last one."""
         self._recording: Taken | None = None
-        """What is being recorded, and may wait for a person who puts that right."""
+        """Measurement that is being recorded; may wait for the user to solve a
+        problem."""
         self._exposed: Begun | None = None
-        """What is exposed, and not waited for yet."""
+        """Proposal that is being exposed, and not waited for yet."""
         self._record, self._events, self._targets = record, events, targets
         self._field = field
         self._may_go_on, self._pause = may_go_on, pause
@@ -197,12 +198,12 @@ class Loop:
         new: ExperimentSettings,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Go on as the stored run would have, and put new settings in force.
+        """Continue as the stored run would have, and put new settings in force.
 
-        What `check` raises ends it.
+        An exception of `check` cancels it.
         """
         is_asked = replay(past, self._advisor, check)
-        # As far as it would have looked ahead with the steps that it is to take.
+        # Look-ahead as the stored run would have done it with the steps left.
         self._advisor.reschedule(past.settings.replaced(budget=new.budget))
         self._advisor.maps = self._advisor.chosen_on = past.latest_maps()
         self._targets.restore(past)
@@ -218,39 +219,39 @@ class Loop:
             self.in_force.retarget()
         change = SettingsPatch.between(self.settings, new)
         self.in_force.change(change, who=Actor.RESUME)
-        # A scalarizer that failed may have been mended.
+        # The scalarizer may have failed before, and been repaired since.
         if self._targets.score_last_again():
             self.in_force.tell_targets()
 
     @property
     def settings(self) -> ExperimentSettings:
-        """The settings in force."""
+        """Return the settings in force."""
         return self.in_force.settings
 
     @property
     def maps(self) -> PredictionMaps | None:
-        """The newest predicted maps."""
+        """Return the newest predicted maps."""
         return self._advisor.maps
 
     @property
     def picture(self) -> NDArray[np.float32] | None:
-        """All candidates as the model sees them, `(n, 2)`."""
+        """Return the model's view of all candidates, `(n, 2)`."""
         return self._advisor.picture
 
     @property
     def waits_for(self) -> str:
-        """What is computed while the beam waits, in words; empty while it does not."""
+        """Return the computation that the beam waits for; empty if it does not wait."""
         return self._advisor.waits_for
 
     @property
     def step(self) -> int:
-        """The number of the next step, from 0."""
+        """Return the number of the next step, from 0."""
         return len(self._targets)
 
     def close(self) -> None:
-        """Keep the last maps, and end the threads of the beam and of the agent.
+        """Store the last maps, and end the threads of the beam and of the agent.
 
-        All of it is done, whatever fails; the first error is raised.
+        Run every clean-up step; re-raise the first error.
         """
         errors = []
         for let_go in (
@@ -267,7 +268,7 @@ class Loop:
             raise errors[0]
 
     def change_regions(self, regions: Regions, *, why: str = "") -> None:
-        """Let the agent's mask and preference follow new regions from now on."""
+        """Apply new regions to the agent's mask and preference from now on."""
         self._choice.prefer(regions.preference(self._open().frame))
         old = self._record.state.regions
         self._record.regions(self.step, regions, old=old, why=why)
@@ -276,9 +277,9 @@ class Loop:
             self.warnings.end(NOWHERE)
 
     def unrecorded(self) -> list[Taken]:
-        """What is not in the record yet, when its exposures are done; on any thread.
+        """Return unrecorded measurements, after their exposures; on any thread.
 
-        Not all of it is scored.
+        Not all of them are scored.
         """
         recording, exposed = self._recording, self._exposed
         taken = [] if recording is None else [recording]
@@ -290,28 +291,28 @@ class Loop:
 
     @property
     def why_nowhere(self) -> str:
-        """Why no position is left to measure, in words."""
+        """Return the reason why no position is left to measure."""
         return self._choice.why_nowhere()
 
     @property
     def has_left_field(self) -> bool:
-        """Whether places not measured have drifted out of the field of view."""
+        """Return whether unmeasured places have drifted out of the field of view."""
         return self._choice.left_field() > 0
 
     def decide_band_at_last(self) -> None:
-        """Choose a band that is still missing from the spectra that there are."""
+        """Choose a band that is still missing, from the spectra so far."""
         self.in_force.decide_band(self.step, is_last=True)
 
     def show_changes(self) -> None:
-        """Redraw the maps under what was changed, while the run waits to go on."""
+        """Recompute the maps for changed inputs, while the run is paused."""
         self._choice.preview(self.step)
 
     def obey(self, order: HumanOrder) -> None:
-        """Carry out what a person ordered."""
+        """Carry out an order of the user."""
         self._steering.obey(order, self.settings)
 
     def survey_if_due(self) -> bool:
-        """Take the survey image again if it is time; False if the run is to pause.
+        """Repeat the survey image if it is due; return False if the run is to pause.
 
         Raises
         ------
@@ -328,14 +329,14 @@ class Loop:
         return False
 
     def _open(self) -> AllowedField:
-        """Where the agent may choose: by the regions that are in the journal.
+        """Return the pixels allowed for the agent, by the regions in the journal.
 
-        What was painted since holds at the gate and for consent already.
+        Later changes of the regions are already in force at the gate and for consent.
         """
         return self._field.allowed(self._record.state.regions)
 
     def _look_again(self) -> bool:
-        """Look for the sample after a while in which nobody did; False if lost."""
+        """Locate the sample after an interval without images; return False if lost."""
         is_found = self.survey_if_due()
         self.following.move()
         return is_found
@@ -349,17 +350,17 @@ class Loop:
             self._pause()
 
     def take_steps(self) -> None:
-        """Measure what the agent proposes and nobody refuses.
+        """Measure the proposals that are not refused.
 
-        It goes on to the next one, without a boundary between, while that one is known
-        already and nothing is ordered: its exposure goes while the last is recorded.
+        Continues with the next step, without a boundary between, while its proposal is
+        known and no order waits: it is exposed while the last one is recorded.
 
         Raises
         ------
         Exhausted
             If no allowed candidate is left.
         NoProgress
-            If steps came to nothing for a while.
+            If several steps in a row gave no result.
         InstrumentError
             If the instrument fails, or the gate refuses for another reason than the
             position.
@@ -402,28 +403,28 @@ class Loop:
                         self._refuse(following)
                     raise
             begun = following
-        # Only now: until the step before is in the journal, a run that is taken up
-        # there computes ahead again what is taken back by this.
+        # Only now: until the previous step is in the journal, a run that is resumed
+        # there would compute ahead again the proposals that this withdraws.
         if begun is not None:
             self._refuse(begun)
 
     def _wait(self) -> Spectrum:
-        """The spectrum of what is exposed. Raises what `Exposures.wait` raises."""
+        """Return the spectrum being exposed. Raises the errors of `Exposures.wait`."""
         try:
             return self._exposures.wait()
         finally:
             self._exposed = None
 
     def _keep_unscored(self) -> None:
-        """Record what is exposed: nothing scores it, but its electrons are spent."""
+        """Record the exposure in progress unscored: its dose is spent."""
         if (exposed := self._exposed) is not None:
             under_way = self._taken(exposed, self._wait())
             self._write(under_way, under_way.measurement)
 
     def _taken(self, begun: Begun, spectrum: Spectrum) -> Taken:
-        """What has been exposed just now, and not been scored yet."""
+        """Return the measurement that has just been exposed, before it is scored."""
         exposures = self._exposures.take_booked()
-        # From here on something is recorded.
+        # Recording starts here.
         self._recording = Taken(_unscored(begun, spectrum), exposures)
         self._progress.exposed(self._targets.why_foreign(spectrum))
         self.following.exposed(spectrum.exposure_s)
@@ -448,7 +449,7 @@ class Loop:
         return self._recording
 
     def _warn_of_place(self, begun: Begun, spectrum: Spectrum) -> None:
-        """Warn if a spectrum is not where it should be."""
+        """Warn if a spectrum was taken at another place than intended."""
         meant = begun.meant
         if text := placed_elsewhere(spectrum.position, meant, begun.allowed.frame):
             self.warnings.stand_once(ELSEWHERE, text)
@@ -456,7 +457,7 @@ class Loop:
             self.warnings.end(ELSEWHERE)
 
     def _begin(self, step: int) -> Begun | Refused:
-        """Begin to measure what the agent proposes for a step."""
+        """Start measuring the proposal for a step."""
         self.following.move()
         proposal = self.proposal = self._choice.proposal(
             step, self.settings, waited_s=self.following.waited_s
@@ -475,8 +476,8 @@ class Loop:
         return self._exposed
 
     def _begin_next(self, step: int) -> Begun | Refused | None:
-        """Begin with a step whose predecessor is not recorded yet, if that may be."""
-        # The sample moves on meanwhile, and with it what is open and may be known.
+        """Start a step whose predecessor is not recorded yet, if that is possible."""
+        # The sample drifts meanwhile, which changes the allowed pixels.
         self.following.move()
         if (
             self.settings.loop.approve
@@ -492,15 +493,15 @@ class Loop:
         return self._begin(step)
 
     def _judge(self, proposal: Proposal) -> Judge | None:
-        """Who tells how long to expose; none where one exposure gives a first look."""
+        """Return the judge of the exposure; None if one exposure gives a first look."""
         first_look = proposal.chosen_by is ChosenBy.INITIAL
         if first_look or self._targets.is_undecided:
             return None
         goal = self.settings.goal
         if self.settings.measurement.relative_error is None:
             return Judge(self._targets.scalarizer, goal, math.nan)
-        # Without the one just measured: it counts neither where this place is begun
-        # before that is scored nor, so that a replay exposes alike, where after.
+        # The measurement just taken is left out: whether it is scored before this place
+        # is begun is a matter of timing, and a replay has to expose in the same way.
         known = self._targets.values[: max(proposal.step - 1, 0)]
         return Judge(self._targets.scalarizer, goal, goal.best(known))
 
@@ -512,9 +513,9 @@ class Loop:
         self._recording = None
 
     def _keep(self, taken: Taken) -> None:
-        """Record a spectrum, and let everybody know."""
+        """Record a spectrum, and inform all listeners."""
         measurement = taken.measurement
-        # It is on disk even where the scalarizer fails, which ends the run.
+        # It is on disk even if the scalarizer fails, which ends the run.
         try:
             measurement = with_outcome(self._targets.score(measurement))
         finally:
@@ -530,12 +531,12 @@ class Loop:
             self.warnings.over(text, since)
 
     def _search_anew(self) -> None:
-        """What was said of the search does not hold of another one."""
+        """Reset the warnings about the search, as they do not apply to another one."""
         for text in self._watch.search_anew(self.step):
             self.warnings.over(text, self.step)
 
     def _warn_of(self, measurement: Measurement) -> None:
-        """Say it where a spectrum has no target."""
+        """Warn if a spectrum has no target."""
         number = measurement.step + 1
         if why := self._targets.why_foreign(measurement.spectrum):
             self.warnings.say(
@@ -554,7 +555,7 @@ class Loop:
     def _note_lost(
         self, reason: LostExposure = LostExposure.RUN_ENDED, detail: str = ""
     ) -> None:
-        """Record the dose of exposures whose spectra nobody gets."""
+        """Record the dose of exposures whose spectra are lost."""
         for exposure in self._exposures.take_booked():
             field_nm = self._open().frame.field_nm
             self._record.booked(exposure, field_nm, reason, detail)
@@ -568,7 +569,7 @@ class Loop:
             self._keep_last_maps()
 
     def _look_ahead(self, step: int) -> None:
-        """Begin to compute what comes after a step."""
+        """Start computing the proposals after a step."""
         if self.settings.loop.lookahead and step + 1 < self.settings.budget.steps:
             self.in_force.decide_band(step + 1)
             self._choice.look_ahead(step, self.settings)
@@ -584,7 +585,7 @@ class Loop:
 
 
 def _unscored(begun: Begun, spectrum: Spectrum) -> Measurement:
-    """What was measured, with a position, before there is a target."""
+    """Return a measurement, with its position, before it has a target."""
     if not spectrum.position.is_inside:
         spectrum = replace(spectrum, position=begun.meant)
     y_nm, x_nm = begun.allowed.on_sample_nm(spectrum.position)

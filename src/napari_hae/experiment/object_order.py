@@ -1,4 +1,4 @@
-"""In which order the objects of a plan are measured."""
+"""Order in which the objects of a plan are measured."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _WAYS = {"smallest first": 1.0, "largest first": -1.0}
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """Objects to measure, as a layer lists them.
+    """Objects to measure, in the order of a layer.
 
     Attributes
     ----------
     pixels
         One pixel `(row, column)` of the survey image for each object.
     properties
-        Numbers of the objects by their names, each of shape `(objects,)`; NaN where an
+        Numeric properties of the objects by name, each of shape `(objects,)`; NaN if an
         object has none.
     """
 
@@ -35,7 +35,7 @@ class Objects:
     properties: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def distinct(self) -> Objects:
-        """Each pixel once, with what its first object has."""
+        """Return each pixel once, with the properties of its first object."""
         first = {pixel: n for n, pixel in reversed(list(enumerate(self.pixels)))}
         kept = sorted(first.values())
         return Objects(
@@ -45,7 +45,7 @@ class Objects:
 
 
 def orders(objects: Objects) -> list[str]:
-    """The names of all orders that the objects can be put in."""
+    """Return the names of all available orders."""
     return [AS_LISTED, NEAREST_NEXT, *(name for name, *_ in _by_property(objects))]
 
 
@@ -56,14 +56,14 @@ def ordered(
     pixel_nm: tuple[float, float] = (1.0, 1.0),
     start: Pixel = (0, 0),
 ) -> tuple[Pixel, ...]:
-    """The objects' pixels in an order; those without its property come last.
+    """Return the objects' pixels in an order; those without its property come last.
 
     Parameters
     ----------
     pixel_nm
         Height and width of a pixel, for distances.
     start
-        Where the path through the nearest ones begins.
+        Start of the path through the nearest neighbours.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def ordered(
         return _nearest_next(objects.pixels, pixel_nm, start)
     for name, values, sign in _by_property(objects):
         if name == order:
-            # NaN sorts to the end; equal ones stay as they are listed.
+            # NaN sorts to the end; equal values keep their order.
             places = np.argsort(sign * values, kind="stable")
             return tuple(objects.pixels[place] for place in places)
     raise ValueError(
@@ -95,7 +95,7 @@ def _by_property(
 def _nearest_next(
     pixels: tuple[Pixel, ...], pixel_nm: tuple[float, float], start: Pixel
 ) -> tuple[Pixel, ...]:
-    """From the start always to the nearest of those that are left."""
+    """Return the path from the start, always to the nearest remaining object."""
     places = np.array(pixels, dtype=float).reshape(-1, 2) * pixel_nm
     here = np.array(start) * np.array(pixel_nm)
     left = np.ones(len(pixels), dtype=bool)

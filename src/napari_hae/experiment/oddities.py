@@ -1,4 +1,4 @@
-"""What a person should know of images and spectra that are odd and yet of use."""
+"""Unusual properties of images and spectra that the user should know of."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from napari_hae.types import ProbePosition, ScanImage
 
 IMAGE, ELSEWHERE, STATED = "survey image", "beam elsewhere", "stated values"
-"""What warnings are about that stand until an image or a spectrum says otherwise."""
+"""Subjects of warnings that stay in force until an image or a spectrum resolves
+them."""
 NEAR_PX = 0.5
-"""A position so near to where it should be is in the right pixel."""
+"""Largest deviation of a position, in pixels, that still counts as the right pixel."""
 
 
 def oddities_of(image: ScanImage) -> str:
-    """What makes a survey image less than it should be, in words; empty if nothing.
+    """Return a description of the defects of a survey image; empty if there are none.
 
     Parameters
     ----------
     image
-        With a finite pixel in each plane.
+        Image with at least one finite pixel in each plane.
     """
     flat: dict[str, float] = {}
     said = []
@@ -53,14 +54,14 @@ def oddities_of(image: ScanImage) -> str:
 def placed_elsewhere(
     stated: ProbePosition, meant: ProbePosition, frame: FieldFrame
 ) -> str:
-    """That the beam was not where it was placed, in words; empty if it was.
+    """Return a warning that the beam was not where it was placed; empty if it was.
 
     Parameters
     ----------
     stated
-        Where the instrument says that a spectrum was taken.
+        Position of the spectrum as reported by the instrument.
     meant
-        Where the beam was placed.
+        Position at which the beam was placed.
     """
     meant_nm = np.array(frame.nm(meant))
     if not stated.is_inside:

@@ -1,4 +1,4 @@
-"""The settings in force, and what is ordered to change them."""
+"""Settings in force, and pending changes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     from napari_hae.experiment.settings_patch import SettingsPatch
 
 AT_THE_START = "seed", "initial"
-"""Sections that decide how a run begins; they do not change while it goes."""
+"""Sections that determine the start of a run; they do not change during it."""
 
 
 @dataclass(frozen=True)
 class OrderedChange:
-    """A change that waits for the next boundary, and the reason given for it."""
+    """Change that waits for the next boundary, with its reason."""
 
     change: SettingsPatch
     why: str = ""
 
 
 class OrderedSettings:
-    """Settings that any thread may read and change, and one puts in force.
+    """Settings that any thread may read and change, and one thread puts in force.
 
-    What is ordered counts as ordered until it is in force: nobody sees it gone between.
+    A change counts as pending until it is in force, so that no reader misses it in
+    between.
     """
 
     def __init__(self, settings: ExperimentSettings) -> None:
@@ -39,22 +40,22 @@ class OrderedSettings:
 
     @property
     def in_force(self) -> ExperimentSettings:
-        """The settings that the run goes by now."""
+        """Return the settings in force."""
         return self._in_force
 
     @property
     def wanted(self) -> ExperimentSettings:
-        """The settings in force with all that is ordered and not in force yet."""
+        """Return the settings in force with all pending changes."""
         with self._lock:
             return self._wanted
 
     def order(self, change: SettingsPatch, why: str = "") -> None:
-        """Change some fields at the next boundary, but for those of the start.
+        """Change some fields at the next boundary, except those of the start.
 
         Raises
         ------
         ValueError
-            If its fields do not go together with those that are wanted.
+            If its fields are inconsistent with the pending settings.
         """
         change = change.without(*AT_THE_START)
         with self._lock:
@@ -62,13 +63,13 @@ class OrderedSettings:
             self._ordered = (*self._ordered, OrderedChange(change, why))
 
     def take(self) -> Sequence[OrderedChange]:
-        """Return what is ordered, in order; it counts as ordered until `settle`."""
+        """Return the pending changes, in order; they stay pending until `settle`."""
         with self._lock:
             self._under_way, self._ordered = self._ordered, ()
             return self._under_way
 
     def settle(self, settings: ExperimentSettings) -> None:
-        """Let settings be in force, with all in them of what was taken that is used."""
+        """Put settings in force, with all accepted parts of the changes taken."""
         with self._lock:
             self._in_force, self._under_way = settings, ()
 
@@ -76,7 +77,8 @@ class OrderedSettings:
     def _wanted(self) -> ExperimentSettings:
         wanted = self._in_force
         for each in (*self._under_way, *self._ordered):
-            # What does not fit what the run chose meanwhile is refused when it is due.
+            # A change that is inconsistent with a choice of the run meanwhile is
+            # refused when due.
             with contextlib.suppress(ValueError):
                 wanted = each.change.applied_to(wanted)
         return wanted

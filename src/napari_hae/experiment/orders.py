@@ -1,4 +1,4 @@
-"""What a person orders beside settings and regions; obeyed at a step's boundary."""
+"""Orders of the user other than settings and regions; carried out between two steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pixel = tuple[int, int]
 
 @dataclass(frozen=True)
 class QueueChanged:
-    """The places that are to be measured next are others than before."""
+    """Change of the queue of places to be measured next."""
 
     old: tuple[Pixel, ...]
     new: tuple[Pixel, ...]
@@ -22,7 +22,7 @@ class QueueChanged:
 
 @dataclass(frozen=True)
 class KeptOut:
-    """A person says no to a place for the whole run."""
+    """Exclusion of a place for the whole run."""
 
     pixel: Pixel
     why: str = ""
@@ -30,7 +30,7 @@ class KeptOut:
 
 @dataclass(frozen=True)
 class Voted:
-    """A person judged the spectrum of a step."""
+    """Judgement of the spectrum of a step."""
 
     of: int
     vote: Vote
@@ -39,7 +39,7 @@ class Voted:
 
 @dataclass(frozen=True)
 class Discarded:
-    """The measurement of a step is left out of training, or taken in again."""
+    """Exclusion of the measurement of a step from training, or its restoration."""
 
     of: int
     is_discarded: bool
@@ -48,7 +48,7 @@ class Discarded:
 
 @dataclass(frozen=True)
 class WentAlone:
-    """The agent needs no approval for some steps."""
+    """Permission for the agent to take some steps without approval."""
 
     steps: int
     why: str = ""
@@ -56,7 +56,7 @@ class WentAlone:
 
 @dataclass(frozen=True)
 class SurveyAgain:
-    """The survey image is to be taken again."""
+    """Request to take the survey image again."""
 
     why: str = ""
 
