@@ -1,4 +1,4 @@
-"""The dock *Forensics*: a finished run, looked at afterwards."""
+"""The dock *Forensics*: analysis of a finished run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RUNNING = "A run is going. It can be analysed when it has ended."
 
 
 class ForensicsDock(Dock):
-    """Analyses the newest run of the session, or a record from disk."""
+    """Analysis of the session's newest run, or of a record from disk."""
 
     _progressed = Signal(str, int, int)
 
@@ -51,11 +51,12 @@ class ForensicsDock(Dock):
         self.analysis: Analysis | None = None
         self._path: Path | None = None
         self._answers: dict[Path, bool] = {}
-        """Whether records may use what they name, where somebody was asked."""
+        """User's answers whether records may use the code and files that they name, by
+        record."""
         self._doing = ""
         self._cancelled = threading.Event()
-        # Of its own: it takes minutes, and nothing else in the window is to wait for
-        # it. It ends with the window, whatever has become of the dock.
+        # A separate thread: an analysis takes minutes, and must not delay other work of
+        # the window. It ends with the window, independent of the dock.
         self._background = Background(session)
         self._make_header()
         self.others = {
@@ -79,7 +80,7 @@ class ForensicsDock(Dock):
         self._refresh()
 
     def open_record(self, path: Path) -> None:
-        """Choose a record on disk; says so if it is none."""
+        """Choose a record on disk; show a message if it is none."""
         if not (path / JOURNAL).is_file():
             self.problem.say(f"{path} is no record: there is no {JOURNAL} in it.")
             return
@@ -104,7 +105,7 @@ class ForensicsDock(Dock):
         layout = QVBoxLayout(self._header)
         layout.setContentsMargins(0, 0, 0, 0)
         buttons = QGridLayout()
-        # Also here, as this dock may lie before those that measure.
+        # Needed here too, as this dock may be placed before those that measure.
         abort = AbortButton()
         for place, button in enumerate((self.open, self.analyse, self.save, abort)):
             buttons.addWidget(button, *divmod(place, 2))
@@ -113,11 +114,11 @@ class ForensicsDock(Dock):
         layout.addLayout(buttons)
         for line in (self.progress, self.message, self.problem):
             layout.addWidget(line)
-            # The long word that a path is must not take the room of the buttons.
+            # A long path must not take the space of the buttons.
             line.setMinimumWidth(1)
 
     def _on_started(self) -> None:
-        """Make way for a run; a record that was opened is told as one, too."""
+        """Give way to a run; an opened record is announced as a run, too."""
         if self.session.is_running:
             self._cancel()
             self._refresh()
@@ -152,7 +153,7 @@ class ForensicsDock(Dock):
         answer = True if is_own else self._answers.get(path)
 
         def work() -> tuple[Analysis, list[str]]:
-            # What it needs takes a while to import.
+            # Its dependencies are slow to import.
             from napari_hae.experiment.forensics.analysis import analyse, expect_agreed
             from napari_hae.experiment.forensics.words import summary
             from napari_hae.experiment.stored import open_run
@@ -225,12 +226,12 @@ class ForensicsDock(Dock):
         self._refresh()
 
     def _watch(self, what: str, done: int, total: int) -> None:
-        """Is told by the worker how far it is."""
+        """Receive progress from the worker."""
         from napari_hae.experiment.forensics.analysis import Cancelled
 
         if self._cancelled.is_set() or self._background.closing.is_set():
             raise Cancelled
-        # A hundred times are enough to see.
+        # A hundred updates are enough to see.
         if done * 100 // max(total, 1) != (done - 1) * 100 // max(total, 1):
             self._progressed.emit(what, done, total)
 
@@ -273,7 +274,7 @@ class ForensicsDock(Dock):
 
 
 class _Other(QWidget):
-    """Another agent to compare with, if ticked."""
+    """Tick box to compare with another agent."""
 
     def __init__(self, title: str, form: ChoiceForm) -> None:
         super().__init__()
@@ -289,12 +290,12 @@ class _Other(QWidget):
 
     @property
     def is_on(self) -> bool:
-        """Whether it is ticked."""
+        """Return whether it is ticked."""
         return bool(self.box.isChecked())
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Displayed name of the agent."""
         return str(self.form.choice.currentText())
 
 

@@ -1,4 +1,4 @@
-"""What forensics found, in the dock: sentences, curves, and the interventions."""
+"""Results of forensics in the dock: sentences, curves, and the interventions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OTHERS = (PINK, GREEN, ORANGE)
 
 
 class ForensicsResults(QWidget):
-    """Shows an analysis; empty until there is one."""
+    """Display of an analysis; empty until there is one."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -70,7 +70,7 @@ class ForensicsResults(QWidget):
         self.hide()
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Clear all results."""
         self.hide()
 
     def show_analysis(self, analysis: Analysis, sentences: list[str]) -> None:
@@ -107,7 +107,7 @@ class ForensicsResults(QWidget):
             color = _OTHERS[number % len(_OTHERS)]
             unit = other.settings.scalarizer.unit
             steps = np.arange(1, len(other.recorded_best) + 1)
-            # A recorded path has other targets by another scalarizer.
+            # A recorded path has different targets under another scalarizer.
             recorded = Curve("this run", steps, other.recorded_best, BLUE)
             steps = np.arange(1, len(other.best) + 1)
             curves += [recorded, Curve(other.name, steps, other.best, color)]
@@ -138,7 +138,7 @@ class ForensicsResults(QWidget):
 
 
 def intervention_sentence(analysis: Analysis, each: Intervention) -> str:
-    """What was done, where the agent would have gone without it, what came after."""
+    """Return a sentence on an intervention, the agent's own choice, and the outcome."""
     run, unit = analysis.run, analysis.run.settings.scalarizer.unit
     said = "; ".join(each.words)
     parts = [f"{said[:1].upper()}{said[1:]}."]
@@ -167,7 +167,7 @@ def intervention_sentence(analysis: Analysis, each: Intervention) -> str:
 
 
 class _Words(QLabel):
-    """Sentences, wrapped, as high as they need at the width they have."""
+    """Wrapped text, with the height needed at its width."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ class _Words(QLabel):
 
 
 class _Table(QTableWidget):
-    """Two columns that wrap their words and do not scroll by themselves."""
+    """Table of two columns with wrapped text, without scroll bars of its own."""
 
     def __init__(self) -> None:
         super().__init__(0, 2)
@@ -214,7 +214,7 @@ class _Table(QTableWidget):
             self.fit()
 
     def fit(self) -> None:
-        """Be as high as all rows."""
+        """Set the height to that of all rows."""
         self.resizeRowsToContents()
         heights = sum(self.rowHeight(row) for row in range(self.rowCount()))
         self.setFixedHeight(heights + self.horizontalHeader().height() + 4)

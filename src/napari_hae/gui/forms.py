@@ -1,4 +1,4 @@
-"""Forms made of settings models: what is valid takes effect, what is not gets words."""
+"""Forms for settings models: valid values take effect, invalid ones show a message."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class SettingsForm(QWidget):
     """A form for one settings model.
 
-    What is typed is checked at once, and takes effect with Enter or when the focus goes
-    elsewhere: the first digit of a number is another number.
+    Typed values are validated at once, and take effect with Enter or when the focus
+    leaves the field: the first digit of a number is another number.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class SettingsForm(QWidget):
     """
 
     changed = Signal(object)
-    """Emits the new settings, only ever valid ones."""
+    """Emit `(settings: Settings)` when valid settings have changed."""
 
     def __init__(self, model: type[Settings], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -82,12 +82,12 @@ class SettingsForm(QWidget):
 
     @property
     def controls(self) -> Mapping[str, ValueWidget[Any]]:
-        """The control of each field, by the field's name."""
+        """Controls of the fields, by name."""
         return {name: control.widget for name, control in self._controls.items()}
 
     @property
     def problems(self) -> dict[str, str]:
-        """What is wrong, by field; empty if nothing is."""
+        """Messages on invalid fields, by name; empty if all are valid."""
         problems = {**self._problems, "": self._general}
         return {name: label.text() for name, label in problems.items() if label.text()}
 
@@ -100,11 +100,11 @@ class SettingsForm(QWidget):
         self._say({})
 
     def offer(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
-        """Offer these values `(label, value)` for a field that is marked `offered`."""
+        """Offer the values `(label, value)` for a field marked as `offered`."""
         self._controls[name].offer(choices)
 
     def say(self, text: str) -> None:
-        """Say what is wrong with the form as a whole."""
+        """Show a message on the form as a whole."""
         self._general.say(text)
 
     def _add(self, layout: QFormLayout, control: FieldControl) -> None:
@@ -129,7 +129,7 @@ class SettingsForm(QWidget):
         entered = {name: control.entered for name, control in self._controls.items()}
         values = {**self.value.model_dump(), **entered}
         for name in self._show_rows(values):
-            # What nobody sees cannot be wrong.
+            # Hidden fields are not reported as invalid.
             values[name] = getattr(self.value, name)
         try:
             new = self._model.model_validate(values)
@@ -143,7 +143,7 @@ class SettingsForm(QWidget):
             self.changed.emit(new)
 
     def _show_rows(self, values: Mapping[str, Any]) -> list[str]:
-        """Show what means something beside the rest; returns what is not shown."""
+        """Show the fields that apply to the current values; return the hidden ones."""
         left_out = []
         for name, label in self._labels.items():
             conditions = self._shown_if[name].items()
@@ -168,20 +168,21 @@ class SettingsForm(QWidget):
 class ChoiceForm(QWidget):
     """A choice of kinds, with the form of the chosen one below it.
 
-    What was entered for a kind is kept while another one is chosen.
+    Entries for a kind are kept while another one is chosen.
 
     Parameters
     ----------
     title
-        What is chosen, for the label.
+        Label of the choice.
     kinds
         The settings model of each kind.
     labels
-        What each kind is called; by default the model's `title`.
+        Displayed name of each kind; by default the model's `title`.
     """
 
     changed = Signal(object)
-    """Emits the new settings of the chosen kind, only ever valid ones."""
+    """Emit `(settings: Settings)` when valid settings of the chosen kind have
+    changed."""
 
     def __init__(
         self,
@@ -213,7 +214,7 @@ class ChoiceForm(QWidget):
 
     @property
     def kind(self) -> str:
-        """The kind that is chosen."""
+        """The chosen kind."""
         return str(self.choice.currentData())
 
     @property
@@ -233,7 +234,7 @@ class ChoiceForm(QWidget):
         return self.form.value
 
     def say(self, text: str) -> None:
-        """Say what is wrong with the form as a whole."""
+        """Show a message on the form as a whole."""
         self.form.say(text)
 
     def set_value(self, value: Settings) -> None:
@@ -254,7 +255,7 @@ class ChoiceForm(QWidget):
             self.form.say(f"{value.in_words}. {value.why[:1].upper()}{value.why[1:]}.")
 
     def _offer_recorded(self, value: Recorded) -> None:
-        """Offer a kind of a record that cannot be used here; it has no fields."""
+        """Offer a kind from a record that cannot be used here; it has no fields."""
         kind = f"{value.kind} as recorded"
         if kind in self._kinds:
             return
@@ -276,7 +277,7 @@ class ChoiceForm(QWidget):
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:
-    """How a field wants to be shown."""
+    """Return the display options of a field."""
     extra = field.json_schema_extra
     return dict(extra) if isinstance(extra, dict) else {}
 
@@ -292,7 +293,7 @@ def _is_nested(annotation: Any) -> bool:
 
 
 def _sentences(error: ValidationError) -> dict[str, str]:
-    """One sentence per field, under the field's name; the model's own under ''."""
+    """Return one message per field, by its name; the model's own under ''."""
     sentences: dict[str, str] = {}
     for mistake in error.errors():
         name = str(mistake["loc"][0]) if mistake["loc"] else ""

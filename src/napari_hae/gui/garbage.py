@@ -1,7 +1,7 @@
-"""Collects what nothing refers to any more on Qt's thread, and on no other.
+"""Garbage collection on Qt's thread only.
 
-Python does so on whichever thread makes the next object. A closed window is a cycle of
-references with Qt's objects in it, and those may be destroyed on Qt's thread only.
+Python collects on whichever thread allocates the next object. A closed window is a
+reference cycle with Qt objects, which may be destroyed on Qt's thread only.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from qtpy.QtCore import QObject, QTimer
 
 INTERVAL_MS = 1000
 SPARE = 1_000_000
-"""So many new objects are collected by Python itself, on any thread, lest memory runs
-out where Qt's event loop is not reached, as while a cell of a notebook runs."""
+"""Number of new objects from which Python itself collects, on any thread, lest memory
+runs out where Qt's event loop is not running, as during a cell of a notebook."""
 
 
 class GarbageCollector(QObject):
-    """Collects by a timer while a window needs it, by Python's own rules."""
+    """Garbage collection by a timer while a window needs it, by Python's own rules."""
 
     def __init__(self) -> None:
         super().__init__()
         self._held: list[object] = []
         self._thresholds = gc.get_threshold()
         self._young = self._middle = 0
-        """Collections of the first and of the second generation since the next one."""
+        """Collections of the first and of the second generation since the last of the
+        next one."""
         self._new = self._old = 0
-        """Objects that outlived those, and all objects after the last one of all."""
+        """Objects that survived those, and number of objects after the last full
+        collection."""
         self._timer = QTimer(self, interval=INTERVAL_MS)
         self._timer.timeout.connect(self._collect)
 
@@ -40,7 +42,7 @@ class GarbageCollector(QObject):
         self._held.append(window)
 
     def release(self, window: object) -> None:
-        """Leave it to Python again, if this was the last window."""
+        """Hand collection back to Python if this was the last window."""
         if window not in self._held:
             return
         self._held.remove(window)
@@ -56,7 +58,8 @@ class GarbageCollector(QObject):
         generation, self._young = 0, self._young + 1
         if self._young > second:
             generation, self._young, self._middle = 1, 0, self._middle + 1
-        # To look at all objects holds the window up: only where a quarter is new.
+        # A full collection blocks the window: only where a quarter of the objects is
+        # new.
         if self._middle > third and self._new > self._old / 4:
             generation, self._middle = 2, 0
         self._new += count - gc.collect(generation)
@@ -66,5 +69,5 @@ class GarbageCollector(QObject):
 
 @cache
 def garbage_collector() -> GarbageCollector:
-    """The one of this program."""
+    """Return the collector of this program."""
     return GarbageCollector()

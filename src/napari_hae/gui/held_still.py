@@ -1,4 +1,4 @@
-"""A button of a dock stays where it is from its press until it is let go."""
+"""Freeze of a dock's layout while one of its buttons is pressed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class HeldStill(QObject):
-    """Lays a dock out later, while one of its buttons is pressed.
+    """Defer the layout of a dock while one of its buttons is pressed.
 
-    A press ends what is being typed elsewhere, and what is said of it takes room; the
-    button would go from under the pointer, and a button that is let go elsewhere is not
-    clicked. Qt moves the focus before the button hears of its press, so the window's
+    A press ends the edit of another field, and the resulting message takes space; the
+    button would move away from the pointer, and a button released elsewhere is not
+    clicked. Qt moves the focus before the button receives its press, so the window's
     own events are watched.
     """
 
@@ -32,21 +32,21 @@ class HeldStill(QObject):
         self._watch_window()
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:
-        """Notice presses, and that the dock is shown in another window."""
+        """Detect presses, and a move of the dock to another window."""
         kind = event.type()
         if kind is QEvent.Type.Show:
             self._watch_window()
         elif kind is QEvent.Type.MouseButtonPress:
             self._hold(event.globalPosition().toPoint())
         elif kind is QEvent.Type.MouseButtonRelease and self._held:
-            # Not before the button was told.
+            # Only after the button has received the event.
             QTimer.singleShot(0, self._let_go)
         return False
 
     def _watch_window(self) -> None:
         window = self._dock.window().windowHandle()
         if window is not None and window is not self._window:
-            # A filter is installed only once, however often it is asked for.
+            # A filter is installed only once, however often this is requested.
             window.installEventFilter(self)
             self._window = window
 

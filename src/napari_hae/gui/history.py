@@ -1,4 +1,4 @@
-"""What was known after each step of a run, as far as memory holds it."""
+"""States of a run after each step, as far as memory allows."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
     from napari_hae.types import Measurement, PredictionMaps
 
 MOST_BYTES = 256 * 2**20
-"""So much memory the maps of a run may take: 1300 steps of a field of 128 x 128."""
+"""Memory limit for the maps of a run: 1300 steps of a field of 128 x 128."""
 
 
 class ModelView(NamedTuple):
-    """What the model saw: its maps, and all candidates side by side, `(n, 2)`."""
+    """Maps of the model, and the embedding of all candidates, `(n, 2)`."""
 
     maps: PredictionMaps
     picture: NDArray[np.float32] | None
 
     @property
     def size_bytes(self) -> int:
-        """The memory of all its arrays."""
+        """Memory of all its arrays."""
         maps = self.maps
         arrays = (maps.mean, maps.std, maps.acquisition, self.picture)
         return sum(array.nbytes for array in arrays if array is not None)
 
 
 class History:
-    """The measurements, with the targets of their time, and maps of one run.
+    """Measurements with the targets of each step, and maps of one run.
 
     Parameters
     ----------
     most_bytes
-        Memory that maps may take. Where it is used up, every second of them goes.
+        Memory limit for maps. At the limit, every second one is dropped.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -54,7 +54,7 @@ class History:
         return self._measurements
 
     def take(self, measurements: tuple[Measurement, ...]) -> None:
-        """Take over all measurements so far; earlier targets stay known, too."""
+        """Add all measurements so far; earlier targets are kept, too."""
         before, now = self._measurements, measurements
         if now is before:
             return
@@ -63,21 +63,21 @@ class History:
         self._measurements = now
 
     def after(self, step: int) -> tuple[Measurement, ...]:
-        """The measurements after so many steps, with the targets of that time."""
-        # Where targets changed just then, the older ones are what was seen first.
+        """Return the measurements after `step` steps, with the targets of that time."""
+        # Where targets changed at this step, the older ones were shown first.
         epochs = (*self._earlier, self._measurements)
         return next(each for each in epochs if len(each) >= step)[:step]
 
     def watch(self, runner: Runner) -> None:
-        """Keep what the model sees with each proposal of a run from now on.
+        """Store the model's view with each proposal of a run from now on.
 
-        On the run's thread: a window that is busy would miss some.
+        On the run's thread: a busy window would miss some.
         """
         self._runner = runner
         runner.events.proposed.connect(self._on_proposed)
 
     def keep(self, view: ModelView) -> None:
-        """Keep what the model saw, if it is due; from any thread."""
+        """Store the model's view, if it is due; from any thread."""
         with self._lock:
             if view.maps.known % self._every == 0:
                 self._views[view.maps.known] = view
@@ -85,7 +85,7 @@ class History:
                 self._thin_out()
 
     def view(self, known: int) -> ModelView | None:
-        """What the model saw that knew so many measurements, or the last one before."""
+        """Return the view with `known` measurements, or the last one before."""
         with self._lock:
             held = [number for number in self._views if number <= known]
             return self._views[max(held)] if held else None

@@ -1,4 +1,4 @@
-"""A finer image of an area that a person draws, and the way back."""
+"""Controls to take a finer image of a drawn area, and to go back."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ if TYPE_CHECKING:
 
 NAME = "Area to image"
 MADE_FOR = "made for"
-"""In the metadata of the layer to draw in: what it is for."""
+"""Metadata key of a layer for drawing: its purpose."""
 COLOR = "#f0e442"
 HOW = "Press *Draw area*, drag a rectangle in the image, and press *Image here*."
 BACK = "Stop here, and go on with the record that the finer image was made from."
 _DRAWN = (None, Role.ROI, Role.SOFT, Role.SELECTION)
-"""What an area can be taken from: a person's layers, and what is to be measured."""
+"""Roles of layers that can define an area: the user's own layers, and areas to
+measure."""
 
 
 class ImageHere(QWidget):
-    """A layer whose bounding box is the area, and buttons to image it and go back."""
+    """Layer whose bounding box is the area, with buttons to image it and go back."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -130,13 +131,13 @@ class ImageHere(QWidget):
             self._session.said.emit(told)
         self._session.mended.emit(NO_IMAGE)
         if isinstance(layer, Shapes):
-            # The next drag is to move the view, not to draw another rectangle.
+            # The next drag should move the view, not draw another rectangle.
             layer.mode = "pan_zoom"
         self._session.successors.image_here(area)
 
 
 def drawn_area(layer: Layer, frame: FieldFrame, point: Sequence[float] = ()) -> Area:
-    """The rectangle around what is drawn in a layer, as far as it lies in the field.
+    """Return the bounding box of a layer's drawing, clipped to the field.
 
     Of a stack, in the plane that is shown: `point` is the viewer's `dims.point`.
 
@@ -163,7 +164,7 @@ def drawn_area(layer: Layer, frame: FieldFrame, point: Sequence[float] = ()) -> 
 
 
 def _corners(layer: Layer, point: Sequence[float]) -> NDArray[np.float64]:
-    """Points of a layer, `(n, 2)`, that lie all around what is drawn."""
+    """Return points of a layer, `(n, 2)`, that enclose the drawing."""
     if isinstance(layer, Labels):
         rows, columns = np.nonzero(shown_labels(layer, point))
         if not len(rows):

@@ -1,4 +1,4 @@
-"""Buttons to judge the spectrum that is shown."""
+"""Buttons to judge the shown spectrum."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOOLTIPS = {
 
 
 class JudgingBar(QWidget):
-    """Good, neutral, bad; discard and restore; and the votes as the goal."""
+    """Buttons for good, neutral, bad; discard and restore; the votes as the goal."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,7 +58,7 @@ class JudgingBar(QWidget):
         self._refresh()
 
     def show_measurement(self, measurement: Measurement | None) -> None:
-        """Judge this one from now on; None: there is nothing to judge."""
+        """Set the measurement to judge; None if there is none."""
         self._shown = measurement
         self._refresh()
 

@@ -1,6 +1,6 @@
-"""Keys for what is done often; napari lists them in its preferences with its own.
+"""Keyboard shortcuts for frequent actions; napari lists them in its preferences.
 
-ABORT has none of these: its key works wherever the focus is (`abort.py`).
+ABORT is not among them: its shortcut works wherever the focus is (`abort.py`).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ KEYS: dict[str, tuple[int, str, Callable[[Session], None]]] = {
         lambda session: session.warning_wanted.emit(),
     ),
 }
-"""The key of each action by default, what it does, and how."""
+"""Default shortcut of each action, its description, and its function."""
 
 
 @cache
 def add_keys(session_of: Callable[[ViewerModel], Session | None]) -> None:
-    """Have napari know the keys, once for all viewers.
+    """Register the shortcuts with napari, once for all viewers.
 
-    `session_of` gives the session of a viewer, if it has one.
+    `session_of` returns the session of a viewer, if it has one.
     """
     for name, (key, description, act) in KEYS.items():
 
@@ -54,6 +54,6 @@ def add_keys(session_of: Callable[[ViewerModel], Session | None]) -> None:
                 act(session)
 
         action_manager.register_action(name, command, description, ViewerModel)
-        # A person may have chosen another key before.
+        # The user may have chosen another shortcut before.
         if not action_manager._shortcuts.get(name):  # noqa: SLF001
             action_manager.bind_shortcut(name, KeyBinding.from_int(key))

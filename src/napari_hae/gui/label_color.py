@@ -1,4 +1,4 @@
-"""The colour of a Labels layer in which all that is painted looks alike."""
+"""Uniform colour for Labels layers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from napari.utils.colormaps import DirectLabelColormap
 
 
 def label_color(color: str) -> DirectLabelColormap:
-    """A colour map that gives every label the same colour."""
+    """Return a colour map that gives every label the same colour."""
     return DirectLabelColormap(color_dict={1: color, None: color})
 
 
 def prepare() -> None:
-    """Let napari compile what colours such layers, which takes it seconds, once.
+    """Let napari compile its colouring of such layers once, which takes seconds.
 
-    For a thread that nobody waits for; else the first stroke of a person does.
+    Call it on a background thread; otherwise the user's first stroke has to wait.
     """
     label_color("white").map(np.zeros(1, np.uint8))

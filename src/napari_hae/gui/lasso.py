@@ -1,4 +1,4 @@
-"""A plot's view in which the mouse draws a lasso."""
+"""View of a plot with a lasso."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class LassoView(PlotView):
-    """Dragging moves what is in view; with Shift, or if armed, it draws a lasso."""
+    """View in which dragging pans; with Shift, or if armed, it draws a lasso."""
 
     margin = 0.5
     lassoed = Signal(object, bool)
-    """Emits the outline, `(k, 2)` in the plot's coordinates, and whether to add what it
-    holds to what is selected, as with Ctrl."""
+    """Emit `(outline, add: bool)`, outline `(k, 2)` in the plot's coordinates, when a
+    lasso is closed; `add`, as with Ctrl, extends the selection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,16 +32,16 @@ class LassoView(PlotView):
 
     @property
     def is_drawing(self) -> bool:
-        """Whether an outline is begun and not closed yet."""
+        """Return whether an outline has been started and not closed."""
         return bool(self._outline)
 
     def forget(self) -> None:
-        """Give up an outline that is begun: nothing is selected by it."""
+        """Discard an unfinished outline: nothing is selected by it."""
         self._outline = []
         self._line.setData([], [])
 
     def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
-        """Draw, or move the view."""
+        """Draw the lasso, or pan the view."""
         wanted = self.is_armed or bool(
             event.modifiers() & Qt.KeyboardModifier.ShiftModifier
         )

@@ -1,4 +1,4 @@
-"""Scale and shown plane of the layers that people and other plugins made.
+"""Scale and shown plane of layers made by users and other plugins.
 
 World coordinates of a layer are converted to nm by its units; those of a layer without
 a unit of length are taken to be nm, as napari itself draws them.
@@ -25,9 +25,9 @@ _UNIT_SCALE = np.eye(2, 3)
 
 
 def pixel_to_nm(layer: Layer) -> NDArray[np.float64]:
-    """The map of a layer's last two data axes to nm, `(2, 3)`.
+    """Return the transform of a layer's last two data axes to nm, `(2, 3)`.
 
-    It holds all of scale, rotation, shear, translation, affine and units.
+    It includes scale, rotation, shear, translation, affine and units.
     """
     if layer.ndim < 2:
         raise ValueError(f"{layer.name!r} has one dimension; a region needs two")
@@ -49,11 +49,11 @@ def _nm_per_unit(layer: Layer) -> list[float]:
 
 
 def take_calibration(layer: Layer, frame: FieldFrame) -> str:
-    """Give a Labels layer without a scale that of the survey image, and say so.
+    """Give an uncalibrated Labels layer the survey image's scale; return a message.
 
-    As a segmentation by another plugin is, which knows the pixels of an image only.
-    Points and Shapes are drawn in the viewer's coordinates and need none. Returns a
-    sentence, empty if nothing was to be done.
+    Segmentations by other plugins are such layers, as those know the pixels of an image
+    only. Points and Shapes are drawn in the viewer's coordinates and need none. The
+    message is empty if no change was needed.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def take_calibration(layer: Layer, frame: FieldFrame) -> str:
 def shown_labels(layer: Labels, point: Sequence[float]) -> NDArray[Any]:
     """Return the plane of a Labels layer that is shown, `(rows, columns)`.
 
-    `point` is the viewer's `dims.point`: where its sliders are, in world coordinates.
+    `point` is the viewer's `dims.point`: the slider positions in world coordinates.
     """
     data = _full(layer)
     index = np.clip(shown_index(layer, point), 0, np.array(data.shape[:-2]) - 1)
@@ -100,7 +100,7 @@ def shown_index(layer: Layer, point: Sequence[float]) -> NDArray[np.float64]:
 
 
 def lie_in_plane(vertices: NDArray[np.float64], index: NDArray[np.float64]) -> bool:
-    """Tell whether all vertices of a shape, or a point, lie in a plane."""
+    """Return whether all vertices of a shape, or a point, lie in a plane."""
     others = np.atleast_2d(vertices)[:, :-2]
     return bool((np.abs(others - index) <= 0.5).all())
 

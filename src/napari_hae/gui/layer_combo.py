@@ -1,4 +1,4 @@
-"""A choice of one of the viewer's layers."""
+"""Combo box of the viewer's layers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NONE = "(no layer)"
 
 
 class LayerCombo(QComboBox):
-    """Offers the layers that a condition holds for; follows the viewer."""
+    """Choice of the layers that fulfil a condition; follows the viewer."""
 
     changed = Signal()
-    """Another layer is chosen, or none."""
+    """Emit when another layer, or none, is chosen."""
 
     def __init__(
         self,
@@ -33,8 +33,8 @@ class LayerCombo(QComboBox):
         self._viewer, self._offers = viewer, offers
         self._layers: list[Layer] = []
         self.waits = False
-        """Whether only a person chooses. Else the first layer is chosen where none is,
-        or where the chosen one is gone."""
+        """True if only the user chooses. Otherwise the first layer is chosen where none
+        is, or where the chosen one was removed."""
         self.setAccessibleName("Layer")
         self.setPlaceholderText(NONE)
         self.setMinimumWidth(60)
@@ -57,7 +57,7 @@ class LayerCombo(QComboBox):
             self.setCurrentIndex(self._layers.index(layer))
 
     def detach(self) -> None:
-        """Follow the viewer no longer."""
+        """Disconnect from the viewer."""
         for event in self._events:
             event.disconnect(self._refresh)
         self._viewer.layers.events.disconnect(self._on_layer_event)
@@ -78,6 +78,6 @@ class LayerCombo(QComboBox):
             self.setCurrentIndex(-1 if self.waits or not self._layers else 0)
         self.setEnabled(bool(self._layers))
         self.blockSignals(False)
-        # Most layers that come and go are of no concern here.
+        # Most layers that are added or removed do not matter here.
         if self.layer is not before:
             self.changed.emit()

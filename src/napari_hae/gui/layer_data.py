@@ -1,4 +1,4 @@
-"""What the plugin's layers hold: napari layer data made from values of an experiment.
+"""Contents of the plugin's layers: napari layer data from values of an experiment.
 
 Pure functions, used by the live layers and by the reader of stored runs alike. Every
 layer has the same scale, translation, units and axis labels; Points and Vectors hold
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "napari-hae"
 RECORD_KEY = "record"
-"""In the metadata of layers that show a stored run without a session: its path."""
+"""Metadata key of layers that show a stored run without a session: its path."""
 TARGET_COLORMAP = "viridis"
 STEP_COLORMAP = "plasma"
 NO_TARGET_COLOR = (0.5, 0.5, 0.5, 1.0)
@@ -49,9 +49,9 @@ Limits = tuple[float, float]
 
 
 class Role(StrEnum):
-    """What a layer of the plugin shows, from the bottom of the layer list to its top.
+    """Contents of a layer of the plugin, from the bottom of the layer list to its top.
 
-    Kept in `layer.metadata["napari-hae"]["role"]`, so that renamed layers are found.
+    Stored in `layer.metadata["napari-hae"]["role"]`, so that renamed layers are found.
     """
 
     OVERVIEW = "overview"
@@ -81,7 +81,7 @@ MAP_STYLES: dict[Role, tuple[str, str]] = {
 
 
 def calibration(frame: FieldFrame) -> dict[str, Any]:
-    """What every layer of the plugin has in common, as keyword arguments."""
+    """Return the common keyword arguments of all layers of the plugin."""
     return {
         "scale": frame.pixel_nm,
         "translate": frame.origin_nm,
@@ -91,7 +91,7 @@ def calibration(frame: FieldFrame) -> dict[str, Any]:
 
 
 def limits_of(values: ArrayLike) -> Limits | None:
-    """Smallest and largest finite value, always apart; None where none is finite."""
+    """Return smallest and largest finite value, never equal; None if none is finite."""
     array = np.asarray(values)
     finite = array[np.isfinite(array)]
     if finite.size == 0:
@@ -103,7 +103,7 @@ def limits_of(values: ArrayLike) -> Limits | None:
 
 
 def survey_data(image: ScanImage) -> list[LayerData]:
-    """One Image layer per detector; only the first is visible at first."""
+    """Return one Image layer per detector; only the first is visible at first."""
     frame = FieldFrame.of(image)
     return [
         (
@@ -124,19 +124,19 @@ def survey_data(image: ScanImage) -> list[LayerData]:
 
 
 def overview_metadata(area: Area) -> dict[str, Any]:
-    """Metadata of a survey image's layer that a finer one lies on."""
+    """Return metadata for a survey image's layer below a finer image."""
     return {METADATA_KEY: {"role": str(Role.OVERVIEW), "area": astuple(area)}}
 
 
 def overview_area(metadata: Mapping[str, Any]) -> Area:
-    """Where in the field such a layer lies."""
+    """Return the area of such a layer in the field."""
     return Area(*metadata[METADATA_KEY]["area"])
 
 
 def survey_again_data(image: ScanImage, taken: ImageAgain) -> LayerData:
-    """An Image layer of the first detector, moved to where the sample was before.
+    """Return an Image layer of the first detector, moved to align the sample.
 
-    Where it was not found, the image lies where it was scanned.
+    Where the sample was not found, the image lies where it was scanned.
     """
     frame = FieldFrame.of(image)
     keywords = common(frame, Role.SURVEY_AGAIN, step=str(taken.step))
@@ -156,7 +156,7 @@ def survey_again_data(image: ScanImage, taken: ImageAgain) -> LayerData:
 def map_data(
     role: Role, values: NDArray[np.float32], frame: FieldFrame, limits: Limits | None
 ) -> LayerData:
-    """An Image layer of one map, `(rows, columns)`; only the mean is visible."""
+    """Return an Image layer of one map, `(rows, columns)`; only the mean is visible."""
     name, colormap = MAP_STYLES[role]
     keywords = {
         "name": name,
@@ -170,7 +170,7 @@ def map_data(
 
 
 def maps_data(maps: PredictionMaps) -> dict[Role, NDArray[np.float32]]:
-    """The arrays of all maps by their role, bottom to top."""
+    """Return the arrays of all maps by their role, bottom to top."""
     return {
         Role.STD: maps.std,
         Role.ACQUISITION: maps.acquisition,
@@ -179,7 +179,7 @@ def maps_data(maps: PredictionMaps) -> dict[Role, NDArray[np.float32]]:
 
 
 def selection_data(mask: NDArray[np.bool_], frame: FieldFrame) -> LayerData:
-    """A Labels layer of the candidates that are selected, `(rows, columns)`."""
+    """Return a Labels layer of the selected candidates, `(rows, columns)`."""
     keywords = {
         "name": "Selection",
         "colormap": label_color(SELECTION_COLOR),
@@ -193,12 +193,12 @@ def selection_data(mask: NDArray[np.bool_], frame: FieldFrame) -> LayerData:
 
 
 def trajectory_data(points: NDArray[np.float64], frame: FieldFrame) -> LayerData:
-    """A Vectors layer from each measured point to the next; `points` is `(n, 2)`.
+    """Return a Vectors layer from each point to the next; `points` is `(n, 2)`.
 
     Coloured by step, from dark to bright.
     """
-    # Vectors, as their data can be replaced in a millisecond for thousands of steps;
-    # a path in a Shapes layer is triangulated anew each time.
+    # Vectors, as their data can be replaced in a millisecond for thousands of steps; a
+    # path in a Shapes layer is triangulated again each time.
     steps = np.stack([points[:-1], np.diff(points, axis=0)], axis=1)
     numbers = np.arange(1, len(steps) + 1, dtype=float)
     keywords = {
@@ -206,7 +206,7 @@ def trajectory_data(points: NDArray[np.float64], frame: FieldFrame) -> LayerData
         "features": {"step": numbers},
         "vector_style": "line",
         "edge_width": max(frame.shape) / 400,
-        # napari colours by a feature itself, in four times the time.
+        # napari's own colouring by a feature takes four times as long.
         "edge_color": step_colors(numbers) if len(steps) else "white",
         "opacity": 0.7,
         "blending": "translucent",
@@ -220,10 +220,10 @@ def measured_data(
     frame: FieldFrame,
     limits: Limits | None,
 ) -> LayerData:
-    """A Points layer with one point and one row of features per measurement.
+    """Return a Points layer with one point and one row of features per measurement.
 
     `targets` of shape `(n,)` are shown in place of the measurements' own. Points are
-    coloured by target from `limits`; gray crosses where it is no number.
+    coloured by target from `limits`; gray crosses where it is not finite.
     """
     keywords = {
         "name": "Measured points",
@@ -239,7 +239,7 @@ def measured_data(
 
 
 def next_data(proposal: Proposal | None, frame: FieldFrame) -> LayerData:
-    """A Points layer with a ring around the next position; empty for None."""
+    """Return a Points layer with a ring around the next position; empty for None."""
     shown = [] if proposal is None else [proposal]
     keywords = {
         "name": "Next position",
@@ -254,7 +254,7 @@ def next_data(proposal: Proposal | None, frame: FieldFrame) -> LayerData:
 
 
 def runner_up_data(row: int, column: int, frame: FieldFrame) -> LayerData:
-    """A Points layer with a ring around a place that was not chosen."""
+    """Return a Points layer with a ring around an alternative position."""
     keywords = {
         "name": "Runner-up",
         "size": 5 * point_size(frame),
@@ -269,7 +269,7 @@ def runner_up_data(row: int, column: int, frame: FieldFrame) -> LayerData:
 def pixels(
     positions: Sequence[ProbePosition], frame: FieldFrame
 ) -> NDArray[np.float64]:
-    """`[row, column]` of probe positions, `(n, 2)`; pixel centres are integers."""
+    """Return `[row, column]` of positions, `(n, 2)`; pixel centres are integers."""
     area = frame.area
     fractions = np.array([(p.y, p.x) for p in positions], dtype=float).reshape(-1, 2)
     fractions = (fractions - (area.top, area.left)) / (area.height, area.width)
@@ -278,14 +278,14 @@ def pixels(
 
 
 def point_size(frame: FieldFrame) -> float:
-    """Diameter of a measured point in pixels: about one, never lost in large fields."""
+    """Return the diameter of a point in pixels: about one, visible in large fields."""
     return max(1.0, max(frame.shape) / 80)
 
 
 def target_colors(
     targets: NDArray[np.float64], limits: Limits | None
 ) -> NDArray[np.float32]:
-    """RGBA of each target, `(n, 4)`."""
+    """Return the RGBA colour of each target, `(n, 4)`."""
     colors = np.tile(np.array(NO_TARGET_COLOR, dtype=np.float32), (len(targets), 1))
     usable = np.isfinite(targets)
     if limits is not None and usable.any():
@@ -296,16 +296,16 @@ def target_colors(
 
 
 def step_colors(steps: NDArray[np.float64]) -> NDArray[np.float32]:
-    """RGBA of each step, `(n, 4)`, from the first to the last."""
+    """Return the RGBA colour of each step, `(n, 4)`, from the first to the last."""
     shares = (steps - steps[0]) / max(float(steps[-1] - steps[0]), 1.0)
     colors: NDArray[np.float32] = ensure_colormap(STEP_COLORMAP).map(shares)
     return colors
 
 
 def target_symbols(targets: NDArray[np.float64]) -> str | list[str]:
-    """A disc, and a cross for targets that are no number; one for all if they agree."""
+    """Return discs, and crosses for non-finite targets; one symbol if all are discs."""
     usable = np.isfinite(targets)
-    # One symbol is set in no time, a list of thousands takes napari 10 ms.
+    # A single symbol is set at once, a list of thousands takes napari 10 ms.
     return "disc" if usable.all() else ["disc" if each else "x" for each in usable]
 
 
@@ -323,6 +323,6 @@ def _features(
 
 
 def common(frame: FieldFrame, role: Role, **more: str) -> dict[str, Any]:
-    """Calibration and metadata of a layer of the plugin, as keyword arguments."""
+    """Return calibration and metadata of a layer as keyword arguments."""
     metadata = {METADATA_KEY: {"role": str(role), **more}}
     return {**calibration(frame), "metadata": metadata}

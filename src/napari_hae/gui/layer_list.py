@@ -1,4 +1,4 @@
-"""Finds the plugin's layers in a viewer, and puts new ones into their place."""
+"""Lookup of the plugin's layers in a viewer, and insertion of new ones in order."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def role_of(layer: Layer) -> Role | None:
-    """What a layer shows for the plugin; None for all other layers.
+    """Return the role of a layer of the plugin; None for all other layers.
 
-    Those of a stored run that napari's reader made belong to no session.
+    Layers of a stored run made by napari's reader belong to no session.
     """
     own = layer.metadata.get(METADATA_KEY)
     is_own = isinstance(own, dict) and RECORD_KEY not in own
@@ -28,16 +28,16 @@ def role_of(layer: Layer) -> Role | None:
 def find_layer(
     viewer: Viewer, role: Role, kind: str, detector: str | None = None
 ) -> Layer | None:
-    """The plugin's lowest layer of a role and a type ("image", "labels", …), if any."""
+    """Return the plugin's lowest layer of a role and a type, such as "image"."""
     return next(layers_of(viewer, role, kind, detector), None)
 
 
 def layers_of(
     viewer: Viewer, role: Role, kind: str, detector: str | None = None
 ) -> Iterator[Layer]:
-    """All layers of the plugin of a role and a type, from the lowest up."""
+    """Yield all layers of the plugin of a role and a type, from the lowest up."""
     for layer in viewer.layers:
-        # napari copies metadata when a person converts or duplicates a layer.
+        # napari copies metadata when the user converts or duplicates a layer.
         if role_of(layer) is not role or type(layer).__name__.lower() != kind:
             continue
         if layer.metadata[METADATA_KEY].get("detector") == detector:
@@ -45,7 +45,7 @@ def layers_of(
 
 
 def stored_layers_of(viewer: Viewer) -> dict[Path, list[Layer]]:
-    """The layers that napari's reader made of records, by record, the last one last."""
+    """Return the layers that napari's reader made of records, by record, in order."""
     found: dict[Path, list[Layer]] = {}
     for layer in viewer.layers:
         own = layer.metadata.get(METADATA_KEY)
@@ -55,18 +55,18 @@ def stored_layers_of(viewer: Viewer) -> dict[Path, list[Layer]]:
 
 
 def hide_stored_layers(viewer: Viewer) -> None:
-    """Hide the layers that napari's reader made of records."""
+    """Hide the layers of records made by napari's reader."""
     for layers in stored_layers_of(viewer).values():
         for layer in layers:
             layer.visible = False
 
 
 def insert_layer(viewer: Viewer, layer: Layer) -> None:
-    """Add a layer of the plugin: at its place among those that show an experiment.
+    """Insert a layer of the plugin at its place among those of the experiment.
 
-    Layers of other people that lie above all of these stay above. What shows nothing
-    of an experiment, as a layer to draw in, comes to the top. The selection stays as
-    it is: a person may be painting.
+    Foreign layers above all of these stay above. Layers that do not show the
+    experiment, such as one to draw in, are put on top. The selection is unchanged: the
+    user may be painting.
     """
     selected = set(viewer.layers.selection)
     viewer.layers.insert(_place(viewer, _rank(layer)), layer)
@@ -84,6 +84,6 @@ def _place(viewer: Viewer, rank: int) -> int:
 
 
 def _rank(layer: Layer) -> int:
-    """The place of a layer of the plugin in their order, -1 for all other layers."""
+    """Return the rank of a layer of the plugin in the order, -1 for all others."""
     role = role_of(layer)
     return -1 if role is None else list(Role).index(role)

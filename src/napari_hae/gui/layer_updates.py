@@ -1,4 +1,4 @@
-"""Updates layers in place, and leaves alone what a person has set in them."""
+"""In-place updates of layers that preserve the user's changes to them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PER_ROW = {
     Role.MEASURED: ("face_color", "symbol"),
     Role.TRAJECTORY: ("edge_color",),
 }
-"""Looks that are set with the data of a layer, one value for each row."""
+"""Properties that are set with the data of a layer, one value for each row."""
 _WITH_FEATURES = (Role.MEASURED, Role.NEXT, Role.TRAJECTORY)
 _COLORS = ("face_color", "border_color", "edge_color")
 
 
 class LayerUpdates:
-    """Remembers what was set in each layer: what differs was set by someone else."""
+    """Record of the properties set in each layer: a difference is a user's change."""
 
     def __init__(self) -> None:
         self._limits: WeakKeyDictionary[Layer, Limits] = WeakKeyDictionary()
@@ -30,11 +30,11 @@ class LayerUpdates:
         self._by_hand: WeakKeyDictionary[Layer, set[str]] = WeakKeyDictionary()
 
     def made(self, layer: Layer) -> None:
-        """Remember how a new layer looks."""
+        """Record the properties of a new layer."""
         self._remember(layer, _PER_ROW.get(_role(layer), ()))
 
     def update(self, layer: Layer, new: LayerData) -> None:
-        """Give a layer new data, calibration, features and looks."""
+        """Give a layer new data, calibration, features and properties."""
         data, keywords, _ = new
         role = _role(layer)
         for name in ("scale", "translate"):
@@ -51,9 +51,9 @@ class LayerUpdates:
         self._remember(layer, free)
 
     def limit(self, layer: Image, limits: Limits | None) -> None:
-        """Set contrast limits, unless a person has."""
+        """Set contrast limits, unless the user has."""
         current = tuple(layer.contrast_limits)
-        # Limits that a person has set by hand differ from the last ones set here.
+        # Limits set by the user differ from the last ones set here.
         by_hand = current != self._limits.get(layer, current)
         if limits is not None and not by_hand:
             if current != limits:
@@ -64,7 +64,7 @@ class LayerUpdates:
         by_hand = self._by_hand.setdefault(layer, set())
         before = self._looks.get(layer, {}).get(name)
         now = np.asarray(getattr(layer, name))
-        # Where rows were deleted by hand, the rest still looks as it was made.
+        # Where rows were deleted by hand, the rest still has its original properties.
         if before is not None and len(before) == len(now):
             if not np.array_equal(before, now):
                 by_hand.add(name)
@@ -79,7 +79,7 @@ class LayerUpdates:
 
 
 def _pause_coloring(layer: Layer) -> list[tuple[str, str]]:
-    """Stop colouring by a column of the features; return what was, for `_resume`."""
+    """Stop colouring by a feature column; return the state for `_resume_coloring`."""
     names = [f"{name}_mode" for name in _COLORS if hasattr(layer, f"{name}_mode")]
     modes = [(name, str(getattr(layer, name))) for name in names]
     paused = [(name, mode) for name, mode in modes if mode != "direct"]
@@ -89,7 +89,7 @@ def _pause_coloring(layer: Layer) -> list[tuple[str, str]]:
 
 
 def _resume_coloring(layer: Layer, paused: list[tuple[str, str]]) -> None:
-    """Colour by a column again, new rows as well.
+    """Colour by a column again, including new rows.
 
     Where some of them have no category, napari cannot: the colours stay as they were.
     """

@@ -1,4 +1,4 @@
-"""Makes, finds and updates the plugin's layers in a viewer."""
+"""Creation, lookup and updates of the plugin's layers in a viewer."""
 
 from __future__ import annotations
 
@@ -64,18 +64,19 @@ RUN_ROLES = (
     Role.RUNNER_UP,
     Role.NEXT,
 )
-"""What belongs to one run and goes when the next one starts."""
+"""Roles of layers that belong to one run and are removed when the next one starts."""
 
 _ONE_ROW_EACH = {Role.MEASURED: "points", Role.TRAJECTORY: "vectors"}
-"""Layers whose features have a row for each measurement; the first one has no way."""
+"""Layers whose features have a row for each measurement; no segment leads to the
+first."""
 
 
 class FieldLayers:
-    """The layers of one field of view in one viewer.
+    """Layers of one field of view in one viewer.
 
-    Layers are found by their metadata, never by name: renamed ones are kept, and ones
-    that somebody deleted come back with the next data for them. All methods are for
-    Qt's main thread.
+    Layers are found by their metadata, never by name: renamed ones are kept, and
+    deleted ones are created again with the next data for them. All methods are for Qt's
+    main thread.
     """
 
     def __init__(self, viewer: Viewer) -> None:
@@ -89,47 +90,47 @@ class FieldLayers:
 
     @property
     def viewer(self) -> Viewer:
-        """The viewer that shows them."""
+        """Viewer that shows them."""
         return self._viewer
 
     @property
     def frame(self) -> FieldFrame | None:
-        """The coordinates of the field of view; None before the first survey image."""
+        """Coordinates of the field of view; None before the first survey image."""
         return self._frame
 
     @property
     def survey_layers(self) -> list[Image]:
-        """The survey image's layers, one per detector."""
+        """Layers of the survey image, one per detector."""
         return [x for x in self._viewer.layers if role_of(x) is Role.SURVEY]
 
     @property
     def measured_layer(self) -> Points | None:
-        """The layer of the measured points."""
+        """Layer of the measured points."""
         return find_layer(self._viewer, Role.MEASURED, "points")
 
     @property
     def trajectory_layer(self) -> Vectors | None:
-        """The layer of the trajectory."""
+        """Layer of the trajectory."""
         return find_layer(self._viewer, Role.TRAJECTORY, "vectors")
 
     @property
     def next_layer(self) -> Points | None:
-        """The layer of the next position."""
+        """Layer of the next position."""
         return find_layer(self._viewer, Role.NEXT, "points")
 
     @property
     def selection_layer(self) -> Labels | None:
-        """The layer of the selected candidates."""
+        """Layer of the selected candidates."""
         return find_layer(self._viewer, Role.SELECTION, "labels")
 
     def map_layer(self, role: Role) -> Image | None:
-        """The layer of one of the maps."""
+        """Return the layer of one of the maps."""
         return find_layer(self._viewer, role, "image")
 
     def show_survey(self, image: ScanImage) -> None:
         """Show a survey image; another field or shape ends run and selection.
 
-        What a finer one shows an area of stays below it, until it is shown again. The
+        A wider image stays below a finer one of its area, until it is shown again. The
         view is fitted to another field.
         """
         frame = FieldFrame.of(image)
@@ -143,7 +144,7 @@ class FieldLayers:
         for layer in stale:
             self._viewer.layers.remove(layer)
         for new in survey_data(image):
-            # Counts change with dwell time and detector gain: fresh limits each time.
+            # Counts change with dwell time and detector gain: new limits each time.
             self._put_image(new, limits_of(new[0]))
         if first:
             self._viewer.canvas.overlays.scale_bar.visible = True
@@ -152,7 +153,7 @@ class FieldLayers:
             self._viewer.fit_to_view(layers=self.survey_layers)
 
     def _keep_below(self, area: Area) -> None:
-        """Keep wider survey images than that of an area as overviews, and no other."""
+        """Keep survey images around an area as overviews, and remove all others."""
         assert self._frame is not None
         for layer in self.survey_layers:
             if self._frame.area.covers(area):
@@ -164,7 +165,7 @@ class FieldLayers:
                 self._viewer.layers.remove(layer)
 
     def show_survey_again(self, image: ScanImage, taken: ImageAgain) -> None:
-        """Show an image that was taken again, above the first one, which stays."""
+        """Show a repeated image above the first one, which stays."""
         new = survey_again_data(image, taken)
         layer = find_layer(self._viewer, Role.SURVEY_AGAIN, "image")
         if layer is not None and layer.data.shape != new[0].shape:
@@ -172,12 +173,12 @@ class FieldLayers:
         self._put_image(new, limits_of(new[0]))
 
     def show_maps(self, maps: PredictionMaps) -> None:
-        """Show new maps; limits of mean and standard deviation only ever widen."""
+        """Show new maps; limits of mean and standard deviation are only widened."""
         for update in self.map_updates(maps):
             update()
 
     def map_updates(self, maps: PredictionMaps) -> list[Update]:
-        """What `show_maps` does, piece by piece: each redraws one layer."""
+        """Return the steps of `show_maps`: each redraws one layer."""
         frame, before = self._known_frame(), self._limits.get(Role.MEAN)
         updates: list[Update] = []
         for role, array in maps_data(maps).items():
@@ -189,9 +190,9 @@ class FieldLayers:
         return updates
 
     def measurement_updates(self, measurements: Sequence[Measurement]) -> list[Update]:
-        """Add points and prolong the trajectory, by pieces that redraw one layer each.
+        """Return updates that add points and extend the trajectory, one per layer.
 
-        The pieces have to be called, in order.
+        They must be called in order.
         """
         if not measurements:
             return []
@@ -202,7 +203,7 @@ class FieldLayers:
     def show_targets(self, targets: Mapping[int, float]) -> None:
         """Show other targets, by step, as after a change of the band.
 
-        Colour limits start afresh: another band has other values.
+        Colour limits are reset: another band has other values.
         """
         self._targets.update(targets)
         self._forget_limits()
@@ -215,13 +216,13 @@ class FieldLayers:
         maps: PredictionMaps | None,
         proposal: Proposal | None,
     ) -> None:
-        """Show all of a run as it was once, in place of what is shown of it."""
+        """Show all of a run at an earlier step, in place of its current layers."""
         targets = {m.step: m.target for m in measurements}
         shown = [self._targets.get(step, target) for step, target in targets.items()]
         if not np.array_equal(shown, list(targets.values()), equal_nan=True):
             self._forget_limits()
         if (layer := self.measured_layer) is not None:
-            # napari keeps points selected that are gone.
+            # napari keeps removed points selected.
             layer.selected_data &= set(range(len(measurements)))
         self._measurements, self._targets = list(measurements), targets
         self._show_measured()
@@ -232,29 +233,29 @@ class FieldLayers:
         self.show_next(proposal)
 
     def show_next(self, proposal: Proposal | None) -> None:
-        """Put the ring around the next position; None takes it away."""
+        """Put the ring around the next position; None removes it."""
         if proposal is None and self.next_layer is None:
             return
         self._put(next_data(proposal, self._known_frame()))
 
     def show_runner_up(self, pixel: tuple[int, int] | None) -> None:
-        """Put a ring around a pixel that was not chosen; None takes it away."""
+        """Put a ring around a pixel that was not chosen; None removes it."""
         if pixel is not None:
             self._put(runner_up_data(*pixel, self._known_frame()))
         elif layer := find_layer(self._viewer, Role.RUNNER_UP, "points"):
             self._viewer.layers.remove(layer)
 
     def show_selection(self, mask: NDArray[np.bool_]) -> Labels:
-        """Show which candidates are selected, `(rows, columns)`."""
+        """Show the selected candidates, `(rows, columns)`."""
         return self._put(selection_data(mask, self._known_frame()))
 
     def clear_selection(self) -> None:
-        """Take the layer of the selected candidates away."""
+        """Remove the layer of the selected candidates."""
         if (layer := self.selection_layer) is not None:
             self._viewer.layers.remove(layer)
 
     def clear_run(self) -> None:
-        """Take away all that belongs to one run; survey image and regions stay."""
+        """Remove all layers of the run; survey image and regions stay."""
         for role in _ONE_ROW_EACH:
             self._read_foreign(role)
         self._measurements.clear()
@@ -287,11 +288,11 @@ class FieldLayers:
         if dose is not None:
             self._put_image(dose_data(dose, frame), dose_limits(dose))
         elif layer := self.map_layer(Role.DOSE):
-            # A part of the dose would pass for all of it.
+            # A partial dose would be mistaken for the total.
             self._viewer.layers.remove(layer)
 
     def _blank_maps(self) -> None:
-        """Show that there were none; the layers stay as a person has set them."""
+        """Show empty maps; the user's changes to the layers are kept."""
         for role in MAP_STYLES:
             if (layer := self.map_layer(role)) is not None:
                 layer.data = np.full(layer.data.shape, np.nan, np.float32)
@@ -312,7 +313,7 @@ class FieldLayers:
     def _widened(
         self, role: Role, values: ArrayLike, *, shrinks: bool = False
     ) -> Limits | None:
-        """Limits that cover what was shown before, too.
+        """Return limits that also cover earlier values.
 
         With `shrinks`, they are narrowed once the values fill less than a third: the
         acquisition function falls by orders of magnitude during a run.
@@ -328,7 +329,7 @@ class FieldLayers:
         return new
 
     def _forget_limits(self) -> None:
-        """Other targets have other values, and their deviations other sizes."""
+        """Reset limits: other targets have other values, and other deviations."""
         for role in (Role.MEAN, Role.STD):
             self._limits.pop(role, None)
 
@@ -336,7 +337,7 @@ class FieldLayers:
         self._updates.limit(self._put(new), limits)
 
     def _put(self, new: LayerData) -> Layer:
-        """Update the layer in place, or make it where there is none."""
+        """Update the layer in place, or create it."""
         data, keywords, kind = new
         own = keywords["metadata"][METADATA_KEY]
         layer = find_layer(self._viewer, Role(own["role"]), kind, own.get("detector"))
@@ -345,15 +346,15 @@ class FieldLayers:
             return layer
         layer = Layer.create(data, keywords, kind)
         if kind == "vectors":
-            # napari draws up to 1024 vectors line by line into the thumbnail at
-            # each update, 60 ms in the GUI thread; there is no public setting.
+            # napari rasterises up to 1024 vectors for the thumbnail at each update, 60
+            # ms in the GUI thread; there is no public setting.
             layer._max_vectors_thumbnail = 64  # noqa: SLF001
         insert_layer(self._viewer, layer)
         self._updates.made(layer)
         return layer
 
     def _put_rows(self, role: Role, new: LayerData, of: Sequence[Measurement]) -> None:
-        """Put a layer with one row per measurement; foreign columns stay beside."""
+        """Update a layer with one row per measurement; foreign columns are kept."""
         self._read_foreign(role)
         _, keywords, _ = new
         keywords["features"] = self._foreign[role].join(keywords["features"], of)
