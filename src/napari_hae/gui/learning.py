@@ -1,4 +1,4 @@
-"""The panel with what the agent has learned so far, step by step."""
+"""The panel with the agent's learning curves."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class LearningPanel(LazyPanel):
         follow_journal(session.live, self._on_noted)
 
     def add_marker(self, step: int, text: str) -> None:
-        """Mark in all curves that something was changed from a step on, in words."""
+        """Mark a change from a step on in all curves, with its description."""
         for plot in self.plots.values():
             plot.add_marker(step, text)
 

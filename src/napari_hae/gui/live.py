@@ -1,4 +1,4 @@
-"""Shows a run while it goes: fetches what is new, and updates the layers."""
+"""Live view of a run: fetches new data, and updates the layers."""
 
 from __future__ import annotations
 
@@ -27,41 +27,43 @@ if TYPE_CHECKING:
     from napari_hae.types import Measurement, PredictionMaps, Proposal
 
 POLL_MS = 40
-"""How often it is looked for what is new: 25 times a second."""
+"""Polling interval for new data: 25 times a second."""
 TURN_MS = 4
-"""A turn ends with the piece of work in which this time has passed, and the event loop
-has as much before the next one."""
+"""Time after which a turn ends with the current piece of work; the event loop has the
+same time before the next turn."""
 
 
 class LiveView(QObject):
-    """The measurements, maps and proposal of the newest run that are shown.
+    """Measurements, maps and proposal of the newest run that are shown.
 
-    They are fetched at a steady rate and never queued, so that a fast instrument cannot
-    flood the window. Shown is what is newest, or what was known after an earlier step:
-    this is the one place that decides it. The run never notices.
+    They are fetched at a constant rate and never queued, so that a fast instrument
+    cannot flood the window. The state shown is the newest, or that after an earlier
+    step: this is the only place that decides it. The run is unaffected.
     """
 
     measured = Signal(object)
-    """Emits the new measurements, a list in order; none while an earlier step is
+    """Emit `(measurements: list)`, new ones in order, unless an earlier step is
     shown."""
     proposed = Signal(object)
-    """Emits the newest `Proposal`; none while an earlier step is shown."""
+    """Emit `(proposal: Proposal)`, the newest, unless an earlier step is shown."""
     mapped = Signal()
-    """Other maps are shown, of a new proposal or under changed settings."""
+    """Emit when other maps are shown, of a new proposal or under changed settings."""
     rewound = Signal()
-    """Another step of the run is shown than before: all that is shown changed."""
+    """Emit when another step of the run is shown: everything shown has changed."""
     counted = Signal(int)
-    """Emits how many measurements the run has, shown or not."""
+    """Emit `(count: int)` when the run's number of measurements changes, shown or
+    not."""
     queue_changed = Signal(object)
-    """Emits the pixels that a person wants measured next, a tuple."""
+    """Emit `(pixels: tuple)` when the user's queue of next pixels changes."""
     judged = Signal()
-    """What was voted or discarded changed."""
+    """Emit when votes or discarded steps have changed."""
     waits_for_changed = Signal(str)
-    """Emits what has to be done before the run goes on, in words; empty if nothing."""
+    """Emit `(action: str)`, needed before the run continues; empty if none."""
     retargeted = Signal(object)
-    """Emits all measurements that are shown with their new targets."""
+    """Emit `(measurements)`, all shown ones, when their targets have changed."""
     noted = Signal(object)
-    """Emits the journal's new events, a list in order, but for those of each step."""
+    """Emit `(events: list)`, the journal's new ones in order, except those of each
+    step."""
 
     def __init__(self, layers: FieldLayers, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -84,35 +86,35 @@ class LiveView(QObject):
 
     @property
     def taken(self) -> int:
-        """How many measurements the run has, shown or not."""
+        """Number of measurements of the run, shown or not."""
         return self._taken
 
     @property
     def waits_for(self) -> str:
-        """What has to be done before the run goes on, in words; empty if nothing."""
+        """Action needed before the run continues, as text; empty if none."""
         return self._waits_for
 
     @property
     def steps(self) -> int | None:
-        """How many steps the run that is shown was to take at most; None without one.
+        """Maximum number of steps of the run that is shown; None without one.
 
-        Not what is set for the next one.
+        Not the number set for the next run.
         """
         return self._runner.settings.budget.steps if self._runner else None
 
     @property
     def shown_step(self) -> int | None:
-        """The run is shown as it was after so many steps; None: as it is now."""
+        """Number of steps after which the run is shown; None: its current state."""
         return self._shown_step
 
     @property
     def can_rewind(self) -> bool:
-        """Whether there are earlier steps, of the field of view that is shown."""
+        """Return whether there are earlier steps, of the shown field of view."""
         return self.taken > 1 and self._is_of_field
 
     @property
     def proposal(self) -> Proposal | None:
-        """The newest proposal, or the one that the step which is shown led to."""
+        """Newest proposal, or the one that led to the shown step."""
         if self._shown_step is None:
             return self._proposal
         return self._history.measurements[self._shown_step].proposal
@@ -126,39 +128,39 @@ class LiveView(QObject):
 
     @property
     def maps(self) -> PredictionMaps | None:
-        """The maps that are shown."""
+        """Maps that are shown."""
         view = self._view
         return None if view is None else view.maps
 
     @property
     def picture(self) -> NDArray[np.float32] | None:
-        """All candidates as the model sees them, `(n, 2)`, when it made these maps."""
+        """Embedding of all candidates, `(n, 2)`, at the time of these maps."""
         view = self._view
         return None if view is None else view.picture
 
     @property
     def frame(self) -> FieldFrame | None:
-        """The field of the run that is shown, which need not be that of the layers."""
+        """Field of the shown run, which may differ from that of the layers."""
         return self._frame
 
     @property
     def queue(self) -> tuple[tuple[int, int], ...]:
-        """The pixels that a person wants measured next, as last told."""
+        """Pixels that the user wants measured next, as last reported."""
         return self._queue
 
     @property
     def votes(self) -> Mapping[int, Vote]:
-        """What was voted in the run that is shown, by step."""
+        """Votes in the shown run, by step."""
         return self._runner.votes if self._runner else {}
 
     @property
     def discarded(self) -> frozenset[int]:
-        """Steps of the run that is shown which are left out of training."""
+        """Steps of the shown run that are excluded from training."""
         return self._runner.discarded if self._runner else frozenset()
 
     @property
     def events(self) -> list[JournalEvent]:
-        """The journal's events that were told so far, as `noted` emits them."""
+        """Journal events so far, as emitted by `noted`."""
         return self._runner.record.noted[: self._told] if self._runner else []
 
     def begin(self, runner: Runner) -> None:
@@ -174,7 +176,7 @@ class LiveView(QObject):
         self._begin(run, run.history)
 
     def forget(self) -> None:
-        """Show no run, with nothing of the one before."""
+        """Show no run, and nothing of the one before."""
         self.stop()
         self._begin(None, History())
         self._queue, self._judged = (), None
@@ -183,26 +185,26 @@ class LiveView(QObject):
         self.counted.emit(0)
 
     def end(self) -> None:
-        """Show the last of it; the run has ended."""
+        """Show the final state; the run has ended."""
         self.refresh()
         self.stop()
         if self._shown_step is None and self._layers.frame is not None:
             self._layers.show_next(None)
 
     def stop(self) -> None:
-        """Fetch nothing more."""
+        """Stop fetching."""
         self._poll.stop()
         self._drawing.hold(False)
 
     def close(self) -> None:
-        """Show nothing more: the layers' viewer is closing."""
+        """Stop showing: the viewer of the layers is closing."""
         self.stop()
         self._jobs.clear()
         self._runner = None
         self._drawing.close()
 
     def show_step(self, step: int | None) -> None:
-        """Show the run as it was after a number of steps; None: go on as it is now."""
+        """Show the run as it was after a number of steps; None: its current state."""
         if step is not None:
             is_earlier = self.can_rewind and step < self.taken
             step = max(step, 1) if is_earlier else None
@@ -217,13 +219,13 @@ class LiveView(QObject):
         self.rewound.emit()
 
     def refresh(self) -> None:
-        """Show at once what is new since the last time."""
+        """Show all new data at once."""
         self._do_jobs()
         self._look_for_news()
         self._do_jobs()
 
     def _take_turn(self) -> None:
-        """Do some of the work: the event loop is never held for all of it."""
+        """Do part of the pending work, so that the event loop is not blocked."""
         now_s = time.perf_counter()
         if not self._jobs:
             self._began_s = now_s
@@ -237,7 +239,7 @@ class LiveView(QObject):
             self._poll.setInterval(TURN_MS)
             return
         self._drawing.hold(False)
-        # The window is a person's for as long as it was busy with the run.
+        # The event loop gets as much time as the run's work has just taken.
         busy_ms = 1e3 * (time.perf_counter() - self._began_s)
         self._poll.setInterval(max(POLL_MS, round(busy_ms)))
 

@@ -1,4 +1,4 @@
-"""Loads what the docks need while the window answers, and names it meanwhile."""
+"""Background loading of the docks' dependencies, with their names shown meanwhile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN_AFTER_MS = 300
 
 
 def _libraries() -> None:
-    # What opens no window of its own may be imported on any thread.
+    # Modules that open no window may be imported on any thread.
     for name in ("scipy.optimize", "scipy.stats", "pandas", "skimage.measure"):
         importlib.import_module(name)
 
@@ -42,13 +42,14 @@ PARTS: dict[str, Callable[[], None]] = {
     "agent and experiment": _experiment,
     "microscopes and scalarizers": _plugins,
 }
-"""What takes its time, by name, in order."""
+"""Slow imports by name, in order."""
 
 
 class Loading(QObject):
-    """Loads all parts on a thread of its own, then does something on Qt's.
+    """Load all parts on a thread of its own, then call a function on Qt's.
 
-    A part that cannot be loaded is left to whoever needs it, who says so.
+    A part that cannot be loaded is left to the code that needs it, which reports the
+    error.
     """
 
     _begun = Signal(int, str)
@@ -68,18 +69,18 @@ class Loading(QObject):
 
     @property
     def text(self) -> str:
-        """What is being loaded, in words."""
+        """Description of the part that is being loaded."""
         return self._dialog.labelText()
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start loading, and return at once."""
         threading.Thread(
             target=self._load, name="napari-hae-imports", daemon=True
         ).start()
 
     def _load(self) -> None:
         for number, (name, load) in enumerate(PARTS.items()):
-            # A window that was closed meanwhile hears no more of it.
+            # A window that was closed meanwhile receives no result.
             with suppress(RuntimeError):
                 self._begun.emit(number, name)
             try:
@@ -101,7 +102,7 @@ class Loading(QObject):
 
 
 def when_loaded(what: str, then: Callable[[], object]) -> Loading:
-    """Do something on Qt's thread that needs all parts, when they are loaded."""
+    """Call a function on Qt's thread once all parts that it needs are loaded."""
     loading = Loading(what, then)
     loading.start()
     return loading

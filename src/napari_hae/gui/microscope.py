@@ -1,4 +1,4 @@
-"""The dock *Microscope*: choose an instrument, connect it, take a survey image."""
+"""The dock *Microscope*: instrument, connection and survey image."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class MicroscopeDock(Dock):
             {name: cls.settings_type for name, cls in classes.items()},
             {name: cls.title for name, cls in classes.items()},
         )
-        # Somebody who is new here can connect at once.
+        # New users can connect at once.
         choice = self.instrument.choice
         choice.setCurrentIndex(max(choice.findData("simulated"), 0))
         self.survey_form = SettingsForm(SurveySettings)
@@ -65,7 +65,7 @@ class MicroscopeDock(Dock):
         self.survey_form.changed.connect(self._on_survey_settings)
         self.instrument.changed.connect(self._on_instrument)
         self._listed: object = None
-        # Of its own, so that connecting need not wait for it.
+        # A separate thread, so that connecting does not have to wait for it.
         self._listing = Background(session)
         session.closed.connect(self._listing.close)
         self._signals = [
@@ -106,7 +106,7 @@ class MicroscopeDock(Dock):
         row.addStretch()
         row.addWidget(self.connect_button)
         row.addWidget(self.abort)
-        # First: no line that wraps may move ABORT from under a pointer.
+        # First, so that no wrapping line moves ABORT away from a pointer.
         layout.addLayout(row)
         layout.addWidget(self.state)
         layout.addWidget(self.beam)
@@ -122,7 +122,7 @@ class MicroscopeDock(Dock):
             self.session.connection.open(chosen.kind, chosen.value)
 
     def _on_instrument(self, settings: Any) -> None:
-        """List what a file offers, once it is chosen."""
+        """List the contents of a file once it is chosen."""
         if not isinstance(settings, OffersChoices) or settings.listed == self._listed:
             return
         source, form = settings.listed, self.instrument.form
@@ -177,7 +177,7 @@ class MicroscopeDock(Dock):
         self.connect_button.setText("Disconnect" if connected else "Connect")
         self.instrument.setEnabled(not (busy or connected))
         self.survey_button.setEnabled(session.can_begin and not busy)
-        # A run rests on the image that it began with, but may go on in a finer one.
+        # A run is based on its first image, but may continue in a finer one.
         for name, control in self.survey_form.controls.items():
             usable = name == "dwell_time_s" or not session.is_running
             control.native.setEnabled(usable)

@@ -1,4 +1,4 @@
-"""The dock *Monitor*: spectra on the left, what the agent learns on the right."""
+"""The dock *Monitor*: spectra on the left, the agent's diagnostics on the right."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class MonitorDock(Dock):
-    """Shows what is measured and learned, as it comes."""
+    """Live display of measurements and of the agent's state."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
@@ -58,14 +58,14 @@ class MonitorDock(Dock):
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.addWidget(self.spectra)
         splitter.addWidget(self.tabs)
-        # One half each, whatever they would like.
+        # One half each, whatever their size hints.
         splitter.setSizes([10_000, 10_000])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 2, 6, 6)
         layout.addLayout(self._top())
         layout.addWidget(splitter, 1)
         self.setMinimumHeight(190)
-        # Else napari adds a stretch below, which takes the plots' height.
+        # Otherwise napari adds a stretch below, which takes the plots' height.
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         session.started.connect(self._on_started)
         session.warning_wanted.connect(self._on_warning_wanted)

@@ -32,14 +32,14 @@ class Curve:
 
 
 class CurvesPlot(LivePlot):
-    """Shows curves, with their names above, and marks at some steps.
+    """Show curves, with their names above, and marks at some steps.
 
     Parameters
     ----------
     empty
-        What to say while there is nothing to show.
+        Message while there is nothing to show.
     label
-        What the vertical axis shows.
+        Label of the vertical axis.
     """
 
     def __init__(self, empty: str, label: str, parent: QWidget | None = None) -> None:
@@ -79,7 +79,7 @@ class CurvesPlot(LivePlot):
         self._show(something=True)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Clear the plot."""
         for item in self._items:
             self.plot.removeItem(item)
         self._items.clear()

@@ -1,4 +1,4 @@
-"""Tells the journal of the run that is shown to what is opened while it goes."""
+"""Subscription to the journal of the shown run, for panels opened during it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def follow_journal(live: LiveView, told: Callable[[list[JournalEvent]], None]) -> None:
-    """Hand on the journal's events so far, in one list, and later ones as they come.
+    """Pass on the journal's events so far, in one list, and later ones as they come.
 
-    Those of each step are not among them.
+    Events of each step are not included.
     """
-    # What waits to be emitted would come twice.
+    # Events that are still to be emitted would be passed on twice.
     live.refresh()
     told(live.events)
     live.noted.connect(told)

@@ -1,4 +1,4 @@
-"""A stored run, for those who show runs: it tells what a `Runner` tells of its own."""
+"""A stored run, with the interface that a `Runner` has for views of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Told:
-    """What a record tells in sentences."""
+    """Journal events of a record that are shown as sentences."""
 
     noted: list[JournalEvent]
 

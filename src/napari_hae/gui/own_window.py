@@ -1,4 +1,4 @@
-"""A window of its own for a record."""
+"""Separate window for a record."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def show_in_own_window(run: OpenedRun) -> None:
 
     viewer = Viewer(title=f"{run.path.name} – napari")
     cockpit = Cockpit(viewer)
-    # The docks take their room first, so that the whole field comes into view.
+    # The docks are laid out first, so that the whole field is visible.
     QApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
     cockpit.experiment.session.show_record(run)

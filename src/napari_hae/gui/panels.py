@@ -1,4 +1,4 @@
-"""Panels that cost little, and nothing while nobody can see them."""
+"""Panels with limited drawing costs, and none while they are hidden."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
 BETWEEN_MS = 10
-"""The event loop runs for so long between the drawing of two panels."""
+"""Time for which the event loop runs between drawing two panels."""
 REST_MS = 200
-"""A panel is drawn five times a second at most: nobody reads faster, and a plot of
+"""Shortest interval between drawings of a panel: nobody reads faster, and a plot of
 hundreds of steps takes Qt 20 ms."""
 
 
 class _Turns(QObject):
-    """Draws panels one after the other, and lets the event loop run in between."""
+    """Draw panels one after the other, and let the event loop run in between."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,13 +28,13 @@ class _Turns(QObject):
         self._timer.timeout.connect(self._draw_one)
 
     def ask(self, panel: LazyPanel) -> None:
-        """Draw a panel when its turn comes."""
+        """Schedule a panel for drawing."""
         if panel not in self._waiting:
             self._waiting.append(panel)
             self._timer.start()
 
     def leave(self, panel: LazyPanel) -> None:
-        """Draw a panel no more."""
+        """Remove a panel from the schedule."""
         if panel in self._waiting:
             self._waiting.remove(panel)
 
@@ -51,7 +51,7 @@ def _turns() -> _Turns:
 
 
 class LazyPanel(QWidget):
-    """A panel that is drawn while it is visible, and when it becomes so."""
+    """Panel that is drawn only while visible, and when it becomes visible."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -61,28 +61,28 @@ class LazyPanel(QWidget):
         self._rest.timeout.connect(self._catch_up)
 
     def refresh(self, _: object = None) -> None:
-        """Draw soon, or when it is next seen."""
+        """Draw soon, or when next visible."""
         self._is_stale = True
         self._catch_up()
 
     def draw_now(self) -> None:
-        """Draw at once: a person has asked for it."""
+        """Draw at once, on the user's request."""
         self._is_stale = False
         self.draw()
         self._rest.start()
 
     def draw(self) -> None:
-        """Show what is known now."""
+        """Show the current state."""
         raise NotImplementedError
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Catch up with what came while it was hidden."""
+        """Draw the changes made while it was hidden."""
         super().showEvent(event)
         if self._is_stale:
             self.draw_now()
 
     def take_turn(self) -> None:
-        """Draw, if there is still a reason to."""
+        """Draw, if still needed."""
         if self._is_stale and self.isVisible():
             self.draw_now()
 

@@ -1,4 +1,4 @@
-"""Lets what is being typed take effect, and leaves the focus where it is."""
+"""Commit of the current edit without moving the focus."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit
 
 
 def commit_edit() -> None:
-    """Let what is being typed take effect, as when the focus leaves the field.
+    """Commit the current edit, as when the focus leaves the field.
 
-    What is about to be done must know of it: a key leaves the focus in the field, and
-    where buttons take no focus, as on macOS, so does a press of one. Only the field
-    hears of it: a button that loses the focus while it is pressed is not clicked.
+    The next action must use the new value: a keyboard shortcut leaves the focus in the
+    field, and where buttons take no focus, as on macOS, so does a press of one. Only
+    the field is notified: a button that loses the focus while it is pressed is not
+    clicked.
     """
     field = QApplication.focusWidget()
     if isinstance(field, QAbstractSpinBox | QLineEdit):

@@ -1,4 +1,4 @@
-"""Pixels of the survey image that a person points at, with the mouse or by layers."""
+"""Pixels of the survey image selected by the user, with the mouse or by layers."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
 
 AREA = "area in pixels"
 _LABELS = ("index", "label")
-"""Columns of a layer's table that name the label of a row; else it is its number."""
+"""Columns of a layer's table with the label of a row; else it is the row's number."""
 
 
 def pixel_at(frame: FieldFrame, world: Iterable[float]) -> Pixel | None:
-    """The pixel at a place of the viewer in nm; None outside the survey image."""
+    """Return the pixel at a position of the viewer in nm; None outside the image."""
     y_nm, x_nm = list(world)[-2:]
     position = frame.position_at(y_nm, x_nm)
     return frame.pixel(position) if position in frame.area else None
 
 
 def holds_places(layer: Layer) -> bool:
-    """Whether a layer is one of a person's with points, lines or labelled objects."""
+    """Return whether a layer is a user's, with points, lines or labelled objects."""
     return isinstance(layer, Points | Shapes | Labels) and role_of(layer) is None
 
 
 def pixels_of(
     layer: Layer, frame: FieldFrame, point: Sequence[float] = ()
 ) -> list[Pixel]:
-    """The pixels that a layer names, in its order, each once.
+    """Return the pixels defined by a layer, in its order, each once.
 
     The points of a Points layer, the pixels along the lines and paths of a Shapes
-    layer, the centres of the objects of a Labels layer in the order of their labels.
-    Of a stack, those of the plane that is shown: `point` is the viewer's `dims.point`.
+    layer, the centres of the objects of a Labels layer in the order of their labels. Of
+    a stack, those of the plane that is shown: `point` is the viewer's `dims.point`.
     """
     if isinstance(layer, Points):
         places = _points(layer, point)[1]
@@ -61,11 +61,11 @@ def pixels_of(
 
 
 def objects_of(layer: Layer, frame: FieldFrame, point: Sequence[float] = ()) -> Objects:
-    """The points of a Points layer, or the labelled objects of a Labels layer.
+    """Return the points of a Points layer, or the labelled objects of a Labels layer.
 
-    With the numbers that the layer's table has of them, and the area of what is
-    labelled. An object outside the image is left out, and of a stack all that is not
-    in the plane that is shown.
+    They include the numeric columns of the layer's table, and the area of labelled
+    objects. Objects outside the image, and outside the shown plane of a stack, are
+    omitted.
     """
     if isinstance(layer, Points):
         numbers, places = _points(layer, point)
@@ -87,14 +87,14 @@ def objects_of(layer: Layer, frame: FieldFrame, point: Sequence[float] = ()) -> 
 def _points(
     layer: Points, point: Sequence[float]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Numbers and places of the points in the plane that is shown."""
+    """Return indices and positions of the points in the plane that is shown."""
     data, index = np.asarray(layer.data, dtype=float), shown_index(layer, point)
     numbers = np.array([n for n, x in enumerate(data) if lie_in_plane(x, index)], int)
     return numbers, data[numbers, -2:]
 
 
 def _table(layer: Layer, numbers: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """What a layer's table has in numbers, in the order of labels or points."""
+    """Return the numeric columns of a layer's table, in order of labels or points."""
     table = layer.features
     named = next((name for name in _LABELS if name in table), None)
     if isinstance(layer, Labels) and named is not None:
@@ -107,7 +107,7 @@ def _table(layer: Layer, numbers: NDArray[Any]) -> dict[str, NDArray[np.float64]
 
 
 def _centres(labels: NDArray[Any]) -> NDArray[np.float64]:
-    """The pixel of each label that is nearest to its centre, which may lie outside."""
+    """Return each label's pixel nearest to its centre, which may lie outside it."""
     from skimage.measure import regionprops
 
     centres = []

@@ -1,4 +1,4 @@
-"""Who chooses the positions: the agent, the objects of a layer, or a raster."""
+"""Choice of the plan: positions from the agent, the objects of a layer, or a raster."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ NOT_CHOSEN = "No layer is chosen"
 
 
 class PlanChoice(QWidget):
-    """A form for the plan, with the layer whose objects make the list.
+    """Form for the plan, with the layer whose objects make the list.
 
-    The plan takes the places over, and keeps them whatever becomes of the layer.
+    The plan copies the positions, and keeps them if the layer changes or is removed.
     """
 
     changed = Signal(object)
-    """Emits the new plan."""
+    """Emit `(plan)` when the plan changes."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -53,7 +53,7 @@ class PlanChoice(QWidget):
         self.missing = Sentence()
         self._why_none = NOT_CHOSEN
         self._refusal = ""
-        """Why the chosen layer cannot be used; empty if it can."""
+        """Reason why the chosen layer cannot be used; empty if it can."""
         self._followed: Layer | None = None
         self._label = QLabel(OBJECTS_OF)
         self._label.setWordWrap(True)
@@ -74,7 +74,7 @@ class PlanChoice(QWidget):
 
     @property
     def value(self) -> Settings:
-        """The plan that is chosen."""
+        """The chosen plan."""
         plan, objects = self.form.value, self._objects()
         frame = self._session.layers.frame
         if not isinstance(plan, ObjectsPlan) or objects is None or frame is None:
@@ -114,7 +114,7 @@ class PlanChoice(QWidget):
             widget.setVisible(shown)
         if shown:
             self._objects()
-        # Nobody wants another list of places because some layer came or went.
+        # A layer that was added or removed must not replace the list of positions.
         self.layer.waits = shown
         self.missing.say(self._what_is_missing() if shown else "")
 
@@ -143,7 +143,7 @@ class PlanChoice(QWidget):
         return objects_of(layer, frame, self._session.viewer.dims.point)
 
     def _follow(self) -> None:
-        """Offer what the table of the chosen layer has, also when that changes."""
+        """Offer the columns of the chosen layer's table, and follow its changes."""
         if self._followed is not self.layer.layer:
             self._let_go()
             self._followed = self.layer.layer

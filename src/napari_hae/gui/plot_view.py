@@ -1,4 +1,4 @@
-"""The view of a plot: the mouse moves and scales it, and it always finds back."""
+"""View of a plot that is moved and scaled by the mouse, and can always be reset."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _GAP_PX = 2
 
 
 class PlotView(pg.ViewBox):
-    """A view that stays near its data, and asks to be fitted by a double click."""
+    """View that stays near its data, and requests a fit on a double click."""
 
     margin = 0.05
-    """How far the mouse may lead beyond the data, as a part of their range."""
+    """Farthest pan beyond the data, as a fraction of their range."""
     fit_wanted = Signal()
-    """A double click: show all there is."""
+    """Emit on a double click: show all data."""
 
     def mouseClickEvent(self, event: Any) -> None:
-        """Ask for all of it by a double click."""
+        """Request a fit on a double click."""
         if event.double() and event.button() == Qt.MouseButton.LeftButton:
             event.accept()
             self.fit_wanted.emit()
@@ -31,7 +31,7 @@ class PlotView(pg.ViewBox):
             super().mouseClickEvent(event)
 
     def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
-        """Move the view, or scale it by the right button."""
+        """Pan the view, or scale it with the right button."""
         super().mouseDragEvent(event, axis)
         self._stay_near_data()
 
@@ -41,7 +41,7 @@ class PlotView(pg.ViewBox):
         self._stay_near_data()
 
     def _stay_near_data(self) -> None:
-        # Not by the limits that pyqtgraph has: they would hold for the data to come.
+        # Not by pyqtgraph's limits: they would also apply to later data.
         ranges = zip(self.viewRange(), self.childrenBounds(), strict=True)
         names = ("xRange", "yRange")
         wanted = {
@@ -55,7 +55,7 @@ class PlotView(pg.ViewBox):
 
 
 class FitButton(QToolButton):
-    """A button in the corner of a plot, there while a person has moved its view."""
+    """Button in the corner of a plot, visible while the user has moved its view."""
 
     def __init__(self, plot: pg.PlotWidget) -> None:
         super().__init__(plot)
@@ -67,7 +67,7 @@ class FitButton(QToolButton):
         plot.getViewBox().sigRangeChangedManually.connect(self._on_moved)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stay in the upper right corner."""
+        """Keep the button in the upper right corner."""
         if event.type() == QEvent.Type.Resize:
             self._to_corner()
         return False
@@ -83,7 +83,7 @@ class FitButton(QToolButton):
 
 
 def _near(seen: list[float], data: list[float], margin: float) -> tuple[float, float]:
-    """Return the part of an axis that is nearest to what is seen, and near the data."""
+    """Return the range of an axis that is nearest to the view, and near the data."""
     beyond = margin * ((data[1] - data[0]) or 1.0)
     low, high = data[0] - beyond, data[1] + beyond
     span = min(seen[1] - seen[0], high - low)

@@ -30,15 +30,15 @@ LABEL_OVERHANG_PX = 6
 
 
 class LivePlot(QWidget):
-    """A plot that shows a sentence while it is empty, in the colours of the window.
+    """Plot in the colours of the window, with a message while it is empty.
 
     Parameters
     ----------
     empty
-        What to say while there is nothing to show.
+        Message while there is nothing to show.
     view
-        What the mouse does in the plot; None: it moves and scales what is seen, and a
-        double click fits that to the data.
+        View that handles the mouse; None: it pans and scales, and a double click fits
+        the view to the data.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class LivePlot(QWidget):
         self.message = QLabel(empty, self)
         self.message.setWordWrap(True)
         self.message.setMargin(12)
-        # Not that of pyqtgraph, which is cut off where it is longer than a line.
+        # Not pyqtgraph's own, which is cut off where it is longer than a line.
         self.title = Sentence()
         with_title = QWidget()
         below = QVBoxLayout(with_title)
@@ -66,20 +66,20 @@ class LivePlot(QWidget):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.message)
         self._stack.addWidget(with_title)
-        # The axis puts the lower edge of its label out of the plot.
+        # The axis moves the lower edge of its label out of the plot.
         self.plot.getPlotItem().setContentsMargins(0, 0, 0, LABEL_OVERHANG_PX)
         for side in ("left", "bottom"):
-            # Only before the label is there: pyqtgraph would scale once more.
+            # Only before the label is set: pyqtgraph would scale once more.
             self.plot.getAxis(side).enableAutoSIPrefix(False)
         self._take_colors()
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to show."""
+        """Return whether there is nothing to show."""
         return self._stack.currentIndex() == 0
 
     def fit(self) -> None:
-        """Show all of the data again, and go on showing what comes."""
+        """Show all of the data, and follow new ones."""
         self.plot.enableAutoRange()
         self.fit_button.hide()
 
@@ -87,7 +87,7 @@ class LivePlot(QWidget):
         self._stack.setCurrentIndex(int(something))
 
     def changeEvent(self, event: QEvent) -> None:
-        """Follow the window when it gets another theme."""
+        """Follow a change of the window's theme."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.StyleChange:
             self._take_colors()
@@ -106,7 +106,7 @@ class SpectrumPlot(LivePlot):
     """The newest spectrum, with the scalarizer's band to drag."""
 
     band_changed = Signal(float, float)
-    """Emits both ends in eV when the band was dragged and let go."""
+    """Emit `(low_ev: float, high_ev: float)` when the band was dragged and released."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("No spectrum yet. Start an experiment, or press Step.", parent)
@@ -119,10 +119,10 @@ class SpectrumPlot(LivePlot):
         )
         self.band.setToolTip("The band that makes the target. Drag it, or its edges.")
         self.band.hide()
-        # It reaches over the whole height of what is in view, whatever that is.
+        # It spans the whole height of the view, whatever that is.
         self.plot.addItem(self.band, ignoreBounds=True)
         self._beside: list[Any] = []
-        # A zero-loss peak out of view must not flatten what is in view.
+        # A zero-loss peak outside the view must not flatten the visible part.
         self.plot.setAutoVisible(y=True)
         self.band.sigRegionChangeFinished.connect(self._on_dragged)
 
@@ -142,13 +142,13 @@ class SpectrumPlot(LivePlot):
         super().fit()
         energies_ev, _ = self._curve.getData()
         if energies_ev is not None:
-            # The band may reach out of the spectrum.
+            # The band may extend beyond the spectrum.
             self.plot.setXRange(energies_ev[0], energies_ev[-1], padding=0.02)
 
     def set_beside(
         self, energies_ev: NDArray[Any], curves: Sequence[tuple[str, NDArray[Any], str]]
     ) -> None:
-        """Draw other spectra beside it: their names, counts and colours."""
+        """Draw further spectra: their names, counts and colours."""
         for item in self._beside:
             self.plot.removeItem(item)
         self._beside = [
@@ -171,7 +171,7 @@ class SpectrumPlot(LivePlot):
         self.plot.setXRange(low_ev - 1.5 * width, high_ev + 3 * width)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Clear the plot."""
         self._show(something=False)
 
     def _on_dragged(self) -> None:
@@ -180,7 +180,7 @@ class SpectrumPlot(LivePlot):
 
 
 class StepPlot(LivePlot):
-    """A plot against the step, with markers where something was changed."""
+    """Plot against the step, with markers at changes."""
 
     def __init__(self, empty: str, parent: QWidget | None = None) -> None:
         super().__init__(empty, parent)
@@ -188,24 +188,24 @@ class StepPlot(LivePlot):
         self._markers: list[Any] = []
 
     def add_marker(self, step: int, text: str) -> None:
-        """Mark on the axis that something was changed from a step on, in words."""
+        """Mark a change from a step on at the axis, with its description."""
         marker = pg.InfiniteLine(
             pos=step + 0.5,
             angle=90,
             pen=pg.mkPen(FAINT, style=Qt.PenStyle.DashLine),
         )
         marker.setToolTip(text)
-        # A change long ago must not keep the plot from showing what is there.
+        # A change long ago must not keep the plot from fitting the data.
         self.plot.addItem(marker, ignoreBounds=True)
         self._markers.append(marker)
 
     def show_markers(self, until: int | None) -> None:
-        """Show what was changed before a number of steps were done; None: all of it."""
+        """Show the changes before a number of steps was done; None: all of them."""
         for marker in self._markers:
             marker.setVisible(until is None or marker.value() < until)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Clear the plot."""
         for marker in self._markers:
             self.plot.removeItem(marker)
         self._markers.clear()
@@ -264,5 +264,5 @@ class LearningCurve(StepPlot):
         self.plot.setLabel("left", f"Target ({unit})" if unit else "Target")
 
     def show_curves(self, curves: Curves, unit: str) -> None:
-        """Show what is in the learning curves of it."""
+        """Show the values from the learning curves."""
         self.set_points(curves.target, curves.mean, curves.std, curves.best, unit)

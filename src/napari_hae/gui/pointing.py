@@ -1,4 +1,4 @@
-"""Ctrl+click in the image: measure there next."""
+"""Ctrl+click in the image to measure there next."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ OUTSIDE = "the place lies outside the survey image whose pixels are the candidat
 
 
 class Pointing:
-    """Listens to the mouse on the canvas of a session's viewer."""
+    """Mouse handler on the canvas of a session's viewer."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         session.viewer.mouse_drag_callbacks.append(self._on_press)
 
     def detach(self) -> None:
-        """Listen no longer."""
+        """Disconnect the handler."""
         self._session.viewer.mouse_drag_callbacks.remove(self._on_press)
 
     def _on_press(self, _: object, event: Any) -> Iterator[None]:
@@ -38,7 +38,8 @@ class Pointing:
             return
         session.mended.emit(NOT_MEASURED)
         session.measure_next([pixel])
-        # A layer in paint mode hears of the same click: it rests until the release.
+        # A layer in paint mode receives the same click: it is suspended until the
+        # release.
         active = session.viewer.layers.selection.active
         mode = None if active is None else str(active.mode)
         if mode in (None, REST):

@@ -1,4 +1,4 @@
-"""The places that a person wants measured next: a list to fill, reorder and empty."""
+"""The queue of positions that the user wants measured next."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _ROW_PX = 22
 
 
 class PlaceList(QListWidget):
-    """A list whose rows are dragged into another order."""
+    """List whose rows can be reordered by dragging."""
 
     dropped = Signal()
-    """A drag is over, whatever came of it."""
+    """Emit when a drag has ended, whatever its result."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class PlaceList(QListWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
 
     def startDrag(self, supportedActions: Qt.DropAction) -> None:
-        """Drag what is selected, in an event loop that ends with it."""
+        """Drag the selected rows, in an event loop that ends with the drag."""
         self.is_dragged = True
         try:
             super().startDrag(supportedActions)
@@ -54,7 +54,7 @@ class PlaceList(QListWidget):
         self.dropped.emit()
 
     def show_places(self, texts: dict[Pixel, str]) -> None:
-        """Show these places by their texts; rows that stay keep all that they have."""
+        """Show positions by their texts; rows that stay keep their state."""
         items = {item.data(PIXEL): item for item in self.items()}
         top = self.itemAt(QPoint(1, 1))
         is_scrolled = self.verticalScrollBar().value() > 0
@@ -78,7 +78,7 @@ class PlaceList(QListWidget):
 
 
 class QueuePanel(QWidget):
-    """Shows the queue of a run, and changes it."""
+    """Display of a run's queue, with controls to change it."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -154,7 +154,7 @@ class QueuePanel(QWidget):
         self._session.reorder_queue([])
 
     def _on_moved(self) -> None:
-        # What came to wait during the drag is not in the list yet.
+        # Positions added during the drag are not in the list yet.
         moved, waiting = self._pixels(), self._session.live.queue
         self._session.reorder_queue(list(dict.fromkeys([*moved, *waiting])))
 

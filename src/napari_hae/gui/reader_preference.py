@@ -1,4 +1,4 @@
-"""Lets napari open records with this plugin, without asking."""
+"""Preference of napari for opening records with this plugin, without a dialog."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PLUGIN = "napari-hae"
 RECORD_READER = "napari-hae.read_record"
 BUILTIN_READER = "napari.get_reader"
 FOLDER_PATTERN = f"*{SUFFIX}/"
-"""Matches records, as napari ends the paths of folders with a slash."""
+"""Pattern for records, as napari ends the paths of folders with a slash."""
 
 
 def prefer_record_reader() -> None:
-    """Make this plugin the one that opens records.
+    """Make this plugin the preferred reader of records.
 
-    All plugins that read folders are equal to napari: it asks for one of them, unless
-    there is a preference. One that a person has chosen for records stays.
+    napari treats all plugins that read folders alike: it asks for one of them, unless
+    there is a preference. A reader that the user has chosen for records is kept.
     """
     plugins = get_settings().plugins
     if FOLDER_PATTERN not in plugins.extension2reader:
@@ -34,8 +34,8 @@ def prefer_record_reader() -> None:
 def _hand_records_over() -> None:
     """Let napari's own reader leave records to this plugin.
 
-    `viewer.open(path)` takes it where the caller names none; it takes every folder for
-    one of images, and fails.
+    `viewer.open(path)` uses that reader where the caller names none; it treats every
+    folder as one of images, and fails.
     """
     commands = PluginManager.instance().commands
     try:
@@ -48,7 +48,7 @@ def _hand_records_over() -> None:
 
 
 class _RecordsFirst:
-    """A reader of everything that hands records to this plugin, while it is active."""
+    """Reader for all paths that passes records to this plugin, while it is active."""
 
     def __init__(self, other: Callable[..., Any]) -> None:
         self._other = other

@@ -1,4 +1,4 @@
-"""Opens records in napari: by drop, by menu, and by `viewer.open`."""
+"""Reader of records for napari: by drop, by menu, and by `viewer.open`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from napari_hae.gui.layer_data import LayerData
 
 NO_LAYERS: list[Any] = [(None,)]
-"""napari's sign for a path that was read, but not into layers."""
+"""napari's marker for a path that was read, but not into layers."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
-    """Return the reader if all paths hold a record or have the name of one."""
+    """Return the reader if all paths hold a record or are named like one, else None."""
     paths = _paths(path)
     if not paths or not all(_is_record(each) for each in paths):
         return None
@@ -39,7 +39,7 @@ def read_records(path: str | Sequence[str]) -> list[Any]:
     """Open one or several records.
 
     In a window with docks of the plugin they are opened by its session, and no layers
-    are returned; else their layers are, as they were at the end of the run.
+    are returned; otherwise the layers at the end of the run are returned.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The list of regions: which layers are regions, of what kind, and what they come to.
+"""The list of regions: layers used as regions, their kinds, and their effect.
 
 A row for each Labels or Shapes layer of any plugin; buttons to make layers to paint in.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NO_LAYERS = "Paint, or add a Labels or Shapes layer of any plugin."
 NOTHING_OPEN = "No position is open: widen a region, or switch one off."
 LIST_PX = 320
-"""A longer list scrolls inside."""
+"""Largest height of the list; a longer one scrolls."""
 
 _PAINT = {
     RegionKind.ROI: "nothing is measured outside of what is painted, from the first "
@@ -127,7 +127,7 @@ class RegionChoice(QWidget):
     def _set(self, layer: Layer, terms: Terms) -> None:
         row, watcher = self.rows[layer], self._session.watcher
         if layer not in watcher.layers and not terms.is_on:
-            # It was never switched on: nobody but its row has to know yet.
+            # It was never switched on: only its row needs the terms so far.
             row.show_terms(terms)
             return
         frame = self._session.layers.frame
@@ -153,7 +153,7 @@ class RegionChoice(QWidget):
         for layer in [x for x in self.rows if x not in possible]:
             self._in_list.removeWidget(self.rows[layer])
             self.rows.pop(layer).deleteLater()
-        # The topmost layer first, as in napari's own list.
+        # Topmost layer first, as in napari's own list.
         for index, layer in enumerate(reversed(possible)):
             row = self._row(layer)
             if self._in_list.indexOf(row) != index:
@@ -178,7 +178,7 @@ class RegionChoice(QWidget):
         return self.rows[layer]
 
     def _step_nm(self) -> float:
-        """About a pixel of the field, in one digit."""
+        """About a pixel of the field, rounded to one digit."""
         frame = self._session.layers.frame
         return 1.0 if frame is None else float(f"{max(frame.pixel_nm):.1g}")
 
@@ -202,7 +202,7 @@ def _paint_button(kind: RegionKind) -> QPushButton:
 
 
 def _usual_kind(layer: Layer) -> RegionKind:
-    """What the plugin's own layers were made for, and a region of interest else."""
+    """Return the kind for which a layer was made, by default a region of interest."""
     role = role_of(layer)
     kinds = [kind for kind in RegionKind if role is not None and str(kind) == str(role)]
     return kinds[0] if kinds else RegionKind.ROI

@@ -1,4 +1,4 @@
-"""Makes drawn regions, in nm, of the Shapes and Labels layers of any plugin.
+"""Conversion of Shapes and Labels layers of any plugin to drawn regions, in nm.
 
 World coordinates of a layer are converted to nm by its units; those of a layer without
 a unit of length are taken to be nm, as napari itself draws them.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEGMENTS = 64
-"""Sides of the polygon that stands for an ellipse."""
+"""Number of sides of the polygon that approximates an ellipse."""
 
 
 def region_from_layer(
@@ -39,13 +39,12 @@ def region_from_layer(
     kind: RegionKind = RegionKind.FORBIDDEN,
     point: Sequence[float] | None = None,
 ) -> DrawnRegion:
-    """The region that a Labels or Shapes layer covers, in nm.
+    """Return the region covered by a Labels or Shapes layer, in nm.
 
-    All labels above 0 count; each has edges of its own. A layer with more than two
-    dimensions covers what is marked anywhere along the others, so that no slider moves
-    a zone; with `point`, the viewer's `dims.point`, what is in the plane there. Round
-    outlines become polygons of 64 sides: around them for a forbidden zone, else inside
-    them.
+    All labels above 0 count; each has its own edges. A layer with more than two
+    dimensions covers the projection along the others, so that no slider moves a zone;
+    with `point`, the viewer's `dims.point`, only the plane there. Round outlines become
+    polygons of 64 sides: circumscribed for a forbidden zone, otherwise inscribed.
 
     Raises
     ------
@@ -71,7 +70,7 @@ def region_from_layer(
 
 
 def _parts(data: NDArray[np.integer[Any]]) -> NDArray[np.int32] | None:
-    """The labels of one plane, where there is more than one of them."""
+    """Return the labels of one plane, where there are several of them."""
     if data.ndim != 2 or not (data > 0).any():
         return None
     positive = np.where(data > 0, data, 0)
@@ -93,8 +92,8 @@ def _polygons(
     layer: Shapes, kind: RegionKind, point: Sequence[float] | None
 ) -> tuple[NDArray[np.float64], ...]:
     matrix = pixel_to_nm(layer)
-    # A polygon inside a circle reaches it with its corners, one around it with its
-    # sides: neither ever allows more than was drawn.
+    # An inscribed polygon touches a circle with its corners, a circumscribed one with
+    # its sides: neither ever allows more than was drawn.
     reach = 1.0 if kind is RegionKind.ROI else 1.0 / np.cos(np.pi / SEGMENTS)
     polygons: list[NDArray[np.float64]] = []
     for data, shape, width in zip(
@@ -114,7 +113,7 @@ def _polygons(
 
 
 def _ellipse(corners: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
-    """The ellipse in a parallelogram `(4, 2)`, as a polygon."""
+    """Return the ellipse in a parallelogram `(4, 2)`, as a polygon."""
     centre = corners.mean(axis=0)
     axes = np.stack([corners[1] - corners[0], corners[2] - corners[1]]) / 2
     angles = 2 * np.pi * np.arange(SEGMENTS) / SEGMENTS
@@ -126,7 +125,7 @@ def _ellipse(corners: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
 def _capsule(
     start: NDArray[np.float64], end: NDArray[np.float64], radius: float
 ) -> NDArray[np.float64]:
-    """A line of half width `radius` with round ends, as a polygon."""
+    """Return a line of half width `radius` with round ends, as a polygon."""
     half_turn = np.linspace(-np.pi / 2, np.pi / 2, SEGMENTS // 2 + 1)
     down, right = end - start
     angles = np.arctan2(down, right) + half_turn

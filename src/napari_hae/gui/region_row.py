@@ -1,4 +1,4 @@
-"""One region in the list of regions: its switch, its kind, and what is made of it."""
+"""Controls of one region in the list of regions: its switch, kind and terms."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class RegionRow(QWidget):
     Parameters
     ----------
     step_nm
-        How far the arrows change a length: about a pixel of the field.
+        Step of the arrows for a length: about a pixel of the field.
     """
 
     wanted = Signal(object)
-    """Emits the `Terms` that a person has entered."""
+    """Emit `(terms: Terms)` when the user has entered terms."""
 
     def __init__(self, name: str, terms: Terms, step_nm: float) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class RegionRow(QWidget):
 
     @property
     def controls(self) -> tuple[QWidget, ...]:
-        """All controls, in the order of the tab key."""
+        """All controls, in tab order."""
         first = (self.switch, self.kind, self.more)
         return (*first, self.weight, self.edges_only, self.edges_nm, self.grow_nm)
 
@@ -102,7 +102,7 @@ class RegionRow(QWidget):
             control.setAccessibleName(f"{what} {name}")
 
     def show_terms(self, terms: Terms) -> None:
-        """Show what is made of the region; nothing is emitted."""
+        """Show the terms of the region; nothing is emitted."""
         self.terms = terms
         blocked = [(each, each.blockSignals(True)) for each in self.controls]
         self.switch.setChecked(terms.is_on)
@@ -117,7 +117,7 @@ class RegionRow(QWidget):
         self._follow()
 
     def refuse(self, why: str) -> None:
-        """Show why what was entered cannot be, and what is in force again."""
+        """Show why an entry is invalid, and the terms that are in force again."""
         self.show_terms(self.terms)
         self.problem.say(f"{why[:1].upper()}{why[1:]}.")
 
@@ -210,7 +210,7 @@ class RegionRow(QWidget):
         )
 
     def _follow(self) -> None:
-        """Show what there is to say of the terms in force."""
+        """Update the messages for the terms in force."""
         terms, is_open = self.terms, self.more.isChecked()
         is_soft = terms.kind is RegionKind.SOFT
         can_be_edges = terms.kind is not RegionKind.FORBIDDEN
@@ -227,7 +227,7 @@ class RegionRow(QWidget):
 
 
 def summary(terms: Terms) -> str:
-    """What is made of a region in a few words; empty where it counts as drawn."""
+    """Return a short summary of a region's terms; empty where it is used as drawn."""
     parts = []
     if terms.kind is RegionKind.SOFT:
         parts.append(_weight_text(terms.weight))
@@ -251,14 +251,14 @@ def _length(step_nm: float, *, least_nm: float) -> QDoubleSpinBox:
     box.setDecimals(2)
     box.setSuffix(" nm")
     box.setSingleStep(step_nm)
-    # What is half typed must not move the beam.
+    # A partial entry must not move the beam.
     box.setKeyboardTracking(False)
     box.setMinimumWidth(90)
     return box
 
 
 class _NameBox(QCheckBox):
-    """A tick box with a name that gives way where there is no room for it."""
+    """Tick box with a name that is elided where space is short."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -280,5 +280,5 @@ class _NameBox(QCheckBox):
     def _elide(self) -> None:
         mode = Qt.TextElideMode.ElideMiddle
         text = self.fontMetrics().elidedText(self._name, mode, self.width() - 30)
-        # One ampersand would underline the letter after it.
+        # A single ampersand would underline the letter after it.
         self.setText(text.replace("&", "&&"))

@@ -1,4 +1,4 @@
-"""Watches the layers that a person chose as regions, and makes regions of them."""
+"""Watcher of the layers used as regions, which converts them to regions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ REGION_COLORS = {
 }
 
 _EVENTS = (
-    # Mid-stroke, `labels_update` is the only one; `paint` ends a stroke, `set_data`
+    # During a stroke only `labels_update` is emitted; `paint` ends a stroke, `set_data`
     # follows undo, redo, refresh, and shapes that are being moved or drawn.
     *("labels_update", "paint", "set_data", "data", "edge_width"),
     *("scale", "translate", "rotate", "shear", "affine", "units", "name"),
@@ -48,12 +48,12 @@ _EVENTS = (
 
 @dataclass(frozen=True)
 class Terms:
-    """What a person makes of a layer as a region.
+    """Terms under which the user turns a layer into a region.
 
     Attributes
     ----------
     is_on
-        Whether the region has any effect.
+        True if the region has any effect.
     grow_nm, edges_nm
         As for an `AdjustedRegion`.
     weight
@@ -67,12 +67,12 @@ class Terms:
     weight: float = 1.0
 
     def applied_to(self, drawn: DrawnRegion) -> Regions:
-        """The regions that a drawn one alone makes.
+        """Return the regions that result from a drawn one alone.
 
         Raises
         ------
         ValueError
-            If a region of this kind cannot be like this; the text says why.
+            If the terms are invalid for a region of this kind; the text says why.
         """
         as_drawn = self.is_on and not self.grow_nm and self.edges_nm is None
         region: Region = (
@@ -88,10 +88,9 @@ class Terms:
 
 
 def paint_layer(viewer: Viewer, kind: RegionKind, frame: FieldFrame) -> Labels:
-    """A Labels layer ready to paint a region in: selected, and in paint mode.
+    """Return a Labels layer ready to paint a region in: selected, and in paint mode.
 
-    The one that was made before is taken again if it is still there, and covers this
-    field.
+    An existing one is reused if it is still in the viewer, and covers this field.
     """
     made = layers_of(viewer, Role(str(kind)), "labels")
     layer = next((each for each in made if covers(each, frame)), None)
@@ -104,7 +103,7 @@ def paint_layer(viewer: Viewer, kind: RegionKind, frame: FieldFrame) -> Labels:
 
 
 def covers(layer: Labels, frame: FieldFrame) -> bool:
-    """Whether a layer has the pixels of a field, and lies on it."""
+    """Return whether a layer has the pixels of a field, and lies on it."""
     wanted = calibration(frame)
     return (
         layer.data.shape == frame.shape
@@ -116,7 +115,7 @@ def covers(layer: Labels, frame: FieldFrame) -> bool:
 def region_layer(
     kind: RegionKind, data: NDArray[np.uint8], frame: FieldFrame, name: str
 ) -> Labels:
-    """A Labels layer that looks like a region, in no viewer yet."""
+    """Return a Labels layer with the appearance of a region, in no viewer yet."""
     layer = Labels(
         data,
         name=name,
@@ -137,7 +136,7 @@ def begin_painting(viewer: Viewer, layer: Labels) -> None:
 
 
 def change_kind(layer: Layer, kind: RegionKind) -> None:
-    """Let a layer that the plugin made look like a region of another kind."""
+    """Give a layer made by the plugin the appearance of another kind of region."""
     old = role_of(layer)
     kinds = {Role(str(kind)): kind for kind in RegionKind}
     if old not in kinds or not isinstance(layer, Labels):
@@ -149,7 +148,7 @@ def change_kind(layer: Layer, kind: RegionKind) -> None:
 
 
 def _dress(layer: Labels, kind: RegionKind) -> None:
-    """A region of interest is drawn as an outline, the others are filled."""
+    """Draw a region of interest as an outline, the others filled."""
     color = REGION_COLORS[kind]
     layer.colormap = label_color(color)
     is_outline = kind is RegionKind.ROI
@@ -158,16 +157,16 @@ def _dress(layer: Labels, kind: RegionKind) -> None:
 
 
 class RegionWatcher(QObject):
-    """Watches layers and tells at once what their regions are, during strokes too.
+    """Watch layers and report their regions at once, also during strokes.
 
-    Several events before the next pass of the event loop become one signal. A layer
-    that is removed from the viewer is no region any more.
+    Several events before the next pass of the event loop are merged into one signal. A
+    layer removed from the viewer is no region any more.
     """
 
     changed = Signal(object)
-    """Emits a `Regions` whenever a region is another than before."""
+    """Emit `(regions: Regions)` when a region has changed."""
     refused = Signal(str)
-    """Emits why a chosen layer can be no region, in words."""
+    """Emit `(reason: str)` when a chosen layer cannot be a region."""
 
     def __init__(self, viewer: Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -183,24 +182,24 @@ class RegionWatcher(QObject):
 
     @property
     def regions(self) -> Regions:
-        """The regions as they are at this moment."""
+        """Current regions."""
         self.flush()
         return self._emitted
 
     @property
     def layers(self) -> dict[Layer, RegionKind]:
-        """The layers that are watched, in the order they were chosen."""
+        """Watched layers, in the order they were chosen."""
         return {layer: terms.kind for layer, terms in self._terms.items()}
 
     @property
     def terms(self) -> dict[Layer, Terms]:
-        """What is made of each of these layers."""
+        """Terms of each of these layers."""
         return dict(self._terms)
 
     def set_layers(self, interest: Sequence[Layer], forbidden: Sequence[Layer]) -> None:
         """Watch these layers, soft regions, and no others.
 
-        A layer in both is a forbidden zone. Layers that are of that kind already keep
+        A layer in both is a forbidden zone. Layers that already have that kind keep
         their terms.
         """
         kinds = dict.fromkeys(interest, RegionKind.ROI)
@@ -214,19 +213,19 @@ class RegionWatcher(QObject):
         self.flush()
 
     def set_terms(self, layer: Layer, terms: Terms) -> None:
-        """Make something else of a layer, watched from now on.
+        """Set the terms of a layer, which is watched from now on.
 
         Raises
         ------
         ValueError
-            If such a region cannot be; the text says why, and all stays as it was.
+            If the terms are invalid; the text says why, and nothing is changed.
         """
         terms.applied_to(PolygonRegion(layer.name, ()))
         self._take(layer, terms)
         self.flush()
 
     def flush(self) -> None:
-        """Look at what has changed since the last time, and emit it."""
+        """Process the changes since the last call, and emit them."""
         self._timer.stop()
         stale, self._stale = self._stale, set()
         for layer in stale:
@@ -237,13 +236,13 @@ class RegionWatcher(QObject):
             forbidden=tuple(region for each in made for region in each.forbidden),
             soft=tuple(region for each in made for region in each.soft),
         )
-        # A region that is the same as before is the same object.
+        # An unchanged region is the same object.
         if regions != self._emitted:
             self._emitted = regions
             self.changed.emit(regions)
 
     def detach(self) -> None:
-        """Let go of all layers and of the viewer; emits nothing any more."""
+        """Release all layers and the viewer; nothing is emitted any more."""
         self._timer.stop()
         for layer in list(self._terms):
             self._forget(layer)
@@ -256,7 +255,7 @@ class RegionWatcher(QObject):
             for event in _events(layer):
                 event.connect(self._on_event)
         if before != terms:
-            # The layer is looked at again: round shapes depend on the kind.
+            # The layer is evaluated again: round shapes depend on the kind.
             self._made.pop(layer, None)
             self._stale.add(layer)
 
@@ -281,8 +280,8 @@ class RegionWatcher(QObject):
     def _on_removed(self, event: Any) -> None:
         if event.value in self._terms:
             self._forget(event.value)
-            # Not at once: a viewer that closes removes its layers first, and a run
-            # that is about to end must not lose its forbidden zones before.
+            # Deferred: a viewer that closes removes its layers first, and a run that is
+            # about to end must not lose its forbidden zones before.
             self._timer.start()
 
     def _forget(self, layer: Layer) -> None:

@@ -1,4 +1,4 @@
-"""Shows what regions come to: what is closed is dimmed, soft ones have an outline."""
+"""Display of the regions' effect: closed areas are dimmed, soft ones outlined."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ logger = logging.getLogger(__name__)
 
 NAME = "Regions in effect"
 DIMMED = (0, 0, 0, 140)
-"""Red, green, blue and opacity of what is closed to the beam."""
+"""RGBA colour of areas closed to the beam."""
 _PAUSE_MS = 60
-"""So long is waited for more changes before the layer is drawn anew."""
+"""Time to wait for further changes before the layer is drawn again."""
 
 
 class RegionsInEffect(QObject):
-    """Keeps the layer *Regions in effect* as the regions are.
+    """Keep the layer *Regions in effect* up to date with the regions.
 
-    It is computed on a thread of its own, the newest regions only, and taken away when
+    It is computed on a separate thread, for the newest regions only, and removed when
     there is nothing to show.
     """
 
     nothing_open = Signal(bool)
-    """Emits whether no position is open at all."""
+    """Emit `(is_closed: bool)`: True if no position is open."""
 
     def __init__(
         self, viewer: Viewer, layers: FieldLayers, parent: QObject | None = None
@@ -54,24 +54,24 @@ class RegionsInEffect(QObject):
         self._timer = QTimer(self, singleShot=True, interval=_PAUSE_MS)
         self._timer.timeout.connect(self._draw)
         self._background.idle.connect(self._on_idle)
-        # When the docks are made, which it would slow down. Nobody needs the thread
-        # before there are regions.
+        # Deferred, as it would delay the creation of the docks. The thread is not
+        # needed before there are regions.
         self._preparing = QTimer(self, singleShot=True, interval=0)
         self._preparing.timeout.connect(self._prepare)
         self._preparing.start()
 
     @property
     def layer(self) -> Image | None:
-        """The layer, while there is something to show."""
+        """Layer, while there is something to show."""
         return find_layer(self._viewer, Role.IN_EFFECT, "image")
 
     def show(self, regions: Regions) -> None:
-        """Show what these regions come to, a moment later."""
+        """Show the effect of these regions, after a short delay."""
         self._regions = regions
         self._timer.start()
 
     def close(self) -> None:
-        """Show nothing more, and end the thread."""
+        """Stop showing, and end the thread."""
         self._timer.stop()
         self._preparing.stop()
         self._background.close()
@@ -121,7 +121,7 @@ class RegionsInEffect(QObject):
 
 
 def picture(regions: Regions, frame: FieldFrame) -> NDArray[np.uint8] | None:
-    """Red, green, blue, opacity `(rows, columns, 4)`; None where nothing is to show."""
+    """Return an RGBA image `(rows, columns, 4)`; None if there is nothing to show."""
     closed = ~regions.mask(frame)
     preference = regions.preference(frame)
     if preference is None and not closed.any():
@@ -134,7 +134,7 @@ def picture(regions: Regions, frame: FieldFrame) -> NDArray[np.uint8] | None:
 
 
 def _dots(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A dotted outline, within the region: it is told from others without colour."""
+    """Return a dotted outline within the region, recognisable without colour vision."""
     padded = np.pad(inside, 1, mode="edge")
     whole = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     rows, columns = np.indices(inside.shape)

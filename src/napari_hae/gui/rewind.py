@@ -1,4 +1,4 @@
-"""The slider that shows the run as it was after an earlier step."""
+"""The slider that shows an earlier state of the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TOOLTIP = (
 
 
 class RewindBar(QWidget):
-    """Slider, step and the way back; at the right end the run is shown live."""
+    """Slider, step and a button to return; at its right end the run is shown live."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -75,7 +75,7 @@ class RewindBar(QWidget):
             self.slider.setValue(taken if step is None else step)
         self.slider.setEnabled(self._live.can_rewind)
         self.live.setEnabled(step is not None)
-        # With a microscope the survey image is the one that the next run rests on.
+        # With a microscope the survey image is that of the next run.
         self.open.setVisible(not self._session.connection.is_open)
         self.label.setText(self._words(taken, step))
         self.slider.setToolTip(_TOOLTIP)
