@@ -187,13 +187,13 @@ class ImageAgain:
     area
         Scanned area: left, top, right and bottom, as fractions of the field.
     is_fiducial
-        Whether it shows only the fiducial region.
+        True if it shows only the fiducial region.
     is_asked
-        Whether the user asked for it.
+        True if the user asked for it.
     at_s
         Time of the image, in seconds of exposing and scanning.
     is_anew
-        Whether the drift rate was reset before it.
+        True if the drift rate was reset before it.
     offset_nm
         Located position of the sample; None if it was not located, or not searched for.
     correlation

@@ -84,7 +84,7 @@ class Following:
     field
         Informed of the sample's position.
     is_fresh
-        Whether the survey image has just been taken.
+        True if the survey image has just been taken.
     past
         Stored run that is continued.
     """

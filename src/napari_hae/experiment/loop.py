@@ -112,7 +112,7 @@ class Loop:
     settings
         Initial settings; replaced by those of `past`.
     is_fresh
-        Whether the survey image has just been taken.
+        True if the survey image has just been taken.
     """
 
     def __init__(

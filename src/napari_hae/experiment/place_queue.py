@@ -1,4 +1,4 @@
-"""Places that a person wants to be measured next."""
+"""Queue of places that the user wants to be measured next."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
 Pixel = tuple[int, int]
 OldAndNew = tuple[tuple[Pixel, ...], tuple[Pixel, ...]]
-"""What waited before a change, and what waits after it."""
+"""Queue before and after a change."""
 
 
 class PlaceQueue:
-    """Pixels `(row, column)` of the survey image, in order; for any thread.
+    """Pixels `(row, column)` of the survey image, in order; safe for any thread.
 
-    What is added is taken when the journal has it; what is removed, no more at once.
+    Added pixels are taken only after they are in the journal; removed ones are skipped
+    at once.
     """
 
     def __init__(self, pixels: Iterable[Pixel] = ()) -> None:
@@ -26,20 +27,20 @@ class PlaceQueue:
 
     @property
     def pixels(self) -> tuple[Pixel, ...]:
-        """All that wait, the next one first."""
+        """Return all queued pixels, the next one first."""
         return self._pixels
 
     @property
     def noted(self) -> tuple[Pixel, ...]:
-        """All that wait as the journal has it, by which a run goes."""
+        """Return the queued pixels as in the journal, which the run follows."""
         return self._noted
 
     def note(self, pixels: Iterable[Pixel]) -> None:
-        """The journal has these now."""
+        """Set the queued pixels that are in the journal."""
         self._noted = tuple(pixels)
 
     def add(self, pixels: Iterable[Pixel], *, first: bool = False) -> OldAndNew:
-        """Put pixels at the end, or at the beginning; those that wait already stay."""
+        """Add pixels at the end or the beginning; those already queued stay."""
         with self._lock:
             old = self._pixels
             more = tuple(p for p in dict.fromkeys(pixels) if p not in old)
@@ -48,9 +49,9 @@ class PlaceQueue:
             return old, self._pixels
 
     def replace(self, pixels: Iterable[Pixel]) -> OldAndNew:
-        """Reorder or empty: keep these of the pixels that wait, in this order.
+        """Reorder or empty the queue: keep these of the queued pixels, in this order.
 
-        What was taken meanwhile does not come back.
+        Pixels taken meanwhile are not added again.
         """
         with self._lock:
             old = self._pixels
@@ -58,14 +59,14 @@ class PlaceQueue:
             return old, self._pixels
 
     def remove(self, pixel: Pixel) -> OldAndNew:
-        """Take a pixel off, if it waits."""
+        """Remove a pixel, if it is queued."""
         with self._lock:
             old = self._pixels
             self._pixels = tuple(p for p in old if p != pixel)
             return old, self._pixels
 
     def take(self) -> Pixel | None:
-        """The next pixel, which waits no longer; None if there is none."""
+        """Remove and return the next pixel; None if there is none."""
         with self._lock:
             first = next((p for p in self._noted if p in self._pixels), None)
             if first is not None:
@@ -75,6 +76,6 @@ class PlaceQueue:
             return first
 
     def without_taken(self, pixels: Iterable[Pixel]) -> list[Pixel]:
-        """Those of the pixels that were not taken since they were added."""
+        """Return those of the pixels that were not taken since they were added."""
         with self._lock:
             return [pixel for pixel in pixels if pixel not in self._taken]

@@ -1,4 +1,4 @@
-"""Who chooses the positions: the agent, a list of objects, or a raster."""
+"""Plans for the positions: by the agent, from a list of objects, or a raster."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ObjectsPlan(Settings):
     def next_pixel(
         self, open_: NDArray[np.bool_], done: Collection[Pixel]
     ) -> Pixel | None:
-        """The first of the list that is allowed and not measured; None at its end."""
+        """Return the first listed pixel allowed and not measured; None at the end."""
         rows, columns = open_.shape
         for row, column in self.pixels:
             inside = 0 <= row < rows and 0 <= column < columns
@@ -61,7 +61,7 @@ class RasterPlan(Settings):
     def next_pixel(
         self, open_: NDArray[np.bool_], done: Collection[Pixel]
     ) -> Pixel | None:
-        """The next of the raster that is allowed and not measured; None at its end."""
+        """Return the next raster pixel allowed and not measured; None at the end."""
         half = self.stride_px // 2
         grid = np.zeros_like(open_)
         grid[half :: self.stride_px, half :: self.stride_px] = True

@@ -1,46 +1,46 @@
-"""Tells when a run goes on and on without getting anywhere."""
+"""Detection of a run that continues without results."""
 
 from __future__ import annotations
 
 NO_PROGRESS = "no progress"
-"""What a warning is about that stands until a spectrum is taken that is of use."""
+"""Subject of a warning that stays in force until a useful spectrum is taken."""
 REFUSALS = 10
-"""So many proposals in a row that the gate refuses end or pause a run."""
+"""Number of consecutive proposals refused by the gate that ends or pauses a run."""
 OTHER_AXES = 5
-"""So many spectra in a row that do not belong to the run end or pause it."""
+"""Number of consecutive foreign spectra that ends or pauses a run."""
 
 
 class NoProgress(Exception):
-    """Step after step comes to nothing; the text says what a person can do."""
+    """Consecutive steps give no result; the text tells the user a remedy."""
 
 
 class Progress:
-    """Counts what comes to nothing in a row; used by the experiment's thread."""
+    """Counter of consecutive failures; used by the experiment's thread."""
 
     def __init__(self) -> None:
         self._refused = self._foreign = 0
         self._why = ""
 
     def refused(self, reason: str) -> None:
-        """The gate has refused a place that the mask had open."""
+        """Count a place that the gate refused although the mask allowed it."""
         self._refused += 1
         self._why = reason
 
     def exposed(self, why_foreign: str) -> None:
-        """A spectrum was taken; why it does not belong to the run, empty if it does."""
+        """Count a spectrum; the reason is empty unless it is foreign to the run."""
         self._refused = 0
         self._foreign = self._foreign + 1 if why_foreign else 0
         self._why = why_foreign
 
     @property
     def is_lacking(self) -> bool:
-        """Whether the next step is not to begin."""
+        """Return whether the next step should not begin."""
         return self._refused >= REFUSALS or self._foreign >= OTHER_AXES
 
     def check(self) -> None:
-        """Raise `NoProgress` where there is none, and count anew.
+        """Raise `NoProgress` if there is no progress, and restart the count.
 
-        So that a person who goes on after a pause gets as many tries again.
+        After a pause, the user thus gets the same number of attempts again.
         """
         if not self.is_lacking:
             return

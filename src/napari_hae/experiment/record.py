@@ -1,8 +1,8 @@
 """The record of a run while it is written: arrays first, then the journal's line.
 
 A run is one directory, `NAME.hae/`: `journal.jsonl` beside `arrays.zarr`, and a copy of
-what the model learned of earlier runs. The journal's line is the commit: what it names
-exists.
+the earlier data that the model learned from. The journal's line is the commit:
+everything that it names exists.
 """
 
 from __future__ import annotations
@@ -82,48 +82,49 @@ if TYPE_CHECKING:
 
 _NAMELESS = ("", "..")
 KEPT_IMAGES = 2**28
-"""So many bytes of images taken again are kept in memory, to be saved elsewhere."""
+"""Bytes of repeated survey images kept in memory, for saving them elsewhere."""
 JOURNAL = "journal.jsonl"
 EXPERIENCES = "experience-*.npz"
 ARRAYS = "arrays.zarr"
 _NOT_RESCUED = EndEvent, MapsEvent
-"""Events that are not missed where all else was saved elsewhere."""
+"""Events that are dispensable if everything else was saved elsewhere."""
 
 
 class RecordExists(ValueError):
-    """There is already something where a new record was to be written."""
+    """The path of a new record already exists."""
 
 
 class RecordLost(OSError):
-    """Nothing more can be recorded; the text says why."""
+    """Nothing more can be recorded; the text gives the reason."""
 
 
 class Record:
-    """Writes one run; every method returns when what it wrote is on disk.
+    """Writer of one run; every method returns after its data are on disk.
 
-    Within `at_once` the journal's lines are when that is over.
+    Within `at_once`, the journal's lines are written at its end.
 
-    Use `create` for a new run and `reopen` to go on with one.
+    Use `create` for a new run and `reopen` to continue one.
 
-    What cannot be written, as the record was moved or deleted or the disk is full, is
-    kept in memory, see `rescue`. Nothing is written after it, so that the record has no
-    gap.
+    Data that cannot be written, because the record was moved or deleted or the disk is
+    full, are kept in memory, see `rescue`. Nothing is written after them, so that the
+    record has no gap.
 
     Attributes
     ----------
     trouble
-        Why something could not be written, in words; empty while all is on disk.
+        Reason for a failed write; empty while all data are on disk.
     saved_at
-        The record that all of this one was saved as, see `rescue`; None where there is
-        none, or something was noted since.
+        Record to which all data were saved, see `rescue`; None if there is none, or
+        data were added since.
     copied
-        The steps whose spectra are in that one.
+        Steps whose spectra are in that record.
     may_try_again
-        Given the trouble, waits until it is put right; False if it will not be.
+        Given the trouble, waits until it is solved; False if it will not be.
     state
-        What the journal amounts to so far, changed on the experiment's thread only.
+        State that results from the journal so far, changed on the experiment's thread
+        only.
     spectra, images, files
-        Spectra by step, images taken again by number, and what else was written.
+        Spectra by step, repeated survey images by number, and other data written.
     """
 
     def __init__(
@@ -155,8 +156,8 @@ class Record:
         self.images: dict[int, NDArray[np.float32]] = {}
         self.files = {each.name: each.read_bytes() for each in path.glob("*.npz")}
         self.noted: list[JournalEvent] = []
-        """The journal's events of this session that are not of each step, in order;
-        it only grows, and may be read from any thread."""
+        """Journal events of this session, except those of each step, in order; only
+        ever extended, and readable from any thread."""
 
     @classmethod
     def create(
@@ -169,17 +170,17 @@ class Record:
     ) -> Record:
         """Begin the record of a new run.
 
-        The name of one that was killed before its first line is taken over.
+        The name of a record that was killed before its first line is reused.
 
         Raises
         ------
         RecordExists
             If the path exists; nothing is ever overwritten.
         RecordInUse
-            If somebody else begins a record there.
+            If another writer begins a record there.
         ValueError
-            If the path names no record, or the earlier run that the settings name
-            cannot be learned from.
+            If the path is no valid name of a record, or the model cannot learn from the
+            earlier run that the settings name.
         OSError
             If the directory cannot be made.
         """
@@ -203,22 +204,22 @@ class Record:
 
     @classmethod
     def reopen(cls, past: StoredRun, *, lock: WriterLock | None = None) -> Record:
-        """Go on with a stored run, whose state follows what is written now.
+        """Continue a stored run, whose state follows the newly written events.
 
-        Who has read the record before it is reopened holds its lock since before that,
-        and hands it over.
+        A caller that has read the record must have locked it before, and passes the
+        lock.
 
         Raises
         ------
         RecordInUse
-            If somebody else writes it.
+            If another writer holds it.
         """
         record = cls(past.path, lock, past.state)
         record._write(ResumeEvent(version=__version__))
         return record
 
     def survey(self, image: ScanImage, booked: Exposure | None = None) -> None:
-        """Store a survey image, with what the gate booked for it."""
+        """Store a survey image, with its dose as booked by the gate."""
         self.survey_image, index = image.data, self.state.surveys
         with self._timed():
             self._store(lambda: self._arrays.write_survey(index, image.data))
@@ -238,11 +239,11 @@ class Record:
 
     @property
     def disk_s(self) -> float:
-        """Seconds that writing took so far."""
+        """Return the total time spent writing, in s."""
         return self._arrays_s + self._journal.disk_s
 
     def image(self, image: ScanImage) -> None:
-        """Store a survey image that was taken again, before `survey_again` names it."""
+        """Store a repeated survey image, before `survey_again` names it."""
         index = self.state.surveys
         kept = sum(each.nbytes for each in self.images.values())
         if kept + image.data.nbytes <= KEPT_IMAGES:
@@ -252,7 +253,7 @@ class Record:
         self._again = index, image.data.shape, checksum(image.data)
 
     def survey_again(self, taken: ImageAgain, *, why: str = "") -> None:
-        """Note that a survey image was taken again, and what came of it."""
+        """Record a repeated survey image, and its outcome."""
         if self._again is None or self._again[0] != taken.index:
             raise ValueError(f"image {taken.index} is not the one that was stored last")
         _, shape, crc32 = self._again
@@ -280,18 +281,17 @@ class Record:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Commit what is noted meanwhile together, when that is over.
+        """Commit the events recorded in the block together, at its end.
 
-        So nobody goes on from between its lines.
+        A resumed run thus never starts from between its lines.
         """
         with self._journal.at_once():
             yield
 
     def proposal(self, proposal: Proposal, *, waited_s: float = 0.0) -> None:
-        """Note what the agent wants to measure, and why.
+        """Record a proposal of the agent, and its reasons.
 
-        `waited_s` tells for how long a person was waited for since the last survey
-        image.
+        `waited_s` is the time spent waiting for the user since the last survey image.
         """
         insight = proposal.insight
         self._write(
@@ -313,7 +313,7 @@ class Record:
         )
 
     def refusal(self, step: int, refusal: Refusal) -> None:
-        """Note that the last proposal of a step was not measured."""
+        """Record that the last proposal of a step was not measured."""
         self._write(
             RefusalEvent(
                 who=Actor.PERSON if refusal.reason is RefusalReason.VETOED else None,
@@ -325,7 +325,7 @@ class Record:
         )
 
     def veto(self, step: int, pixel: tuple[int, int], *, why: str) -> None:
-        """Note that a person keeps a place out which was not to be measured now."""
+        """Record that the user excluded a place that was not about to be measured."""
         row, column = pixel
         self._write(
             VetoEvent(who=Actor.PERSON, why=why, step=step, row=row, column=column)
@@ -338,9 +338,9 @@ class Record:
         reason: LostExposure,
         detail: str = "",
     ) -> None:
-        """Note the dose of an exposure of which no result is kept, and why not.
+        """Record the dose and the reason of an exposure without result.
 
-        `field_nm` is `(height, width)` of the field of view that its place is in.
+        `field_nm` is `(height, width)` of the field of view of its place.
         """
         self._write(
             BookedEvent(
@@ -362,8 +362,8 @@ class Record:
     ) -> None:
         """Store a spectrum and its values.
 
-        `source` is where it was taken from, if not measured here; `exposures` what it
-        was added up from, and `waited_s` for how long a person was waited for since the
+        `source` is its origin, if it was not measured here; `exposures` are those
+        summed in it, and `waited_s` is the time spent waiting for the user since the
         last survey image.
         """
         step, counts = measurement.step, measurement.spectrum.counts
@@ -386,11 +386,11 @@ class Record:
         exposures: Sequence[Exposure] = (),
         waited_s: float = 0.0,
     ) -> MeasurementEvent:
-        """The journal's event of a measurement; parameters as of `measurement`."""
+        """Return the journal's event of a measurement, see `measurement`."""
         spectrum, times = measurement.spectrum, measurement.times
         drift_nm, at = measurement.drift_nm, spectrum.position
-        # Where the beam was, if that is not where the survey image shows the place: by
-        # drift, or as the instrument says that the beam was elsewhere.
+        # Position of the beam, if it differs from that in the survey image: by drift,
+        # or as reported by the instrument.
         is_there = drift_nm is None and at == measurement.proposal.position
         booked, several = booked_values(exposures)
         return MeasurementEvent(
@@ -417,7 +417,7 @@ class Record:
         )
 
     def maps(self, maps: PredictionMaps, step: int) -> None:
-        """Store the maps that were known before a step."""
+        """Store the maps known before a step."""
         planes = np.stack([maps.mean, maps.std, maps.acquisition])
         name = self._arrays.free_name(step)
         with self._timed():
@@ -439,7 +439,7 @@ class Record:
         who: Actor,
         why: str = "",
     ) -> None:
-        """Note a change of settings, section by section as `(old, new)` values."""
+        """Record a change of settings, section by section as `(old, new)` values."""
         earlier = changes["model"][1]["earlier"] if "model" in changes else None
         self._write(
             SettingsEvent(
@@ -458,9 +458,9 @@ class Record:
     def targets(
         self, targets: Sequence[float], errors: Sequence[float], best_step: int | None
     ) -> None:
-        """Note the targets of all measurements after the scalarizer was changed.
+        """Record the targets of all measurements after a change of the scalarizer.
 
-        `best_step` is the step of the best one, None if there is none.
+        `best_step` is the step of the best target, None if there is none.
         """
         self._write(
             TargetsEvent(
@@ -471,7 +471,7 @@ class Record:
     def regions(
         self, step: int, regions: Regions, *, old: Regions | None, why: str = ""
     ) -> None:
-        """Note which regions hold from a step on, and which held before, if any did."""
+        """Record the regions in force from a step on, and the previous ones, if any."""
         self._write(
             RegionsEvent(
                 step=step,
@@ -490,26 +490,26 @@ class Record:
         old: Iterable[tuple[int, int]],
         why: str,
     ) -> None:
-        """Note which places a person wants to be measured next, and which before."""
+        """Record the queue of places to be measured next, and the previous one."""
         waiting = QueueEvent(
             step=step, who=Actor.PERSON, why=why, old=tuple(old), pixels=tuple(pixels)
         )
         self._write(waiting)
 
     def alone(self, step: int, steps: int, *, why: str) -> None:
-        """Note that the agent needs no approval for some steps."""
+        """Record that the agent may take some steps without approval."""
         self._write(AloneEvent(step=step, who=Actor.PERSON, why=why, steps=steps))
 
     def vote(
         self, step: int, of: int, vote: Vote, *, old: Vote | None, why: str
     ) -> None:
-        """Note what a person thinks of the spectrum of a step, and thought before."""
+        """Record the user's judgement of a step's spectrum, and the previous one."""
         self._write(
             VoteEvent(step=step, who=Actor.PERSON, why=why, of=of, vote=vote, old=old)
         )
 
     def discard(self, step: int, of: int, *, is_discarded: bool, why: str) -> None:
-        """Note that a measurement is left out of training, or taken in again."""
+        """Record that a measurement is excluded from training, or restored."""
         self._write(
             DiscardEvent(
                 step=step,
@@ -521,20 +521,20 @@ class Record:
         )
 
     def finer(self, event: FinerEvent) -> None:
-        """Note which record this one goes on from in a finer image, with what of it."""
+        """Record the coarser record that this one continues, with the copied data."""
         self._write(event)
 
     def warning(self, step: int, text: str, about: str) -> None:
-        """Note a warning that was shown, and what it is about if it stands."""
+        """Record a warning, and its subject if it stays in force."""
         self._write(WarningEvent(step=step, text=text, about=about))
 
     def warning_over(self, step: int, text: str, since: int, about: str) -> None:
-        """Note that a warning does not hold since a step."""
+        """Record that a warning no longer applies, since a step."""
         over = WarningOverEvent(step=step, text=text, since=since, about=about)
         self._write(over)
 
     def end(self, ending: Ending) -> None:
-        """Note how the run ended."""
+        """Record the end of the run."""
         self._write(
             EndEvent(
                 reason=ending.reason,
@@ -551,9 +551,9 @@ class Record:
         self._lock.close()
 
     def _kept(self, earlier: Path | str | None) -> str | None:
-        """Keep a copy of what the model learns from; returns the copy's name.
+        """Copy the data that the model learns from; return the name of the copy.
 
-        The run can then go on wherever the file it came from has gone.
+        The run can then be continued without the original file.
         """
         if earlier is None:
             return None
@@ -566,11 +566,11 @@ class Record:
 
     @property
     def lines(self) -> tuple[bytes, ...]:
-        """The journal's lines, those included that could not be written."""
+        """Return the journal's lines, including those that could not be written."""
         return tuple(self._journal.lines)
 
     def readable_arrays(self) -> RunArrays | None:
-        """The arrays for reading, if they are still there."""
+        """Return the arrays for reading, if they still exist."""
         try:
             self._arrays.check()
         except OSError:
@@ -579,19 +579,19 @@ class Record:
 
     @property
     def is_unsaved(self) -> bool:
-        """Whether something of it is in memory only."""
+        """Return whether some of its data are in memory only."""
         return bool(self.trouble) and self.saved_at is None
 
     def _store(self, write: Callable[[], None]) -> None:
-        """Write what a line of the journal names.
+        """Write the data that a line of the journal names.
 
-        Where that is lost it is in memory, and so the line has to be, which follows.
+        If this fails, the data stay in memory, and so must the line that follows.
         """
         with suppress(RecordLost):
             self._attempt(write)
 
     def _attempt(self, write: Callable[[], None]) -> None:
-        """Write something where the record is, again if it is put right.
+        """Write to the record, and try again after a problem was solved.
 
         Raises
         ------
@@ -633,9 +633,9 @@ class Record:
 
 
 class _InMemory:
-    """What the events of a run name, while it is written; see `run_state.Sources`.
+    """Arrays and settings named by events, while writing; see `run_state.Sources`.
 
-    No part of the settings is used from here, and so no code that they name is run.
+    The settings are not used from here, so that no code named by them is run.
     """
 
     is_survey_damaged, is_size_known = False, True
@@ -644,23 +644,23 @@ class _InMemory:
         self._record = record
 
     def image(self, event: SurveyEvent) -> NDArray[np.float32]:
-        """The survey image that was stored just now."""
+        """Return the survey image that has just been stored."""
         assert self._record.survey_image is not None
         return self._record.survey_image
 
     def counts(self, event: MeasurementEvent) -> NDArray[np.float32]:
-        """The spectrum of a step."""
+        """Return the spectrum of a step."""
         return self._record.spectra[event.step]
 
     def settings(
         self, values: dict[str, Any], packages: dict[str, str]
     ) -> ExperimentSettings:
-        """The settings as they are recorded."""
+        """Return the settings as they are recorded."""
         source = FromRecord(is_trusted=False, packages=packages)
         return ExperimentSettings.model_validate(values, context=source)
 
     def experience(self, name: str) -> str:
-        """Path of the record's own copy of what the model learned of earlier runs."""
+        """Return the path of the record's copy of the earlier data for the model."""
         return str(self._record.path.absolute() / name)
 
 
@@ -670,9 +670,9 @@ def check_free(path: Path) -> None:
     Raises
     ------
     RecordExists
-        If there is something already.
+        If it already exists.
     ValueError
-        If it names no record, or lies in what is no folder.
+        If it is no valid name of a record, or is not inside a folder.
     """
     path = named(path)
     above = next((each for each in path.parents if each.exists()), path.parent)
@@ -683,7 +683,7 @@ def check_free(path: Path) -> None:
 
 
 def _claimed(path: Path) -> WriterLock:
-    """Make the directory of a new record, and lock it."""
+    """Create the directory of a new record, and lock it."""
     check_free(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
@@ -691,7 +691,7 @@ def _claimed(path: Path) -> WriterLock:
     _check_unused(path)
     lock = WriterLock(path)
     try:
-        # Somebody else may have begun there since.
+        # Another writer may have started there meanwhile.
         _check_unused(path)
         for left in path.iterdir():
             if left.is_dir():
@@ -705,9 +705,9 @@ def _claimed(path: Path) -> WriterLock:
 
 
 def _check_unused(path: Path) -> None:
-    """Raise `RecordExists` where there is anything, or a record with its first line.
+    """Raise `RecordExists` if the path exists, unless its journal is empty.
 
-    A program that is killed before that leaves what holds nothing.
+    A program that is killed before the first line leaves a record without data.
     """
     if path.is_dir():
         check_plain(path)
@@ -742,12 +742,12 @@ def _write_file(path: Path, content: bytes) -> None:
 
 
 def named(path: Path) -> Path:
-    """The path with the suffix of a record.
+    """Return the path with the suffix of a record.
 
     Raises
     ------
     ValueError
-        If it has no name, as `/`, `..` and an empty one.
+        If it has no name, such as `/`, `..` or an empty path.
     """
     path = Path(path)
     if path.name in _NAMELESS:
@@ -758,9 +758,9 @@ def named(path: Path) -> Path:
 
 
 def directory_of(path: Path) -> Path:
-    """The directory of a record that there is, named with its suffix or without."""
+    """Return the directory of an existing record, given with its suffix or without."""
     path = Path(path)
     if not path.is_dir():
         return named(path)
-    # The files beside it are named after it.
+    # Files beside the record are named after it.
     return path if path.name not in _NAMELESS else path.resolve()

@@ -1,4 +1,4 @@
-"""What may lie in a record: files and folders, and nothing that leads out of it."""
+"""Allowed content of a record: files and folders, and nothing that points outside."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ if TYPE_CHECKING:
 
 
 SUFFIX = ".hae"
-"""Of the folder of a record."""
+"""Suffix of the folder of a record."""
 
 
 class NotARecord(ValueError):
-    """The path holds no record that can be used; the text says why."""
+    """The path holds no usable record; the text gives the reason."""
 
 
 def check_plain(record: Path, *, is_written: bool = False) -> None:
-    """Refuse a record in which anything is neither a file nor a folder.
+    """Refuse a record that contains anything but files and folders.
 
-    A link would have files outside of the record read or overwritten, and a pipe or a
-    device holds up whoever opens it. The record itself may be a link of the user's.
+    Through a link, files outside of the record would be read or overwritten, and
+    opening a pipe or a device may block. The record itself may be a link made by the
+    user.
 
-    A file with a second name elsewhere, a hard link, is read: programs for backups make
-    them. It is not written, which would change the other one with it.
+    Hard links are read, since backup programs create them. They are not written, which
+    would change the other file as well.
 
     Parameters
     ----------
     is_written
-        Whether the record is to be written.
+        True if the record will be written to.
 
     Raises
     ------
     NotARecord
-        If there is such a thing, with its name.
+        If there is such an entry; the text gives its name.
     OSError
         If a folder of the record cannot be read.
     """
@@ -42,7 +43,7 @@ def check_plain(record: Path, *, is_written: bool = False) -> None:
     while folders:
         try:
             found = os.scandir(folders.pop())
-        # Its writer put another one in its place meanwhile.
+        # The writer replaced it meanwhile.
         except FileNotFoundError:
             continue
         with found:
@@ -55,7 +56,7 @@ def check_plain(record: Path, *, is_written: bool = False) -> None:
                         f"{each.path} is {kind}, and a record holds only files and "
                         "folders; nothing of it was read or written"
                     )
-                # Windows does not tell it of what was listed.
+                # Windows does not report this for listed entries.
                 elif is_written and os.stat(each.path).st_nlink > 1:
                     raise NotARecord(
                         f"{each.path} has a second name elsewhere (a hard link, as "
@@ -69,6 +70,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_link(entry: os.DirEntry[str]) -> bool:
-    # Windows has links of folders that it does not call symlinks (Python 3.12).
+    # Windows has folder links that it does not report as symlinks (Python 3.12).
     is_junction = getattr(entry, "is_junction", bool)
     return entry.is_symlink() or bool(is_junction())

@@ -1,4 +1,4 @@
-"""Reasons why a proposal is not measured, and why an exposure gave no spectrum."""
+"""Reasons why a proposal is not measured, or an exposure gave no spectrum."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ class RefusalReason(StrEnum):
 
     VETOED = "vetoed"
     SUPERSEDED = "superseded"
-    """A person asked for another place while it waited for approval."""
+    """The user asked for another place while it waited for approval."""
     CHANGED = "changed"
-    """Something else was ordered while it waited for approval."""
+    """Another order came while it waited for approval."""
     TIME_OVER = "time_over"
     SAMPLE_LOST = "sample_lost"
     FORBIDDEN = "forbidden"
-    """The gate keeps the beam away, though the agent took the place for open."""
+    """The gate refused the place, although the agent considered it allowed."""
     LOCAL_DOSE = "local_dose"
-    """The place has taken its dose."""
+    """The place has reached its dose limit."""
     SETTINGS = "settings"
     EARLIER_REFUSED = "earlier_refused"
-    """It counted on a proposal that was refused."""
+    """It depended on a proposal that was refused."""
     PLACE_ASKED_FOR = "place_asked_for"
     PLAN = "plan"
     SOFT_REGIONS = "soft_regions"
     DISCARDED = "discarded"
-    """A measurement was discarded or taken in again."""
+    """A measurement was discarded or restored."""
     KEPT_OUT = "kept_out"
-    """A person kept some place out."""
+    """The user excluded a place."""
 
     @property
     def is_ahead(self) -> bool:
-        """Whether it was computed ahead and never begun, so that it was no attempt."""
+        """Return whether it was computed ahead and never begun: it was no attempt."""
         return self in _AHEAD
 
     @property
     def keeps_out(self) -> bool:
-        """Whether its place is never proposed again."""
+        """Return whether its place is never proposed again."""
         return self in (RefusalReason.VETOED, RefusalReason.LOCAL_DOSE)
 
     @property
     def is_wanted(self) -> bool:
-        """Whether a person brought it about, so that nothing failed."""
+        """Return whether the user caused it, so that it is not a failure."""
         return self in _WANTED
 
 
@@ -68,21 +68,21 @@ class LostExposure(StrEnum):
 
     RUN_ENDED = "run_ended"
     OTHER_AXIS = "other_axis"
-    """Its energy axis is not that of the exposures it was to be added to."""
+    """Its energy axis differs from that of the exposures it was to be summed with."""
     FAILED = "failed"
-    """The instrument or the gate ended it; the detail says how."""
+    """The instrument or the gate ended it; the detail gives the cause."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A proposal is not measured.
+    """Refusal of a proposal, which is not measured.
 
     Attributes
     ----------
     detail
-        More about it: the words of the gate.
+        Details: the message of the gate.
     why
-        The reason that a person gave.
+        Reason given by the user.
     """
 
     reason: RefusalReason

@@ -1,10 +1,10 @@
-"""Registers an image to one of the same sample that was taken before, to subpixels.
+"""Registration of an image to an earlier one of the same sample, to subpixels.
 
-The image's middle is looked for near where it is expected, by the normalised
-cross-correlation (Lewis, Vision Interface 1995). What is found has to be like the
-reference, to be the only such place, and not to lie at the edge of where was looked;
-then scikit-image refines it by the upsampled cross-correlation (Guizar-Sicairos et al.,
-Opt. Lett. 33, 156, 2008), which has to agree. Else it is refused.
+The centre of the image is searched for near its expected position, by normalised
+cross-correlation (Lewis, Vision Interface 1995). The match must correlate well with the
+reference, be unique, and not lie at the edge of the search area; then scikit-image
+refines it by upsampled cross-correlation (Guizar-Sicairos et al., Opt. Lett. 33, 156,
+2008), which has to agree. Otherwise the registration is refused.
 """
 
 from __future__ import annotations
@@ -23,39 +23,40 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 Shift = tuple[float, float]
-"""`(rows, columns)`, in pixels."""
+"""Shift `(rows, columns)`, in pixels."""
 
 LEAST_CORRELATION = 0.7
-"""Of the image with the reference. In whole images of simulated samples, different ones
-reach 0.2, the same one 0.98; in small frames of the same one it is above 0.85."""
+"""Smallest correlation of the image with the reference. In whole images of simulated
+samples, different ones reach 0.2, the same one 0.98; in small frames of the same one it
+is above 0.85."""
 LEAST_CONTRAST = 0.25
-"""Of the part of the reference, relative to all of it: where there is no structure,
-noise and what lies beside it decide."""
+"""Smallest contrast of the matching part of the reference, relative to the whole:
+without structure, noise and the surroundings determine the result."""
 RIVAL = 0.8
-"""Another place that correlates so well, relative to the best one, makes it doubtful:
-the sample may be periodic."""
+"""Correlation of a second match, relative to the best one, that makes the result
+ambiguous: the sample may be periodic."""
 LEAST_SIDE = 16
-"""Pixels; less of an image tells nothing."""
+"""Smallest side of an image, in pixels; less contains too little information."""
 UPSAMPLING = 50
 SMOOTHING_PX = 1.0
 BACKGROUND = 1 / 8
-"""Slower variations than this share of an image count for nothing."""
+"""Variations slower than this fraction of an image are removed."""
 
 
 class NotRegistered(ValueError):
-    """An image could not be registered; the text says why."""
+    """An image could not be registered; the text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Registration:
-    """Where the sample is found in an image.
+    """Located position of the sample in an image.
 
     Attributes
     ----------
     shift_px
-        How far it moved since the reference, in pixels.
+        Displacement since the reference, in pixels.
     correlation
-        How like the reference the image is there, up to 1.
+        Correlation with the reference there, up to 1.
     """
 
     shift_px: Shift
@@ -70,26 +71,26 @@ def register(
     expected_px: Shift = (0.0, 0.0),
     farthest_px: float,
 ) -> Registration:
-    """How far the sample moved between two images with pixels of one size.
+    """Return the displacement of the sample between two images of equal pixel size.
 
     Parameters
     ----------
     reference
         Shape `(rows, columns)`.
     image
-        Shape `(rows, columns)`, of the same field or a part of it. Pixels that are no
-        finite numbers, here or in the reference, count as the median of the others.
+        Shape `(rows, columns)`, of the same field or a part of it. Non-finite pixels,
+        here or in the reference, are replaced by the median of the others.
     origin
-        The pixel of the reference's grid where the image's first pixel lies.
+        Position of the image's first pixel on the grid of the reference.
     expected_px
-        How far the sample is expected to have moved.
+        Expected displacement of the sample.
     farthest_px
-        How far it may lie from there, along each axis.
+        Largest distance from the expected displacement, along each axis.
 
     Raises
     ------
     NotRegistered
-        If the images have too little in common, or it is not clear where they agree.
+        If the images have too little in common, or the match is ambiguous.
     """
     reference, image = (finite_planes(each[None])[0] for each in (reference, image))
     if image.min() == image.max():
@@ -120,7 +121,7 @@ def register(
 
 
 def _filtered(image: NDArray[np.float32], background_px: float) -> Array:
-    """The image without its noise and without what varies slowly."""
+    """Return the image without noise and slow variations."""
     from scipy.ndimage import gaussian_filter
 
     smooth = gaussian_filter(image.astype(float), SMOOTHING_PX)
@@ -128,7 +129,7 @@ def _filtered(image: NDArray[np.float32], background_px: float) -> Array:
 
 
 def _inner(length: int, whole: int, shift: int, reach: int) -> slice:
-    """The part of an image, along one axis, that the reference surrounds."""
+    """Return the part of an image, along one axis, that the reference surrounds."""
     part = slice(max(0, shift + reach), min(length, whole + shift - reach))
     if part.stop - part.start < LEAST_SIDE:
         raise NotRegistered(
@@ -140,7 +141,7 @@ def _inner(length: int, whole: int, shift: int, reach: int) -> slice:
 
 
 def _moved(parts: list[slice], offset: Array, margin: int) -> tuple[slice, ...]:
-    """Parts of an image as parts of the reference, with a margin around them."""
+    """Return parts of an image as parts of the reference, with a margin around them."""
     return tuple(
         slice(part.start - shift - margin, part.stop - shift + margin)
         for part, shift in zip(parts, offset, strict=True)
@@ -148,9 +149,10 @@ def _moved(parts: list[slice], offset: Array, margin: int) -> tuple[slice, ...]:
 
 
 def _check_contrast(reference: Array, part: Array) -> None:
-    """Refuse a part of the reference in which there is nothing to see.
+    """Refuse a part of the reference that has no structure.
 
-    The image itself may have been taken with another dwell time, and other counts.
+    The image itself may have been taken with another dwell time, and so have other
+    counts.
     """
     share = float(part.std() / max(reference.std(), 1e-300))
     if share < LEAST_CONTRAST:
@@ -161,7 +163,7 @@ def _check_contrast(reference: Array, part: Array) -> None:
 
 
 def _found(around: Array, template: Array, reach: int) -> tuple[Array, float]:
-    """How far from the middle a template lies in what is around it, and how surely."""
+    """Return a template's offset from the centre, in pixels, and its correlation."""
     from skimage.feature import match_template, peak_local_max
 
     likeness = np.nan_to_num(match_template(around, template))
@@ -189,7 +191,7 @@ def _found(around: Array, template: Array, reach: int) -> tuple[Array, float]:
 
 
 def _refined(before: Array, after: Array, whole: Array) -> Array:
-    """What is left of a shift after its whole pixels, of the parts in common."""
+    """Return the subpixel remainder of a shift, from the overlapping parts."""
     from skimage.filters import window
     from skimage.registration import phase_cross_correlation
 
@@ -204,7 +206,7 @@ def _refined(before: Array, after: Array, whole: Array) -> Array:
         weight * (each - np.average(each, weights=weight))
         for each in (image, reference)
     )
-    # Without the normalisation of phases, which makes much of noise.
+    # Without phase normalisation, which amplifies noise.
     shift, _, _ = phase_cross_correlation(
         image,
         reference,

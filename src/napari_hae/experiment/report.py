@@ -1,4 +1,4 @@
-"""A stored run on one page, as a PNG image."""
+"""Report of a stored run on one page, as a PNG image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 MOST_LETTERS = 110
-"""Of a line across the page."""
+"""Largest number of characters in a line across the page."""
 
 
 def write_report(run: StoredRun, path: Path) -> None:
@@ -46,15 +46,15 @@ def draw_report(run: StoredRun) -> Figure:
 
 
 def color_bar(shown: Any, axis: Any, label: str = "") -> None:
-    """Draw a bar beside the axes, as high as what they show."""
+    """Draw a colour bar beside the axes, with the height of their content."""
     height, width = np.ptp(axis.get_ylim()), np.ptp(axis.get_xlim())
-    # Of one width on the page, however narrow the field is.
+    # The same width on the page for any aspect ratio of the field.
     beside = axis.inset_axes([1.03, 0, 0.05 * max(height / width, 1.0), 1])
     axis.figure.colorbar(shown, cax=beside, label=label)
 
 
 def count_steps(axis: Any) -> None:
-    """Put marks on the horizontal axis at whole steps only."""
+    """Limit the ticks of the horizontal axis to whole steps."""
     from matplotlib.ticker import MaxNLocator
 
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,4 +1,4 @@
-"""A record that cannot be written any more, saved elsewhere from memory."""
+"""Saving a record elsewhere from memory, when it can no longer be written."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def rescue(
     folder: Path | None = None,
     unrecorded: Sequence[Taken] = (),
 ) -> Path:
-    """Write all that a record should hold as a record of its own.
+    """Write the whole content of a record as a new record.
 
-    It holds all spectra, and is resumed and exported as any other. Predicted maps, and
-    images taken again beyond what is kept in memory, are in it as far as they can still
-    be read.
+    It holds all spectra, and can be resumed and exported like any other. Predicted
+    maps, and repeated images that are no longer in memory, are included as far as they
+    can still be read.
 
     Parameters
     ----------
     measurements
-        All of the run, those before it was resumed included.
+        All measurements of the run, including those before it was resumed.
     folder
-        Where to put the new record; by default beside the old one, or else in the
-        folder for temporary files.
+        Folder for the new record; by default that of the old one, or else the folder
+        for temporary files.
     unrecorded
-        What the record has not been told of yet, or just now.
+        Measurements that are not yet, or only just, in the record.
 
     Returns the new record's path.
 
@@ -76,7 +76,7 @@ def rescue(
 
 
 def _free(place: Path, name: str) -> Path:
-    """A new directory for the record."""
+    """Create a new directory for the record."""
     names = (f"{name}-rescued{'' if n == 1 else f'-{n}'}{SUFFIX}" for n in count(1))
     for each in names:
         try:
@@ -94,7 +94,7 @@ def _write(
     path: Path,
     unrecorded: Sequence[Taken],
 ) -> frozenset[int]:
-    """Write it there; the steps whose spectra are in it."""
+    """Write the record there; return the steps whose spectra are in it."""
     try:
         arrays = RunArrays(path / ARRAYS, writable=True)
         if survey is not None:
@@ -107,7 +107,7 @@ def _write(
         for name, content in record.files.items():
             (path / name).write_bytes(content)
         kept = list(_kept(record, arrays))
-        # Last: a record is what its journal names.
+        # Written last: the journal defines what a record contains.
         lines = renumbered(line for line, _ in kept)
         (path / JOURNAL).write_bytes(b"".join(lines))
         journal = Journal(path / JOURNAL)
@@ -127,9 +127,9 @@ def _write(
 
 
 def _kept(record: Record, arrays: RunArrays) -> Iterator[tuple[bytes, JournalEvent]]:
-    """The journal's lines and events, when images and maps that they name are copied.
+    """Return the journal's lines and events, after copying their images and maps.
 
-    Lines are left out whose maps cannot be read.
+    Lines with unreadable maps are left out.
     """
     old = record.readable_arrays()
     for line, event in zip(record.lines, events_of(record.lines), strict=True):
@@ -147,7 +147,7 @@ def _kept(record: Record, arrays: RunArrays) -> Iterator[tuple[bytes, JournalEve
 
 
 def _copied_maps(old: RunArrays, arrays: RunArrays, event: MapsEvent) -> bool:
-    """Copy the maps of an event; whether they could be read."""
+    """Copy the maps of an event; return whether they could be read."""
     try:
         arrays.copy_maps(old, event.name, event.announced)
     except DamagedArray:

@@ -1,4 +1,4 @@
-"""Goes on with a stored run as the uninterrupted run would have."""
+"""Continuation of a stored run as the uninterrupted run would have gone."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def replay(
     past: StoredRun, advisor: Advisor, check: Callable[[], None] = lambda: None
 ) -> bool:
-    """Lead an agent through everything that the stored run's agent went through.
+    """Replay the history of a stored run through an agent.
 
-    The agent is told what it was told, in the same order, and fits where it fitted, so
-    that it ends in the same state: it knows what it knew when it was last asked.
+    The agent receives the same data in the same order, and refits at the same steps, so
+    that it ends in the same state, with the data known when it was last asked.
 
-    What `check` raises ends it: a long run takes its time. Returns whether the agent
-    was asked for the next step already, and the answer dropped.
+    An exception of `check` cancels it, as a long run takes time. Returns whether the
+    agent was already asked for the next step, and the answer was dropped.
     """
     told: list[Measurement] = []
     last_asked = -1

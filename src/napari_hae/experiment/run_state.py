@@ -1,4 +1,4 @@
-"""State of a run: what its journal's events amount to, applied in order."""
+"""State of a run, from applying the journal's events in order."""
 
 from __future__ import annotations
 
@@ -79,79 +79,79 @@ Pixel = tuple[int, int]
 
 
 class Sources(Protocol):
-    """What events name: arrays, settings by their values, and files.
+    """Data that events name: arrays, settings from their values, and files.
 
     Attributes
     ----------
     is_survey_damaged
-        Whether the survey image is NaN, as it could not be read.
+        True if the survey image is NaN, because it could not be read.
     is_size_known
-        False where it is damaged and nothing else tells its size.
+        False if it is damaged and its size is not known from elsewhere.
     """
 
     is_survey_damaged: bool
     is_size_known: bool
 
     def image(self, event: SurveyEvent) -> NDArray[np.float32]:
-        """The survey image of a run, `(detectors, rows, columns)`."""
+        """Return the survey image of a run, `(detectors, rows, columns)`."""
 
     def counts(self, event: MeasurementEvent) -> NDArray[np.float32]:
-        """The spectrum of a measurement, `(channels,)`."""
+        """Return the spectrum of a measurement, `(channels,)`."""
 
     def settings(
         self, values: dict[str, Any], packages: dict[str, str]
     ) -> ExperimentSettings:
-        """Settings of their values. Raises `ValueError` if they are not possible."""
+        """Return settings from their values. Raises `ValueError` if invalid."""
 
     def experience(self, name: str) -> str:
-        """Path of the record's copy of earlier data. Raises `ValueError` for others."""
+        """Return the path of the copied data. Raises `ValueError` for other names."""
 
 
 class RunState:
-    """What a run has come to; `apply` is all that changes it.
+    """Current state of a run, changed only by `apply`.
 
     Attributes
     ----------
     sources
-        What the next events name is had from there.
+        Source of the data that the next events name.
     first_settings, settings
         Settings at the start and now; None before the start.
     packages
-        Packages of parts that are not built in, by kind and name.
+        Packages of plugins, by kind and name.
     survey, survey_exposure
-        The survey image and its exposure as the gate booked it; None before it, and
-        the exposure also where the image is damaged.
+        The survey image and its exposure as the gate booked it; None before it; the
+        exposure is also known if the image is damaged.
     surveys
-        How many images there are, those taken again included.
+        Number of survey images, repeated ones included.
     proposals
-        Proposals under way, by step.
+        Pending proposals, by step.
     measurements
-        In order, with the targets in force.
+        Measurements in order, with the targets in force.
     regions, vetoed, queue
         In force now; pixels `(row, column)`.
     attempts
-        How often the agent was asked for a step's place, and the answer refused.
+        Number of refused answers of the agent, by step.
     regions_begun
-        The regions that held when each measurement was begun.
+        Regions in force at the start of each measurement.
     images_again
-        Survey images that were taken again, in order.
+        Repeated survey images, in order.
     exposures
-        All but that of the survey image, as the gate booked them.
+        All exposures except that of the survey image, as the gate booked them.
     booked
-        Those of each measurement, by step.
+        Booked exposures of each measurement, by step.
     discarded, votes
-        Judgements of a person, by step; never changed in place, so that any thread may
+        Judgements of the user, by step; never changed in place, so that any thread may
         read them.
     history
-        What the agent went through, in order, with the targets as they were then.
+        History of the agent, in order, with the targets at that time.
     warnings
-        All that was warned of.
+        All warnings.
     standing
-        What was warned of and is not over, by what it is about.
+        Warnings still in force, by subject.
     maps_known
-        How many measurements each stored set of maps rests on, by step.
+        Number of measurements that each stored set of maps is based on, by step.
     ending
-        None while it runs.
+        End of the run; None while it runs.
     """
 
     def __init__(self, sources: Sources | None = None) -> None:
@@ -187,7 +187,7 @@ class RunState:
 
     @property
     def last_begun(self) -> LastBegun | None:
-        """What held when the last measurement was begun; None before the first."""
+        """Return the state at the start of the last measurement, None before one."""
         settings = self._settings_begun
         if self._queue_begun is None or settings is None:
             return None
@@ -195,19 +195,19 @@ class RunState:
 
     @property
     def taken_pixels(self) -> set[Pixel]:
-        """Pixels that are measured, or under way."""
+        """Return the pixels that are measured, or pending."""
         under_way = ((p.row, p.column) for p in self.proposals.values())
         return self._measured_pixels.union(under_way)
 
     @property
     def frame(self) -> FieldFrame:
-        """Coordinates of the survey image. Raises `ValueError` before it."""
+        """Return the coordinates of the survey image. Raises `ValueError` before it."""
         if self.survey is None:
             raise ValueError("it comes before the survey image")
         return FieldFrame.of(self.survey)
 
     def forget_outstanding(self) -> None:
-        """Drop proposals that came to nothing: who goes on asks for them again."""
+        """Drop proposals without result: a resumed run asks for them again."""
         outstanding = {id(proposal) for proposal in self.proposals.values()}
         self.queue[:0] = [
             (proposal.row, proposal.column)
@@ -219,12 +219,12 @@ class RunState:
 
     @singledispatchmethod
     def apply(self, event: JournalEvent) -> None:
-        """Follow one event, which comes next in the journal.
+        """Apply one event, the next one in the journal.
 
         Raises
         ------
         ValueError
-            If it cannot come here, or what it names cannot be had.
+            If it is not possible here, or the data it names are not available.
         """
 
     @apply.register
@@ -407,7 +407,7 @@ class RunState:
         return self.sources
 
     def _take_settings(self, event: StartEvent | SettingsEvent) -> None:
-        """Let the values of the settings hold, with the record's own copies."""
+        """Put the values of the settings in force, with the record's own copies."""
         if event.experience:
             copy = self._needed_sources.experience(event.experience)
             self._values["model"] = {**self._values["model"], "earlier": copy}
@@ -441,9 +441,9 @@ class RunState:
         _expect(is_measured, f"step {step + 1} was not measured before")
 
     def _expect_in_field(self, event: MeasurementEvent) -> None:
-        """Expect a measurement in the field, or where drift may have moved its place.
+        """Check that a measurement is in the field, or where drift may have moved it.
 
-        The instrument may say that the beam was somewhere else in the field.
+        The instrument may have reported another position in the field.
         """
         if event.beam:
             beam = ProbePosition(*event.beam)
@@ -458,6 +458,6 @@ class RunState:
 
 
 def _expect(is_true: bool, otherwise: str) -> None:
-    """Raise `ValueError` with a reason why an event is not possible."""
+    """Raise `ValueError` with the reason if an event is not possible."""
     if not is_true:
         raise ValueError(otherwise)

@@ -1,4 +1,4 @@
-"""The state machine of a run and its thread: ask, measure, tell."""
+"""State machine of a run, and its thread: propose, measure, learn."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _BY_ITSELF = frozenset({FinishReason.COMPLETED, FinishReason.EXHAUSTED})
 
 
 def _nowhere_to_go(loop: Loop) -> str:
-    """What a person can do where no position is left."""
+    """Return advice for the user if no position is left."""
     if loop.has_left_field:
         return (
             f"Nothing can be measured: {loop.why_nowhere}. Move the sample back and "
@@ -78,15 +78,15 @@ def _nowhere_to_go(loop: Loop) -> str:
 
 
 class _Stopped(Exception):
-    """Somebody ended the run."""
+    """The run was ended by an order."""
 
 
 class Runner(Steered):
-    """One run: owns the instrument on a thread of its own, and keeps the record.
+    """One run: owns the instrument on its own thread, and keeps the record.
 
-    Every method may be called from any thread and returns at once, except `wait`. What
-    is ordered takes effect at the next step's boundary; `abort` and `set_regions` reach
-    the gate at once. What a person does in mid-run is in `Steered`.
+    Every method may be called from any thread and returns at once, except `wait`.
+    Orders take effect at the next step's boundary; `abort` and `set_regions` reach the
+    gate at once. The user's actions during the run are in `Steered`.
 
     Parameters
     ----------
@@ -95,22 +95,22 @@ class Runner(Steered):
     record
         Open for writing; the runner closes it.
     settings
-        What the run starts with.
+        Initial settings.
     survey
-        The survey image to rest on; None: acquire one.
+        Survey image of the run; None: acquire one.
     regions
-        Where the beam may go.
+        Allowed area of the beam.
     past
-        A stored run to go on with; its survey image and regions replace those above.
-        One that was ended before its survey image begins anew, with its settings.
+        Stored run to continue; its survey image and regions replace those above. One
+        that ended before its survey image starts again, with its settings.
     attended
-        Whether somebody can widen the regions: the run then pauses, and does not end,
-        when all that they allow is measured.
+        True if a user is present who can widen the regions: the run then pauses, and
+        does not end, when all allowed places are measured.
 
     Raises
     ------
     NotTrusted
-        If the stored run names code or files that nobody agreed to use.
+        If the stored run names code or files that the user has not agreed to use.
     MissingPart
         If a part of it is not installed.
     """
@@ -132,8 +132,8 @@ class Runner(Steered):
         self.events = RunEvents()
         self._targets = Targets(settings.scalarizer)
         record.may_try_again = self._may_try_again
-        # Of a run that was ended before its survey image only its settings are left,
-        # and what it exposed in vain.
+        # A run that ended before its survey image leaves only its settings, and the
+        # dose of exposures without result.
         is_begun = past is not None and past.survey is not None
         self._past = past if is_begun else None
         self._unbegun = None if is_begun else past
@@ -150,55 +150,55 @@ class Runner(Steered):
         self._thread: threading.Thread | None = None
         self._beam_at_end: BeamState | None = None
         self._preparing = ""
-        """What is done before the first step, in words."""
+        """Preparation in progress before the first step; empty if there is none."""
         self.finish_reason: FinishReason | None = None
-        """Why the run ended; None before."""
+        """Reason for the end of the run; None before."""
         self.finish_text = ""
-        """More about it in words, or nothing."""
+        """Details of that reason, or empty."""
 
     @property
     def settings(self) -> ExperimentSettings:
-        """The settings in force."""
+        """Return the settings in force."""
         return self._settings.in_force
 
     @property
     def wanted_settings(self) -> ExperimentSettings:
-        """The settings in force with what is ordered and not in force yet."""
+        """Return the settings in force with all pending changes."""
         return self._settings.wanted
 
     @property
     def survey(self) -> ScanImage | None:
-        """The survey image that the run rests on, once there is one."""
+        """Return the survey image of the run, once there is one."""
         return self._survey
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
-        """All measurements so far, in order, with the targets in force."""
+        """Return all measurements so far, in order, with the targets in force."""
         return self._targets.measurements
 
     @property
     def drift_nm(self) -> tuple[float, float]:
-        """`(y, x)`: how far the sample has moved since the survey image, if known."""
+        """Return the drift `(y, x)` of the sample since the survey image, if known."""
         return self._field.drift_nm
 
     @property
     def latest_maps(self) -> PredictionMaps | None:
-        """The newest predicted maps; poll them, they are never queued."""
+        """Return the newest predicted maps; to be polled, as they are never queued."""
         return self._loop.maps if self._loop else None
 
     @property
     def latest_picture(self) -> NDArray[np.float32] | None:
-        """All candidates as the model sees them, `(n, 2)`; None before it is fitted."""
+        """Return the model's view of all candidates, `(n, 2)`; None before a fit."""
         return self._loop.picture if self._loop else None
 
     @property
     def latest_proposal(self) -> Proposal | None:
-        """What is being measured, offered for approval, or was measured last."""
+        """Return the proposal in progress, waiting for approval, or the last one."""
         return self._loop.proposal if self._loop else None
 
     @property
     def waits_for(self) -> str:
-        """What has to be done before the run can go on, in words; empty if nothing."""
+        """Return the work that must finish before the run can go on; empty if none."""
         return self._loop.waits_for if self._loop else self._preparing
 
     def start(self, *, paused: bool = False) -> None:
@@ -207,19 +207,19 @@ class Runner(Steered):
         Raises
         ------
         RuntimeError
-            If it was started before.
+            If it was already started.
         """
         if self._thread is not None:
             raise RuntimeError("a runner starts once; make another for the next run")
         if paused:
             self._controls.pause()
-        # Here, not on the thread: what is aborted from now on stays so.
+        # Here, not on the thread, so that any later abort stays in force.
         self._instrument.rearm()
         self._thread = threading.Thread(target=self._run, name="napari-hae-experiment")
         self._thread.start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the run has ended; False if the time ran out first."""
+        """Wait until the run has ended; return False on a time-out."""
         if self._thread is None:
             return True
         self._thread.join(timeout_s)
@@ -228,15 +228,14 @@ class Runner(Steered):
     def configure(self, *, why: str = "", **sections: Any) -> None:
         """Change settings at the next boundary.
 
-        Only what is given changes, also beside what was ordered before and is not in
-        force yet. Seed and initial design do not change in mid-run: the run goes on
-        with its own.
+        Only the given fields change; earlier pending changes of other fields stay. Seed
+        and initial design do not change during a run, which continues with its own.
 
         Parameters
         ----------
         sections
-            By section the new values of its fields, as in `budget={"steps": 50}`, or
-            a model that takes its place.
+            New values of the fields by section, as in `budget={"steps": 50}`, or a
+            model that replaces the section.
 
         Raises
         ------
@@ -252,7 +251,7 @@ class Runner(Steered):
         self._controls.change(_SETTINGS, None)
 
     def _check(self, settings: ExperimentSettings) -> None:
-        """Raise `ValueError` if the run cannot go on by settings."""
+        """Raise `ValueError` if the run cannot continue with the settings."""
         if settings.scalarizer != self.settings.scalarizer:
             self._targets.check(settings.scalarizer)
         if self._able is not None:
@@ -266,7 +265,7 @@ class Runner(Steered):
                 experience_for(settings.model, len(self._survey.data))
 
     def set_regions(self, regions: Regions, *, why: str = "") -> None:
-        """Swap in new regions: at the gate at once, in the agent's mask next."""
+        """Replace the regions: at the gate at once, then in the agent's mask."""
         with self._swapping:
             try:
                 self._field.set_regions(regions)
@@ -295,17 +294,18 @@ class Runner(Steered):
         except (InstrumentError, ValueError, OSError) as error:
             text = str(error)
             logger.info("the run failed", exc_info=True)
-        # Whatever a plugin raises must end in words and a blanked beam.
+        # Any exception of a plugin must end with a message and a blanked beam.
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             logger.exception("the run failed")
-        # Nor may what ends a thread without a word, as an instrument's `sys.exit`.
+        # This includes exceptions that end a thread silently, such as an instrument's
+        # `sys.exit`.
         except BaseException as error:
             text = told(error)
             logger.info("the run failed", exc_info=True)
         finally:
             if self._interrupted_by and reason not in _BY_ITSELF:
-                # An abort ends in words of its own, which are no news.
+                # An abort has a message of its own, which needs no repetition.
                 more = text if reason is FinishReason.FAILED else ""
                 text = "; ".join(filter(None, (self._interrupted_by, more)))
                 reason = FinishReason.INTERRUPTED
@@ -313,10 +313,10 @@ class Runner(Steered):
 
     def _prepare(self) -> Loop:
         self._set_state(RunPhase.INITIALISING)
-        # An abort that came before the start was lifted by it.
+        # Starting has cleared an abort that came before.
         self._check_not_aborted()
         able = self._able = self._instrument.capabilities()
-        # Before the first electron.
+        # Before the first electron reaches the sample.
         check_feasible(self._first_settings, able, None)
         check_computable(self._first_settings.model)
         past = self._past or self._unbegun
@@ -361,7 +361,7 @@ class Runner(Steered):
             raise _Stopped
 
     def _acquire_survey(self) -> ScanImage:
-        """The first survey image, for which the regions hold already."""
+        """Acquire the first survey image, with the regions already in force."""
         able = self._instrument.capabilities()
         self._field.begin(FieldFrame(able.survey_shape, able.fov_nm))
         return acquire_survey(self._instrument, self._first_settings.survey)
@@ -405,19 +405,19 @@ class Runner(Steered):
                 with self._swapping:
                     is_ordered = self._controls.has_orders()
                     restricts = self._field.regions.restricts
-                # That may have opened places, and it is not to be lost.
+                # They may have allowed further places, and must not be lost.
                 if is_ordered:
                     continue
                 loop.decide_band_at_last()
                 left = loop.has_left_field
                 if not (self._attended and (restricts or left)):
                     return FinishReason.EXHAUSTED, loop.why_nowhere
-                # A person who is painting can still open new positions.
+                # The user may be about to allow further positions.
                 self._controls.pause()
                 loop.warnings.stand(NOWHERE, _nowhere_to_go(loop))
 
     def _boundary(self) -> None:
-        """Obey what was ordered; returns when the next step may begin."""
+        """Carry out pending orders; return when the next step may begin."""
         loop = self._loop
         assert loop is not None
         while (order := self._controls.order()) is not Order.GO:
@@ -443,12 +443,12 @@ class Runner(Steered):
             self._change_settings(self._loop)
 
     def _change_settings(self, loop: Loop) -> None:
-        """Put in force what was ordered, but for what cannot be used."""
+        """Put pending changes in force, except unusable ones."""
         change, whys, refused = SettingsPatch(), [], []
         for ordered in self._settings.take():
             more = change.then(ordered.change)
             try:
-                # While the run was prepared it could not be checked yet.
+                # It could not be checked while the run was being prepared.
                 self._check(more.applied_to(self.settings))
             except ValueError as error:
                 refused.append(str(error))
@@ -482,13 +482,13 @@ class Runner(Steered):
             self._instrument.blank,
             self._read_beam,
             self._decide_at_last,
-            # The limits hold until the last exposure has ended.
+            # The limits stay in force until the last exposure has ended.
             self._close_loop,
             self._lift_dose_limit,
             self._close_record,
             self._save_elsewhere,
         ):
-            # One that fails must not keep the others from being done.
+            # A failing step must not prevent the others.
             try:
                 let_go()
             except BaseException as error:
@@ -502,7 +502,7 @@ class Runner(Steered):
 
     @property
     def ending(self) -> Ending | None:
-        """How the run ended; None before."""
+        """Return the end of the run; None before."""
         return None if self.finish_reason is None else self._ending()
 
     def _ending(self) -> Ending:
@@ -518,17 +518,17 @@ class Runner(Steered):
         )
 
     def _decide_at_last(self) -> None:
-        """A run that is over has targets, however few its spectra are."""
+        """Choose a missing band for a completed run, even from few spectra."""
         is_over = self.finish_reason is FinishReason.COMPLETED
         if is_over and self._loop is not None:
             self._loop.decide_band_at_last()
 
     def rescue(self, folder: Path | None = None) -> Path:
-        """Save all that the record should hold elsewhere, as a record of its own.
+        """Save the whole content of the record elsewhere, as a new record.
 
-        For a run whose `record.trouble` says why it cannot be written; while it waits,
-        or after it ended. An exposure that is under way is waited for. By default the
-        new record is beside the old one, or else in the folder for temporary files.
+        For a run whose `record.trouble` gives the reason why it cannot be written;
+        while it waits, or after its end. Waits for an exposure in progress. By default
+        the new record is beside the old one, or else in the folder for temporary files.
         Returns its path.
 
         Raises
@@ -536,19 +536,20 @@ class Runner(Steered):
         OSError
             If it cannot be written there.
         """
-        # First: what is done with meanwhile is in the record then, or measured.
+        # First: work completed meanwhile is then in the record, or among the
+        # measurements.
         unrecorded = self._loop.unrecorded() if self._loop else []
         return rescue(self.record, self.measurements, self._survey, folder, unrecorded)
 
     def _may_try_again(self, trouble: str) -> bool:
-        """Pause until a person has put right that nothing can be recorded.
+        """Pause until the user has solved the problem that prevents recording.
 
-        An exposure that is under way ends by itself, with the beam blanked after it.
+        An exposure in progress completes, and the beam is blanked after it.
         """
         if not self._attended:
             return False
         self._controls.pause()
-        # Not a warning of the record's: nothing can be recorded.
+        # Not a warning of the record, as nothing can be recorded.
         text = HELD.format(trouble)
         emit(self.events.warned, text)
         state = self._state
@@ -559,7 +560,7 @@ class Runner(Steered):
         return goes_on
 
     def _save_elsewhere(self) -> None:
-        """Save what a person was promised, and has not saved by now."""
+        """Save announced data that the user has not saved yet."""
         if self._attended and self.record.trouble:
             saved = self.record.saved_at or self.rescue()
             self.finish_text += f" All spectra are saved: {saved}"
@@ -568,7 +569,7 @@ class Runner(Steered):
         self._instrument.limit_dose(DoseLimits())
 
     def _read_beam(self) -> None:
-        """Read back what the beam does after it was blanked."""
+        """Read back the beam state after blanking."""
         self._beam_at_end = self._instrument.status().beam
 
     def _close_loop(self) -> None:

@@ -1,4 +1,4 @@
-"""Experiments that a script runs, with the runner, gate and record of the window."""
+"""Experiments run by a script, with the same runner, gate and record as the window."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ if TYPE_CHECKING:
 
 
 class RunFailed(RuntimeError):
-    """An error ended the run; what was measured before it is in the record."""
+    """An error ended the run; earlier measurements are in the record."""
 
 
 class Experiment:
     """One run of the agent on an instrument, from a script or a notebook.
 
-    Iterating over it runs it and gives each measurement when it is on disk. The run
-    does not wait for the loop's body; leaving the loop, also by an error, stops it.
-    Whatever ends the iteration, the beam is blanked and the instrument disconnected.
+    Iterating runs the experiment and yields each measurement when it is on disk. The
+    run does not wait for the loop's body; leaving the loop, also by an error, stops it.
+    However the iteration ends, the beam is blanked and the instrument disconnected.
 
     Parameters
     ----------
     instrument
         One of `napari_hae.instruments`, such as `instruments.Simulated()`.
     target
-        Number that a spectrum is worth. None: that of `settings`.
+        Scalarizer, which turns a spectrum into its target. None: that of `settings`.
     acquire
         Acquisition function. None: that of `settings`.
     steps
         Number of spectra. None: that of `settings`.
     out
-        Directory of the record, which must not exist; `.hae` is added where it lacks.
+        Directory of the record, which must not exist; `.hae` is added if missing.
     settings
         All other settings.
 
     Raises
     ------
     ValueError
-        If the settings ask for a person's approval of each step, or `out` is not the
+        If the settings require the user's approval of each step, or `out` is not the
         name of a new directory.
     """
 
@@ -93,9 +93,10 @@ class Experiment:
         self._runner: Runner | None = None
 
     def survey(self) -> ScanImage:
-        """Return the survey image that places are told on; the first call acquires it.
+        """Return the survey image for positions; the first call acquires it.
 
-        Connects the instrument. Raises what iterating raises before the first spectrum.
+        Connects the instrument. Raises the same errors as iterating before the first
+        spectrum.
         """
         if self._survey is None:
             try:
@@ -108,20 +109,20 @@ class Experiment:
         return self._survey
 
     def close(self) -> None:
-        """Blank the beam and disconnect; the end of the iteration does it as well."""
+        """Blank the beam and disconnect; also done at the end of the iteration."""
         self._gate.disconnect()
 
     def forbid(self, *regions: Region | Disc) -> None:
-        """Close regions to the beam, at once if the experiment runs.
+        """Forbid the beam in regions, at once if the experiment runs.
 
-        They are drawn on the survey image, so that is acquired before they hold.
+        They refer to the survey image, which is acquired before they are in force.
         """
         zones = [x.around() if isinstance(x, Disc) else x for x in regions]
         forbidden = (*self._regions.forbidden, *zones)
         self._set_regions(replace(self._regions, forbidden=forbidden))
 
     def restrict_to(self, *regions: Region | Disc) -> None:
-        """Allow these regions only, with those allowed before; see `forbid`."""
+        """Allow only these regions and those allowed before; see `forbid`."""
         allowed = [x.within() if isinstance(x, Disc) else x for x in regions]
         interest = (*self._regions.interest, *allowed)
         self._set_regions(replace(self._regions, interest=interest))
@@ -133,16 +134,16 @@ class Experiment:
             self._runner.set_regions(regions)
 
     def __iter__(self) -> Iterator[Measurement]:
-        """Run it, and give each measurement when it is on disk.
+        """Run the experiment, and yield each measurement when it is on disk.
 
         Raises
         ------
         RunFailed
             If an error ended the run.
         RuntimeError
-            If the experiment ran already.
+            If the experiment has already run.
         ValueError
-            If the instrument cannot do what the settings ask for.
+            If the instrument cannot do what the settings require.
         InstrumentError
             If the instrument cannot be connected.
         """
@@ -188,28 +189,28 @@ class Experiment:
         )
 
     def run(self) -> Self:
-        """Run it to its end. Raises what iterating raises."""
+        """Run the experiment to its end. Raises the same errors as iterating."""
         for _ in self:
             pass
         return self
 
     @property
     def path(self) -> Path:
-        """Directory of the record; of its copy, if it could be written no more."""
+        """Return the directory of the record, or of its copy after a write failure."""
         if self._runner is None:
             return self._out
         return self._runner.record.saved_at or self._runner.record.path
 
     def stored(self) -> StoredRun:
-        """The record so far, read from the disk. Raises `NotARecord` before it runs."""
+        """Return the record so far, from disk. Raises `NotARecord` before the run."""
         return open_run(self.path)
 
     def maps(self) -> PredictionMaps | None:
-        """The newest predicted maps; None before the agent has a model."""
+        """Return the newest predicted maps; None before the agent has a model."""
         return None if self._runner is None else self._runner.latest_maps
 
     def table(self) -> Any:
-        """A `pandas.DataFrame` with a row for each measurement, places in nm."""
+        """Return a `pandas.DataFrame` with a row per measurement, positions in nm."""
         from pandas import DataFrame
 
         measured = () if self._runner is None else self._runner.measurements
@@ -224,5 +225,5 @@ class Experiment:
         )
 
     def to_hyperspy(self) -> Any:
-        """The spectra as a HyperSpy signal; see `napari_hae.experiment.export`."""
+        """Return a HyperSpy signal of the spectra; see `experiment.export`."""
         return to_hyperspy(self.stored())

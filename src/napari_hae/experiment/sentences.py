@@ -1,7 +1,7 @@
-"""The journal of a run in sentences, for the window, the command line and reports.
+"""Sentences on the journal's events, for the window, the command line and reports.
 
-A kind of event gets its sentence by a function, without the step, the reason that was
-given, and the full stop:
+A function returns the sentence of each kind of event, without the step, the given
+reason, and the full stop:
 
     @_told.register
     def _queue(event: QueueEvent) -> str:
@@ -89,7 +89,7 @@ _LOST = {
 
 
 def sentence(event: JournalEvent) -> str:
-    """One event of the journal as a sentence. Steps count from 1, as in the window."""
+    """Return an event as a sentence. Steps count from 1, as in the window."""
     text = printable_line(_told(event))
     if event.why:
         text = f"{text.rstrip('.')}, because: {printable_line(event.why)}"
@@ -102,23 +102,23 @@ def sentence(event: JournalEvent) -> str:
 
 
 def step_of(event: JournalEvent) -> int | None:
-    """The step that an event belongs to; None for what belongs to the whole run."""
+    """Return the step of an event; None for an event of the whole run."""
     step = getattr(event, "step", None)
     return None if step is None else int(step)
 
 
 def is_intervention(event: JournalEvent) -> bool:
-    """Whether something was changed in mid-run, so that curves may bend there."""
+    """Return whether the event changed the run, so that curves may have a kink."""
     return event.who is not None and bool(step_of(event))
 
 
 def who(event: JournalEvent) -> str:
-    """Who did it, in words: "you" for a person."""
+    """Return the originator of an event: "you" for the user."""
     return _WHO[event.who]
 
 
 def refusal_text(reason: RefusalReason, detail: str) -> str:
-    """Why a proposal was not measured."""
+    """Return the reason why a proposal was not measured."""
     return detail or _REFUSED[reason]
 
 
@@ -225,7 +225,7 @@ def _targets(event: TargetsEvent) -> str:
 def _regions(event: RegionsEvent) -> str:
     text = f"the beam may go {_where(event.regions)}"
     old = event.old
-    # Older records do not say what was before; before the first step nothing was.
+    # Older records lack the previous regions; before the first step there were none.
     if old is None or old == event.regions or _is_first(event.step, old):
         return text
     before = _where(old)
@@ -239,7 +239,7 @@ def _is_first(step: int, old: RegionsValues) -> bool:
 
 
 def _where(drawn: RegionsValues) -> str:
-    """Where the beam may go, by the names of regions."""
+    """Return the allowed area of the beam, by the names of regions."""
     # Regions that are switched off stay in the journal.
     interest = [each for each in drawn.interest if each.is_on]
     soft = [each for each in drawn.soft if each.is_on]

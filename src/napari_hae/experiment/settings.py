@@ -1,4 +1,4 @@
-"""What an experiment is made of: one frozen model per concern.
+"""Settings of an experiment: one frozen model per concern.
 
 The same models build the form in the window and are stored with the run.
 """
@@ -185,7 +185,7 @@ class Budget(Settings):
 
     @property
     def dose_limits(self) -> DoseLimits:
-        """What the gate is to keep."""
+        """Return the dose limits for the gate."""
         return DoseLimits(
             run_e=self.dose_e,
             point_e=self.point_dose_e,
@@ -232,5 +232,5 @@ class ExperimentSettings(Settings):
     """Same seed, same data, same settings: same path. Default 0."""
 
     def replaced(self, **sections: Any) -> ExperimentSettings:
-        """The same settings with some sections replaced, validated."""
+        """Return the settings with some sections replaced, validated."""
         return self.model_copy(update=sections)

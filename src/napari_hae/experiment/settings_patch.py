@@ -1,7 +1,7 @@
-"""A change of the settings that carries only the fields which were changed.
+"""Change of the settings that contains only the changed fields.
 
-Changes that are ordered one after the other add up field by field, so that none brings
-back an old value of a field that it is not about.
+Successive changes are merged field by field, so that none restores an old value of a
+field that it does not contain.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class SettingsPatch:
     Parameters
     ----------
     sections
-        By section its new values by field; or the section as a whole, where another
-        kind of it was chosen; or the plain value of one without fields, as the seed.
+        For each section, its new values by field; or the whole section, if another kind
+        was chosen; or the plain value of one without fields, such as the seed.
     """
 
     sections: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def between(cls, old: ExperimentSettings, new: ExperimentSettings) -> SettingsPatch:
-        """Return what the new settings have that differs from the old ones."""
+        """Return the fields of the new settings that differ from the old ones."""
         pairs = {name: (getattr(old, name), getattr(new, name)) for name, _ in old}
         return cls(
             {name: _difference(*pair) for name, pair in pairs.items() if _differ(*pair)}
@@ -43,12 +43,12 @@ class SettingsPatch:
         return bool(self.sections)
 
     def then(self, later: SettingsPatch) -> SettingsPatch:
-        """Return both as one change; the later value of a field holds.
+        """Return both as one change; the later value of a field applies.
 
         Raises
         ------
         ValueError
-            If their fields do not go together.
+            If their fields are inconsistent.
         """
         both = dict(self.sections)
         for name, new in later.sections.items():
@@ -66,7 +66,7 @@ class SettingsPatch:
         Raises
         ------
         ValueError
-            If its fields do not go together with those that stay.
+            If its fields are inconsistent with the unchanged ones.
         """
         changed = {
             name: _changed(getattr(settings, name), new)
@@ -86,7 +86,7 @@ def _difference(before: Any, after: Any) -> Any:
 
 
 def _changed(before: Any, new: Any) -> Any:
-    """A section, or a change of it, after a further change."""
+    """Return a section, or a change of it, after a further change."""
     if not isinstance(new, Mapping):
         return new
     if not isinstance(before, Settings):

@@ -1,4 +1,4 @@
-"""A run as a person steers it: what is ordered, from any thread, at any time."""
+"""Control of a run by the user: orders from any thread, at any time."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 class Steered:
-    """Takes the orders of a person; every method returns at once.
+    """Orders of the user to a run; every method returns at once.
 
-    What is ordered takes effect at the next step's boundary; `abort` at once.
+    Orders take effect at the next step's boundary; `abort` at once.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Steered:
         """Rows and columns of the survey image, once there is one."""
         self._queueing = threading.Lock()
         self.queue = PlaceQueue(queue)
-        """The places that a person wants to be measured next; look, but change it by
+        """Queue of places to be measured next; read it, but change it only by
         `measure_next` and `reorder_queue`."""
 
     @property
     def state(self) -> RunPhase:
-        """What the run is doing."""
+        """Return the current activity of the run."""
         return self._state
 
     def pause(self) -> None:
@@ -60,7 +60,7 @@ class Steered:
         self._controls.pause()
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Continue after a pause."""
         self._controls.resume()
 
     def step(self) -> None:
@@ -68,43 +68,43 @@ class Steered:
         self._controls.step()
 
     def stop(self, *, why: str = "") -> None:
-        """End the run when the exposure that is running is done."""
+        """End the run after the exposure in progress."""
         self._controls.stop(why)
 
     def abort(self, by: AbortedBy = AbortedBy.PROGRAM) -> None:
-        """Blank at once, discard what is being measured, and end the run.
+        """Blank the beam at once, discard the measurement in progress, and end the run.
 
         Parameters
         ----------
         by
-            What it came from, for the record; the first abort of a run counts.
+            Origin of the abort, for the record; the first abort of a run counts.
         """
         self._aborted_by = self._aborted_by or by
         self._controls.stop()
         self._instrument.abort()
 
     def interrupt(self, by: str) -> None:
-        """Abort because the system ends the program, by a signal of that name."""
+        """Abort because the system ends the program, by a signal with this name."""
         self._interrupted_by = self._interrupted_by or by
         self.abort(AbortedBy.SIGNAL)
 
     def approve(self) -> None:
-        """Say yes to the proposal that waits."""
+        """Approve the proposal that waits."""
         self._controls.answer(Verdict(True))
 
     def veto(self, *, why: str = "") -> None:
-        """Say no to the proposal that waits, and to its place for the whole run."""
+        """Refuse the proposal that waits, and its place for the whole run."""
         self._controls.answer(Verdict(False, why))
 
     def keep_out(self, row: int, column: int, *, why: str = "") -> None:
-        """Say no to a pixel for the whole run; what waits is proposed anew.
+        """Exclude a pixel for the whole run; a waiting proposal is computed anew.
 
-        It waits no longer to be measured next, unless it is asked for once more.
+        It is removed from the queue, unless it is requested once more.
 
         Raises
         ------
         ValueError
-            If it is not in the survey image.
+            If it is outside the survey image.
         """
         (pixel,) = self._inside([(row, column)])
         self._controls.do(KeptOut(pixel, why))
@@ -112,28 +112,28 @@ class Steered:
             self._controls.do(QueueChanged(*self.queue.remove(pixel), why))
 
     def go_alone(self, steps: int, *, why: str = "") -> None:
-        """Let the agent take so many steps without asking, that which waits too."""
+        """Let the agent take some steps without approval, the waiting one included."""
         self._controls.go_alone(steps, why)
 
     def measure_next(
         self, pixels: Iterable[tuple[int, int]], *, first: bool = False, why: str = ""
     ) -> None:
-        """Have pixels of the survey image measured, before what the agent chooses.
+        """Queue pixels of the survey image, to be measured before those of the agent.
 
         Raises
         ------
         ValueError
-            If one is not in the survey image.
+            If one is outside the survey image.
         """
         inside = self._inside(pixels)
-        # Orders come in the order of what they say waits.
+        # Orders are queued in the sequence of the changes that they report.
         with self._queueing:
             self._controls.do(QueueChanged(*self.queue.add(inside, first=first), why))
 
     def reorder_queue(
         self, pixels: Iterable[tuple[int, int]], *, why: str = ""
     ) -> None:
-        """Keep these of the pixels that wait, in this order; none empties the queue."""
+        """Keep these of the queued pixels, in this order; none empties the queue."""
         with self._queueing:
             self._controls.do(QueueChanged(*self.queue.replace(pixels), why))
 
@@ -142,15 +142,15 @@ class Steered:
         self._controls.do(Voted(step, vote, why))
 
     def discard(self, step: int, *, is_discarded: bool = True, why: str = "") -> None:
-        """Leave a measurement out of training, or take it in again."""
+        """Exclude a measurement from training, or restore it."""
         self._controls.do(Discarded(step, is_discarded, why))
 
     def survey_again(self, *, why: str = "") -> None:
-        """Take the survey image again, and find the sample in it."""
+        """Take the survey image again, and locate the sample in it."""
         self._controls.do(SurveyAgain(why))
 
     def _inside(self, pixels: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """The pixels as plain numbers; all are in the image, once there is one."""
+        """Return the pixels as plain numbers, checked against an existing image."""
         inside = [(int(row), int(column)) for row, column in pixels]
         rows, columns = self._shape or (math.inf, math.inf)
         for row, column in inside:
@@ -163,10 +163,10 @@ class Steered:
 
     @property
     def votes(self) -> Mapping[int, Vote]:
-        """What was voted so far, by step."""
+        """Return the votes so far, by step."""
         return self.record.state.votes
 
     @property
     def discarded(self) -> frozenset[int]:
-        """Steps whose measurements are left out of training."""
+        """Return the steps whose measurements are excluded from training."""
         return self.record.state.discarded

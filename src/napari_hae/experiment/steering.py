@@ -1,4 +1,4 @@
-"""Carries out what a person orders beside settings and regions, and journals it."""
+"""Execution and journalling of the user's orders other than settings and regions."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 
 
 class Steering:
-    """Obeys on the experiment's thread, between two steps.
+    """Executor of orders on the experiment's thread, between two steps.
 
     Parameters
     ----------
     change_settings
-        Puts a change of settings in force; given it and who made it.
+        Puts a change of settings in force; given the change and its originator.
     drop_ahead
-        Takes back what the agent chose ahead, for a reason.
+        Withdraws the proposals that the agent computed ahead, for a reason.
     retarget
-        Scores all measurements again.
+        Recomputes all targets.
     survey_again
-        Takes the survey image again; given why.
+        Takes the survey image again; given the reason.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Steering:
         self._drop_ahead, self._survey_again = drop_ahead, survey_again
 
     def obey(self, order: HumanOrder, settings: ExperimentSettings) -> None:
-        """Carry out one order; what concerns a step not measured is ignored."""
+        """Carry out one order; ignore one on a step that was not measured."""
         step = len(self._targets)
         match order:
             case QueueChanged(old, new, why):
-                # Whoever resumes is not to measure again what was taken meanwhile.
+                # A resumed run must not repeat measurements made meanwhile.
                 waited, wait = map(self._queue.without_taken, (old, new))
                 if wait != waited:
                     self._record.queue(step, wait, old=waited, why=why)
@@ -91,13 +91,13 @@ class Steering:
                 return
 
     def completed(self, new: Scalarizer, old: Scalarizer) -> Scalarizer:
-        """A scalarizer with all that it takes from the run so far."""
+        """Return a scalarizer, completed with the data it takes from the run."""
         if not isinstance(new, SimilarityToVotes):
             return new
         votes = self._record.state.votes
         wanted = target_spectrum(votes, self._targets.measurements)
         if not votes:
-            # A record in a finer image may leave the spectra behind that were judged.
+            # A record in a finer image may lack the spectra that were judged.
             wanted = new.target_counts
         changes: dict[str, object] = {"target_counts": wanted}
         if not isinstance(old, SimilarityToVotes):

@@ -1,4 +1,4 @@
-"""A run as it lies on disk, read back."""
+"""Stored run, read back from disk."""
 
 from __future__ import annotations
 
@@ -74,59 +74,59 @@ _EXPERIENCE = re.compile(r"experience-[0-9a-f]{16}\.npz")
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run read from its directory.
+    """Run read from its directory.
 
     Attributes
     ----------
     instrument, instrument_settings
-        The instrument's name and the values of its settings.
+        Name of the instrument, and values of its settings.
     first_settings, settings
-        Those in force at the start and at the end.
+        Settings in force at the start and at the end.
     source
-        Whether it is trusted, and the packages of its parts.
+        Trust in the record, and the packages of its plugins.
     outside
-        Code and files that the settings name, in words.
+        Descriptions of code and files that the settings name.
     unusable
         Reasons why parts of the settings are kept as recorded, and cannot be used.
     survey_exposure
-        The exposure of the survey image, as the gate booked it.
+        Exposure of the survey image, as the gate booked it.
     measurements
-        In order, with the targets in force at the end.
+        Measurements in order, with the targets in force at the end.
     regions
-        Those in force at the end.
+        Regions in force at the end.
     vetoed
-        Pixels `(row, column)` that a human kept out.
+        Pixels `(row, column)` that the user excluded.
     queue
-        Pixels that a human wants to be measured next, in order.
+        Pixels that the user queued to be measured next, in order.
     attempts
-        How often the agent was asked for a step's place, and the answer refused.
+        Number of refused answers of the agent, by step.
     last_begun
-        What held when the last measurement was begun; None before the first.
+        State at the start of the last measurement; None before the first.
     regions_begun
-        The regions that held when each measurement was begun.
+        Regions in force at the start of each measurement.
     images_again
-        Survey images that were taken again, in order; see `image`.
+        Repeated survey images, in order; see `image`.
     exposures
-        What was exposed beside the survey images: for spectra, and all that came to
-        nothing, as the gate booked it.
+        Exposures other than the first survey image, including those without result, as
+        the gate booked them.
     booked
-        Those of each measurement, by step.
+        Booked exposures of each measurement, by step.
     discarded
-        Steps whose measurements are left out of training.
+        Steps whose measurements are excluded from training.
     votes
-        What a human thinks of spectra, by step.
+        Judgements of spectra by the user, by step.
     history
-        What the agent went through, in order, with the targets as they were then;
-        proposals that came to nothing when the run ended are left out.
+        History of the agent, in order, with the targets at that time; proposals pending
+        at the end of the run are left out.
     journal
         The events of the journal, in order.
     ending
-        None if the run did not end by itself: it runs, or the program was killed.
+        End of the run; None if the run is in progress, or the program was killed.
     damage_read
-        The damage of the survey image and of spectra, which are NaN instead; see
+        Damage of the survey image and of spectra, which are replaced by NaN; see
         `damage`.
     state
-        The same as a state that follows further events, for who writes them.
+        The same as a state that accepts further events, for a writer.
     """
 
     path: Path
@@ -164,7 +164,7 @@ class StoredRun:
 
     @cached_property
     def damage(self) -> tuple[Damage, ...]:
-        """All that is missing or damaged; images and maps are read for it."""
+        """Return all missing or damaged arrays; reads images and maps."""
         others = damage_of_images_and_maps(self._arrays, self.journal)
         return tuple(dict.fromkeys((*self.damage_read, *others)))
 
@@ -174,7 +174,7 @@ class StoredRun:
 
     @cached_property
     def _images_announced(self) -> dict[int, Announced]:
-        """What the journal says of images, by number."""
+        """Return the journal's expectations of images, by number."""
         return {
             event.index: event.announced
             for event in self.journal
@@ -183,42 +183,42 @@ class StoredRun:
 
     @cached_property
     def _maps_announced(self) -> dict[int, MapsEvent]:
-        """The journal's last event about the maps of each step."""
+        """Return the journal's last event about the maps of each step."""
         return {e.step: e for e in self.journal if isinstance(e, MapsEvent)}
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the run ended; None as for `ending`."""
+        """Return the reason for the end of the run; None as for `ending`."""
         return None if self.ending is None else self.ending.reason
 
     @property
     def finish_text(self) -> str:
-        """More about why it ended, in words; empty if there is nothing."""
+        """Return details of the reason for the end; empty if there are none."""
         return "" if self.ending is None else self.ending.text
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the user agreed to use what the record names."""
+        """Return whether the user agreed to use code and files named by the record."""
         return self.source.is_trusted
 
     @property
     def instrument_outside(self) -> tuple[str, ...]:
-        """Hosts and files that the instrument's settings name, in words."""
+        """Return hosts and files that the instrument's settings name."""
         return outside_of_instrument(self.instrument, self.instrument_settings)
 
     def expect_usable(self, *, with_instrument: bool = False) -> None:
-        """Check that the run may be gone on with, or analysed.
+        """Check that the run may be continued, or analysed.
 
         Raises
         ------
         MissingPart
-            If a part of it is not installed; the text says which package has it.
+            If a plugin of it is not installed; the text names its package.
         NotTrusted
-            If it names code, files or hosts, and nobody agreed to use them.
+            If it names code, files or hosts that the user has not agreed to use.
         DamagedRecord
             If arrays are missing or damaged.
         """
-        # First: nobody is asked to agree to what cannot be done.
+        # First, so that no consent is requested for the impossible.
         refuse(self.path, self.damage)
         outside = self.outside
         if with_instrument:
@@ -231,13 +231,13 @@ class StoredRun:
 
     @property
     def frame(self) -> FieldFrame:
-        """The coordinates of the survey image."""
+        """Return the coordinates of the survey image."""
         if self.survey is None:
             raise NotARecord(f"{self.path} ended before it had a survey image")
         return FieldFrame.of(self.survey)
 
     def image(self, index: int) -> NDArray[np.float32]:
-        """A survey image by its number, `(detectors, rows, columns)`.
+        """Return a survey image by its number, `(detectors, rows, columns)`.
 
         Raises
         ------
@@ -252,13 +252,13 @@ class StoredRun:
             raise DamagedRecord(why) from error
 
     def latest_maps(self) -> PredictionMaps | None:
-        """The last predicted maps that were stored; None if `damage` names them."""
+        """Return the last stored maps; None if `damage` names them."""
         return self._maps(list(self.maps_known)[-1]) if self.maps_known else None
 
     def maps(self) -> Iterator[PredictionMaps]:
-        """All predicted maps that were stored, in order, read one by one.
+        """Return all stored maps, in order, read one by one.
 
-        Those are left out that `damage` names.
+        Those that `damage` names are left out.
         """
         found = (self._maps(step) for step in self.maps_known)
         return (maps for maps in found if maps is not None)
@@ -273,12 +273,12 @@ class StoredRun:
 
 
 def record_at(path: Path) -> Path:
-    """The directory of a record, named with its suffix or without.
+    """Return the directory of a record, given with its suffix or without.
 
     Raises
     ------
     NotARecord
-        If there is none, or one with links, pipes or devices in it.
+        If there is none, or it contains links, pipes or devices.
     """
     found = directory_of(path)
     if not (found / JOURNAL).is_file():
@@ -288,10 +288,10 @@ def record_at(path: Path) -> Path:
 
 
 def open_run(path: Path, *, trust: bool = False) -> StoredRun:
-    """Read a run's directory, finished or not.
+    """Read a run from its directory, finished or not.
 
-    Nothing that the record names is run, read or contacted. `trust` says that the user
-    agrees to it later; see `StoredRun.expect_usable`.
+    Code, files and hosts named by the record are not run, read or contacted. `trust`
+    states that the user agrees to their later use; see `StoredRun.expect_usable`.
 
     Raises
     ------
@@ -311,20 +311,20 @@ def open_run(path: Path, *, trust: bool = False) -> StoredRun:
 
 
 class _Arrays:
-    """The arrays and settings of a record on disk; collects what is wrong with them."""
+    """Arrays and settings of a record on disk; collects their damage."""
 
     def __init__(self, path: Path, trust: bool) -> None:
         self._path, self._trust = path, trust
         self._arrays = RunArrays(path / ARRAYS, writable=False)
         self.is_survey_damaged = False
         self.is_size_known = True
-        """Older records have the size of their survey image in that image only."""
+        """In older records only the survey image itself holds its size."""
         self.damage: list[Damage] = []
         self.outside: dict[str, None] = {}
         self.unusable: dict[str, None] = {}
 
     def image(self, event: SurveyEvent) -> NDArray[np.float32]:
-        """A survey image, as NaN if it is damaged and its size is known."""
+        """Return a survey image, as NaN if it is damaged and its size is known."""
         try:
             return self._arrays.survey(event.index, event.announced)
         except DamagedArray as error:
@@ -340,7 +340,7 @@ class _Arrays:
             return _missing(error.shape)
 
     def counts(self, event: MeasurementEvent) -> NDArray[np.float32]:
-        """The spectrum of a measurement, as NaN if it is damaged."""
+        """Return the spectrum of a measurement, as NaN if it is damaged."""
         step, channels = event.step, event.channels
         try:
             return self._arrays.spectrum(step, channels, event.announced)
@@ -351,7 +351,7 @@ class _Arrays:
     def settings(
         self, values: dict[str, Any], packages: dict[str, str]
     ) -> ExperimentSettings:
-        """The settings, with what cannot or may not be used as it is recorded."""
+        """Return the settings, with unusable or untrusted parts kept as recorded."""
         source = FromRecord(self._trust, packages)
         try:
             settings = ExperimentSettings.model_validate(values, context=source)
@@ -362,7 +362,7 @@ class _Arrays:
         return settings
 
     def experience(self, name: str) -> str:
-        """Path of the record's own copy of what the model learned of earlier runs."""
+        """Return the path of the record's copy of the earlier data for the model."""
         if not _EXPERIENCE.fullmatch(name) or (self._path / name).is_symlink():
             raise ValueError(f"{name!r} is no name of an experience")
         return str(self._path.absolute() / name)
@@ -371,7 +371,7 @@ class _Arrays:
 def _stored(
     path: Path, start: StartEvent, events: list[JournalEvent], trust: bool
 ) -> StoredRun:
-    """The run that the events of a journal amount to."""
+    """Return the run that results from the events of a journal."""
     arrays = _Arrays(path, trust)
     state = RunState(arrays)
     for event in events:
@@ -420,5 +420,5 @@ def _stored(
 
 
 def _missing(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """NaN of a shape, which takes no memory."""
+    """Return an array of NaN with a shape, which takes no memory."""
     return np.broadcast_to(np.float32(np.nan), shape)

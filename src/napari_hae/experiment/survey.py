@@ -1,4 +1,4 @@
-"""The survey image that an experiment rests on, taken once and taken again."""
+"""Acquisition of the survey image of an experiment, and of its repetitions."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from napari_hae.types import ScanImage
 
 Edges = tuple[float, float, float, float]
-"""Left, top, right and bottom, as fractions of the field of view."""
+"""Left, top, right and bottom edges, as fractions of the field of view."""
 
 
 def acquire_survey(instrument: GuardedInstrument, wanted: SurveySettings) -> ScanImage:
-    """Acquire a survey image; what the settings leave open the instrument decides.
+    """Acquire a survey image; the instrument supplies values left open.
 
     Raises
     ------
     InstrumentError
-        If the instrument cannot do it as asked.
+        If the instrument cannot acquire it as requested.
     """
     able = instrument.capabilities()
     return instrument.acquire_survey(
@@ -40,18 +40,18 @@ def acquire_survey(instrument: GuardedInstrument, wanted: SurveySettings) -> Sca
 
 @dataclass(frozen=True)
 class Scan:
-    """What to scan to see a part of the sample again, on the pixels' grid.
+    """Scan parameters to image a part of the sample again, on the pixel grid.
 
     Attributes
     ----------
     origin
-        The first pixel `(row, column)`, on the grid of the first survey image.
+        First pixel `(row, column)`, on the grid of the first survey image.
     size
-        `(rows, columns)` of that grid.
+        Size `(rows, columns)` on that grid.
     fineness
-        The image has so many pixels in place of one, along each axis.
+        Number of pixels of the image per pixel of the grid, along each axis.
     area
-        The part of the field of view.
+        Part of the field of view.
     """
 
     origin: tuple[int, int]
@@ -61,11 +61,11 @@ class Scan:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """`(rows, columns)` of the image."""
+        """Return the shape `(rows, columns)` of the image."""
         return self.size[0] * self.fineness, self.size[1] * self.fineness
 
     def on_grid(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A plane of the image with the pixels of the first survey image."""
+        """Return a plane of the image with the pixels of the first survey image."""
         (rows, columns), fineness = self.size, self.fineness
         parts = plane.reshape(rows, fineness, columns, fineness)
         mean: NDArray[np.float32] = parts.mean(axis=(1, 3))
@@ -73,7 +73,7 @@ class Scan:
 
 
 def whole_scan(frame: FieldFrame) -> Scan:
-    """What the first survey image showed."""
+    """Return the scan of the whole first survey image."""
     return Scan((0, 0), frame.shape, 1, frame.area)
 
 
@@ -83,21 +83,22 @@ def fiducial_scan(
     moved_px: tuple[float, float],
     smallest: tuple[int, int],
 ) -> Scan:
-    """A part of the sample, where it is expected to have moved.
+    """Return the scan of a part of the sample at its expected position.
 
     Parameters
     ----------
     frame
-        Of the first survey image, which showed the part between `edges`.
+        Frame of the first survey image, in which the part lies between `edges`.
     moved_px
-        How far the sample is expected to have moved, `(rows, columns)`.
+        Expected displacement of the sample, `(rows, columns)`.
     smallest
-        The instrument's smallest image; finer pixels make up for a smaller part.
+        The instrument's smallest image shape; a smaller part is scanned with finer
+        pixels.
 
     Raises
     ------
     NotRegistered
-        If too little of it is expected in the field.
+        If too little of it is expected to be in the field.
     """
     left, top, right, bottom = edges
     area, (rows, columns) = frame.area, frame.shape
@@ -126,7 +127,7 @@ def fiducial_scan(
 
 
 def _pixels(low: float, high: float, per_field: float) -> tuple[int, int]:
-    """The first pixel that an interval touches, and the one after the last."""
+    """Return the first pixel that an interval touches, and the one after the last."""
     rounding = 1e-9
     first = math.floor(low * per_field + rounding)
     return first, math.ceil(high * per_field - rounding)

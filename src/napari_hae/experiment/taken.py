@@ -1,8 +1,8 @@
-"""What a run took of its dose, also where no result of it is kept.
+"""Dose bookkeeping, including exposures without result.
 
-What is booked stays booked. The gate's own booking is in the journal, and a resumed run
-counts it, whatever an instrument says of the dose of its spectra. Of an exposure that
-was ended no measurement tells, so that the journal does.
+Bookings are final. The gate's own booking is in the journal, and a resumed run counts
+it, regardless of the dose that an instrument reports for its spectra. An aborted
+exposure leaves no measurement, so that it has its own event in the journal.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def booking(
     instrument: GuardedInstrument,
     note: Callable[[Exposure, BaseException | None], None],
 ) -> Iterator[None]:
-    """An exposure inside is noted if it was booked, with what kept it from a result."""
+    """Note a booked exposure of the block, with the error that prevented a result."""
     before, failed = instrument.booked, None
     try:
         yield
@@ -45,7 +45,7 @@ def booking(
 def taken_before(
     survey: ScanImage | None, past: StoredRun | None
 ) -> Iterator[Exposure]:
-    """Exposures of a run that rests on a survey image, made before it begins."""
+    """Return the exposures before the run begins, on an existing survey image."""
     if past is None:
         if survey is not None:
             yield Exposure.of_scan(survey)
@@ -62,9 +62,9 @@ def taken_before(
 def booked_values(
     exposures: Sequence[Exposure],
 ) -> tuple[ExposureValues | None, tuple[ExposureValues, ...] | None]:
-    """What was booked for a measurement, as its event has it: in one, or severally.
+    """Return the booking of a measurement for its event: summed, or one per place.
 
-    Exposures at one place are added up: the data of the spectrum are theirs.
+    Exposures at one place are summed, as the data of the spectrum are.
     """
     if not exposures:
         return None, None

@@ -1,4 +1,4 @@
-"""Measured spectra and the targets that the scalarizer in force makes of them."""
+"""Measured spectra, and their targets by the scalarizer in force."""
 
 from __future__ import annotations
 
@@ -35,32 +35,33 @@ class Targets:
         self._axis: EnergyAxis | None = None
         self._measurements: tuple[Measurement, ...] = ()
         self.discarded: frozenset[int] = frozenset()
-        """Steps whose measurements are left out of training; their targets are NaN."""
+        """Steps whose measurements are excluded from training; their targets are
+        NaN."""
 
     def __len__(self) -> int:
         return len(self._measurements)
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
-        """All measurements in order, with the targets in force."""
+        """Return all measurements in order, with the targets in force."""
         return self._measurements
 
     @property
     def values(self) -> list[float]:
-        """All targets in order; NaN where the scalarizer found none."""
+        """Return all targets in order; NaN if the scalarizer found none."""
         return [measurement.target for measurement in self._measurements]
 
     @property
     def errors(self) -> list[float]:
-        """The standard deviations of all targets, in order; NaN where unknown."""
+        """Return the standard deviations of all targets, in order; NaN if unknown."""
         return [measurement.error for measurement in self._measurements]
 
     def why_foreign(self, spectrum: Spectrum) -> str:
-        """Why a spectrum does not belong to the run, in words; empty if it does.
+        """Return the reason why a spectrum is foreign to the run; empty if it is not.
 
-        One with another energy axis than the run's first one is kept and has no
-        target: its channels are not comparable. So is one without a number, which a
-        detector at fault gives.
+        A spectrum whose energy axis differs from the run's first one is kept without a
+        target, as its channels are not comparable. The same applies to one without a
+        finite number, from a faulty detector.
         """
         if not np.isfinite(spectrum.counts).any():
             return "none of its channels holds a number"
@@ -73,7 +74,7 @@ class Targets:
 
     @property
     def is_undecided(self) -> bool:
-        """Whether the scalarizer lacks what is still to be decided: a band, a vote."""
+        """Return whether the scalarizer still lacks an input: a band, or a vote."""
         return self.scalarizer.is_automatic
 
     def check(self, scalarizer: Scalarizer) -> None:
@@ -82,18 +83,18 @@ class Targets:
             scalarizer.check(self.energy)
 
     def score(self, measurement: Measurement) -> Measurement:
-        """The measurement with the target that the scalarizer in force gives it.
+        """Return the measurement with its target by the scalarizer in force.
 
         Raises
         ------
         ScalarizerError
-            If the scalarizer fails, or gives something that is no number.
+            If the scalarizer fails, or does not return a number.
         """
         is_out = measurement.step in self.discarded
         if self.is_undecided or is_out or self.why_foreign(measurement.spectrum):
             return replace(measurement, target=math.nan, error=math.nan)
         scalarizer, spectrum = self.scalarizer, measurement.spectrum
-        # It may be somebody else's and raise anything.
+        # A third-party scalarizer may raise any exception.
         try:
             target = float(scalarizer(spectrum))
             error = float(scalarizer.error(spectrum))
@@ -114,20 +115,20 @@ class Targets:
         self._measurements = (*self._measurements, measurement)
 
     def restore(self, past: StoredRun) -> None:
-        """Begin with what an earlier session left."""
+        """Start from the data of an earlier session."""
         self._measurements = past.measurements
         if past.measurements:
             self._axis = past.measurements[0].spectrum.energy
         self.discarded = past.discarded
 
     def score_again(self, step: int) -> None:
-        """Score one measurement again, which was discarded or taken in again."""
+        """Score one measurement again, after it was discarded or restored."""
         self._measurements = tuple(
             self.score(m) if m.step == step else m for m in self._measurements
         )
 
     def score_last_again(self) -> bool:
-        """Score the last spectra again if they have no target; whether one has now."""
+        """Score the last spectra without target again; return whether one got it."""
         measured, is_scored = list(self._measurements), False
         for at in reversed(range(len(measured))):
             if measured[at].usable or measured[at].step in self.discarded:
@@ -138,20 +139,20 @@ class Targets:
         return is_scored
 
     def rescore(self, scalarizer: Scalarizer) -> None:
-        """Score everything again by another scalarizer."""
+        """Recompute all targets by another scalarizer."""
         self.take(scalarizer, self.rescored(scalarizer))
 
     def rescored(self, scalarizer: Scalarizer) -> tuple[Measurement, ...]:
-        """What another scalarizer would make of everything; nothing changes yet."""
+        """Return all targets by another scalarizer, without applying them."""
         other = Targets(scalarizer)
         other.discarded, other._axis = self.discarded, self._axis
         return tuple(other.score(m) for m in self._measurements)
 
     def take(self, scalarizer: Scalarizer, scored: tuple[Measurement, ...]) -> None:
-        """Let what was scored by another scalarizer hold from now on."""
+        """Put targets by another scalarizer in force."""
         self.scalarizer, self._measurements = scalarizer, scored
 
     def chosen_band_ev(self) -> tuple[float, float]:
-        """The band that the spectra so far suggest, in eV."""
+        """Return the band that the spectra so far suggest, in eV."""
         spectra = [m.spectrum for m in self._measurements]
         return choose_band([each for each in spectra if not self.why_foreign(each)])

@@ -1,4 +1,4 @@
-"""Where the time goes, step by step."""
+"""Time spent per activity, step by step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StepClock:
-    """Tells what the beam did since its last exposure; for the experiment's thread."""
+    """Clock for the beam since its last exposure; for the experiment's thread."""
 
     def __init__(self) -> None:
         now_s = time.perf_counter()
@@ -22,7 +22,7 @@ class StepClock:
 
     @contextmanager
     def going(self) -> Iterator[None]:
-        """The loop takes steps; between two such times it waits for a human."""
+        """Mark that the loop takes steps; the time between counts as the user's."""
         self._human_s += time.perf_counter() - self._stopped_s
         try:
             yield
@@ -31,7 +31,7 @@ class StepClock:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """A human is asked, and the beam waits for the answer."""
+        """Measure the time that the beam waits for an answer of the user."""
         begin_s = time.perf_counter()
         try:
             yield
@@ -41,16 +41,16 @@ class StepClock:
     def times(
         self, exposed: tuple[float, float], agent_s: float, disk_s: float
     ) -> StepTimes:
-        """The times of a step, at the end of its exposure.
+        """Return the times of a step, at the end of its exposure.
 
         Parameters
         ----------
         exposed
-            When the instrument began, and when it was done, in s.
+            Start and end of the exposure at the instrument, in s.
         agent_s
-            What its proposal took to compute.
+            Computing time of its proposal.
         disk_s
-            What writing took since the run began.
+            Total time spent writing since the run began.
         """
         begin_s, end_s = exposed
         idle_s = max(begin_s - self._exposed_s, 0.0)

@@ -1,7 +1,7 @@
 """Code, files, hosts and packages that a record names.
 
-A record may come from a stranger. It opens without any of these; a run that is gone on
-with, and forensics, need them, and use them only with the user's consent.
+A record may come from a stranger. It opens without any of these; continuing a run, and
+forensics, need them, and use them only with the user's consent.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _GROUPS = {
 
 
 class NotTrusted(ValueError):
-    """Something that a record names would be used, and nobody agreed to that.
+    """A record names code, files or hosts that the user has not agreed to use.
 
     Attributes
     ----------
     outside
-        What would be used, in words.
+        Descriptions of what would be used.
     """
 
     def __init__(self, path: Path, outside: tuple[str, ...]) -> None:
@@ -42,19 +42,19 @@ class NotTrusted(ValueError):
 
 
 class MissingPart(ValueError):
-    """A part of a run is not installed here; the text says which, and its package."""
+    """A plugin of a run is not installed; the text names it and its package."""
 
 
 def outside_of(settings: ExperimentSettings, record: Path) -> tuple[str, ...]:
-    """Code and files that the settings of a record name, its own copies left out."""
+    """Return code and files named by a record's settings, except its own copies."""
     own = f"the file {record.absolute()}"
     return tuple(each for each in settings.outside if not each.startswith(own))
 
 
 def outside_of_instrument(name: str, values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Hosts, files and other texts that an instrument's settings name.
+    """Return hosts, files and other texts that an instrument's settings name.
 
-    Empty where the instrument cannot be made of them: it is not used then.
+    Empty if the instrument cannot be created from them: it is not used then.
     """
     try:
         model = recorded_settings_of(name, values)
@@ -72,7 +72,7 @@ def outside_of_instrument(name: str, values: Mapping[str, Any]) -> tuple[str, ..
 
 
 def why_unusable(settings: ExperimentSettings) -> tuple[str, ...]:
-    """Reasons why parts of the settings of a record cannot be used here."""
+    """Return reasons why parts of the settings of a record cannot be used here."""
     scalarizer, parts = settings.scalarizer, [settings.acquisition]
     parts.append(scalarizer)  # type: ignore[arg-type]
     if isinstance(scalarizer, SimilarityToVotes) and scalarizer.base is not None:
@@ -87,9 +87,9 @@ def expect_instrument(name: str, source: FromRecord) -> None:
 
 
 def packages_of(sections: Mapping[str, Any]) -> dict[str, str]:
-    """Package and version of all parts of other packages, by kind of part and name.
+    """Return package and version of all plugins, by kind and name.
 
-    Sections are dumped settings, and the name of the instrument as `"instrument"`.
+    Sections are dumped settings, with the name of the instrument as `"instrument"`.
     """
     return {
         f"{WORDS[group]} {name}": package

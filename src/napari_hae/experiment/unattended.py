@@ -1,4 +1,4 @@
-"""Rules for runs that nobody attends: on the command line and in scripts."""
+"""Rules for unattended runs: on the command line and in scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOBODY = "it paused, and without a window nobody can let it go on"
 
 
 def check_unattended(settings: ExperimentSettings) -> None:
-    """Raise `ValueError` for settings that would wait for an absent person."""
+    """Raise `ValueError` for settings that would wait for an absent user."""
     if settings.loop.approve:
         raise ValueError(
             "loop.approve: true is not allowed without a window, where nobody could "

@@ -1,4 +1,4 @@
-"""What a person thinks of spectra, and the target spectrum that follows from it."""
+"""Judgements of spectra by the user, and the target spectrum derived from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Vote(StrEnum):
-    """A person's judgement of one spectrum."""
+    """Judgement of one spectrum by the user."""
 
     GOOD = "good"
     NEUTRAL = "neutral"
@@ -29,17 +29,17 @@ class Vote(StrEnum):
 def target_spectrum(
     votes: Mapping[int, Vote], measurements: Sequence[Measurement]
 ) -> tuple[float, ...] | None:
-    """What the good spectra have in common and the bad ones have not.
+    """Return the spectrum that distinguishes the good spectra from the bad ones.
 
-    The mean of the good spectra, each scaled to length 1, less that of the bad ones;
+    The mean of the good spectra, each scaled to length 1, minus that of the bad ones;
     one value per channel. None without a good one.
 
     Parameters
     ----------
     votes
-        By the number of the step.
+        Votes by the number of the step.
     """
-    # One with another energy axis has nothing in common with the others.
+    # A spectrum with another energy axis is not comparable with the others.
     voted = [
         m
         for m in measurements
@@ -57,7 +57,7 @@ def target_spectrum(
 
 
 def plea(votes: Mapping[int, Vote], scalarizer: Scalarizer) -> str:
-    """The words that ask for a good spectrum where the goal lacks one, else empty."""
+    """Return a request for a good spectrum if the goal lacks one, else empty."""
     if not isinstance(scalarizer, SimilarityToVotes) or Vote.GOOD in votes.values():
         return ""
     has_target = scalarizer.target_counts is not None

@@ -1,4 +1,4 @@
-"""What a run warns of, and when that is over: shown, and in the journal."""
+"""Warnings of a run and their end: shown, and in the journal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Warnings:
-    """Warns in words; what stands until it is over is in the state of the record.
+    """Source of warnings; those that stay in force are in the state of the record.
 
     Parameters
     ----------
     step
-        Gives the number of the next step, from 0.
+        Returns the number of the next step, from 0.
     """
 
     def __init__(
@@ -31,29 +31,29 @@ class Warnings:
         self._record, self._events, self._step = record, events, step
 
     def say(self, text: str, about: str = "") -> None:
-        """Warn of something that happened, or that somebody else knows the end of."""
+        """Warn of a single event, or of a condition that another part ends."""
         self._record.warning(self._step(), text, about)
         emit(self._events.warned, text)
 
     def over(self, text: str, since: int, about: str = "") -> None:
-        """Say that a warning does not hold any more, since a step."""
+        """Report that a warning no longer applies, since a step."""
         self._record.warning_over(self._step(), text, since, about)
         emit(self._events.warning_over, text)
 
     def stand(self, about: str, text: str) -> None:
-        """Warn of something that holds until its end."""
+        """Warn of a condition that lasts until `end`."""
         self.say(text, about)
 
     def stand_once(self, about: str, text: str) -> None:
-        """Warn of something that holds until its end, if nothing stands about it."""
+        """Warn of a lasting condition, unless its subject already has a warning."""
         if not self.standing(about):
             self.stand(about, text)
 
     def end(self, about: str) -> None:
-        """All that stands about something is over, if anything does."""
+        """End all warnings on a subject, if there are any."""
         for text in self.standing(about):
             self.over(text, self._step(), about)
 
     def standing(self, about: str) -> Collection[str]:
-        """What was warned of and is not over."""
+        """Return the warnings still in force."""
         return tuple(self._record.state.standing.get(about, ()))

@@ -1,4 +1,4 @@
-"""Watches over a run, and says in words what a human might do something about."""
+"""Monitoring of a run, for conditions that the user might remedy."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ if TYPE_CHECKING:
     Sign = Callable[[Sequence[Measurement], ExperimentSettings], str]
 
 RECENT = 50
-"""So many of the last measurements are looked at."""
+"""Number of most recent measurements that are examined."""
 REST = 20
-"""A warning is over when it was not due for so many measurements."""
+"""Number of measurements without its condition after which a warning is over."""
 ENOUGH = 20
-"""So many predictions are needed to judge calibration by."""
+"""Smallest number of predictions to judge calibration."""
 CHANCE, FACTOR = 1e-4, 2.0
-"""Intervals are off if as many measurements inside are less probable than that, and
-would fit ones so many times wider or narrower. They are tested at every step, which is
-why the probability is small."""
+"""Intervals are miscalibrated if the number of measurements inside is less probable
+than `CHANCE`, and would fit intervals wider or narrower by `FACTOR`. They are tested at
+every step, which is why the probability is small."""
 NOTHING = 0.01
-"""So much of a measurement's noise is no gain worth a measurement."""
+"""Fraction of a measurement's noise that is no gain worth a measurement."""
 IN_A_ROW = 30
-"""So many proposals in a row promise nothing before that is told. Models do not know of
-what looks like nothing that was measured: of 30 simulated runs of 300 steps, 21 found
-something better, by more than the noise, after 5 such proposals in a row, but 1 of the
-21 that come to 30 in a row, at half of them after 190 steps."""
+"""Number of consecutive proposals without expected gain before the warning. Models do
+not know places that resemble no measured one: of 30 simulated runs of 300 steps, 21
+found something better, by more than the noise, after 5 such proposals in a row, but 1
+of the 21 that come to 30 in a row, at half of them after 190 steps."""
 SEARCH = frozenset({"goal", "scalarizer", "acquisition", "moves"})
-"""Sections of the settings that say what is looked for, and how."""
+"""Sections of the settings that define the goal and the method of the search."""
 STEPS_TIMED = 10
 
 
 class Watch:
-    """Finds what to warn of: each thing once, until it is over and comes again."""
+    """Monitor that issues each warning once, until it is over and comes again."""
 
     def __init__(self) -> None:
         self._seen: dict[Sign, int] = {}
         self._told: dict[Sign, str] = {}
         self._first = 0
         self.over: list[tuple[str, int]] = []
-        """What was warned of and ended with the last look: the warning, and the step
-        since which it does not hold."""
+        """Warnings that ended at the last look: the warning, and the step since which
+        it does not apply."""
 
     def look(
         self, measurements: Sequence[Measurement], settings: ExperimentSettings
     ) -> list[str]:
-        """What to warn of that was not due before; called after each measurement."""
+        """Return warnings that are newly due; called after each measurement."""
         count, texts = len(measurements), []
         sought = measurements[self._first :]
         for sign in SIGNS:
@@ -72,10 +72,10 @@ class Watch:
         return texts
 
     def search_anew(self, count: int) -> list[str]:
-        """Forget what was found of a search that is another one now; returns its texts.
+        """Forget the findings on the previous search; return the texts of its warnings.
 
-        Called where what is looked for, how or where was changed, after so many
-        measurements.
+        Called after a change of goal, method or area of the search, with the number of
+        measurements so far.
         """
         # One place may have been chosen ahead.
         self._first = count + 1
@@ -89,7 +89,7 @@ class Watch:
         settings: ExperimentSettings,
         journal: Sequence[JournalEvent] = (),
     ) -> None:
-        """Remember what was warned of in an earlier session."""
+        """Remember the warnings of an earlier session."""
         changed = set(_new_searches(journal))
         for count in range(len(measurements) + 1):
             if count:
@@ -99,7 +99,7 @@ class Watch:
 
 
 def stuck(measurements: Sequence[Measurement], settings: ExperimentSettings) -> str:
-    """The criterion of `napari_hae.agent.traps`."""
+    """Return a warning if the search is stuck, by `napari_hae.agent.traps`."""
     insights = _insights(measurements)
     if not (insights and insights[-1].trapped):
         return ""
@@ -121,7 +121,7 @@ def stuck(measurements: Sequence[Measurement], settings: ExperimentSettings) -> 
 def badly_calibrated(
     measurements: Sequence[Measurement], settings: ExperimentSettings
 ) -> str:
-    """Binomial tests of how many measurements lay inside their intervals."""
+    """Return a warning if binomial tests of the intervals show miscalibration."""
     hits, count = inside(measurements, 0.9)
     if hits < count * _share(0.9, 1 / FACTOR) and _is_no_chance(hits, count, 0.9):
         return (
@@ -142,7 +142,7 @@ def badly_calibrated(
 def nothing_to_gain(
     measurements: Sequence[Measurement], settings: ExperimentSettings
 ) -> str:
-    """The best expected improvement is far below the noise of a measurement."""
+    """Return a warning if expected improvements are far below the noise."""
     insights = _insights(measurements)[-IN_A_ROW:]
     if len(insights) < IN_A_ROW or not all(
         each.gain < NOTHING * each.noise_std for each in insights
@@ -160,7 +160,7 @@ def nothing_to_gain(
 def fit_failing(
     measurements: Sequence[Measurement], settings: ExperimentSettings
 ) -> str:
-    """The model stepped down."""
+    """Return a warning if the model fell back to a simpler one."""
     insights = _insights(measurements)
     if not (insights and insights[-1].fit_failed):
         return ""
@@ -173,7 +173,7 @@ def fit_failing(
 def agent_slow(
     measurements: Sequence[Measurement], settings: ExperimentSettings
 ) -> str:
-    """The agent takes longer for a step than the exposure."""
+    """Return a warning if the agent takes longer for a step than the exposure."""
     timed = [m for m in measurements if m.times and m.proposal.insight][-STEPS_TIMED:]
     if len(timed) < STEPS_TIMED:
         return ""
@@ -198,11 +198,11 @@ SIGNS: tuple[Sign, ...] = (
 
 
 OF_SEARCH: tuple[Sign, ...] = (stuck, nothing_to_gain)
-"""Those that are about one search only."""
+"""Warnings that concern one search only."""
 
 
 def _new_searches(journal: Sequence[JournalEvent]) -> Iterator[int]:
-    """Steps at which it was changed what is looked for, how or where."""
+    """Return the steps at which goal, method or area of the search was changed."""
     for event in journal:
         match event:
             case RegionsEvent(step=step):
@@ -216,7 +216,7 @@ def _insights(measurements: Sequence[Measurement]) -> list[Insight]:
 
 
 def _share(share: float, factor: float) -> float:
-    """What an interval for a share holds when it is wider by a factor."""
+    """Return the probability of an interval after widening it by a factor."""
     return float(2 * ndtr(factor * half_width(share)) - 1)
 
 

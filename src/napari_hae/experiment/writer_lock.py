@@ -1,4 +1,4 @@
-"""One writer for each record: a lock of the system, and who holds it in words."""
+"""One writer per record: a lock of the system, and a note on its holder."""
 
 from __future__ import annotations
 
@@ -23,36 +23,38 @@ if TYPE_CHECKING:
 LOCK = "writer.lock"
 WRITER = "writer.json"
 _CLOCK_S = 2.0
-"""By how much the clock may be set while a process is known by when it began."""
+"""Tolerance in s for clock adjustments when a process is identified by its start
+time."""
 
 
 class RecordInUse(ValueError):
-    """Another program, or another part of this one, writes the record."""
+    """Another program, or another part of this one, is writing the record."""
 
 
 class WriterLock:
-    """Holds a record for writing until it is closed; who only reads needs none.
+    """Exclusive lock on a record for writing, until it is closed; readers need none.
 
-    The system lets go of the lock when its process ends, however it ends. Its file may
-    be deleted meanwhile, and then two could have one each: so a process that signed and
-    still lives is believed, and who writes checks before each commit. What is left of a
-    writer on another host is believed, as no one here can tell whether it still writes.
+    The system releases the lock when its process ends, however it ends. If its file is
+    deleted meanwhile, two processes could hold one each: therefore the signature of a
+    living process is respected, and a writer checks the lock before each commit. The
+    signature of a process on another host is respected as well, since its state cannot
+    be determined from here.
 
     Raises
     ------
     RecordInUse
-        If somebody else writes the record; the text says who, and since when.
+        If another writer holds the record; the text names it and the time.
     NotARecord
-        If there are links, pipes or devices in the record, hard links included;
-        nothing was written.
+        If the record contains links, including hard links, pipes or devices; nothing
+        was written.
     OSError
-        If the lock cannot be made, as in a folder that is read-only.
+        If the lock cannot be created, for example in a read-only folder.
     """
 
     def __init__(self, record: Path) -> None:
         check_plain(record, is_written=True)
         self._path, self._writer = record / LOCK, record / WRITER
-        # Who closes a record may be on another thread than who opened it.
+        # A record may be closed on another thread than the one that opened it.
         self._lock = FileLock(self._path, thread_local=False)
         try:
             self._lock.acquire(timeout=0)
@@ -67,9 +69,9 @@ class WriterLock:
             raise
 
     def close(self) -> None:
-        """Let the next writer have it; a second call does nothing."""
+        """Release the lock for the next writer; a second call does nothing."""
         if self._lock.is_locked:
-            # Where the lock was deleted, another writer may have signed since.
+            # If the lock was deleted, another writer may have signed since.
             with suppress(FileNotFoundError):
                 if self._writer.read_bytes() == self._signed:
                     self._writer.unlink()
@@ -96,9 +98,9 @@ class WriterLock:
         self.close()
 
     def _check_left(self, record: Path) -> None:
-        """Refuse what is signed by a process that lives, or may on another host.
+        """Refuse the signature of a live process, or of one on another host.
 
-        Such a host's lock may not reach this one.
+        The lock of another host may not be visible here.
         """
         left = self._left()
         host = left.get("host", platform.node())
@@ -120,9 +122,10 @@ class WriterLock:
         try:
             left = json.loads(self._writer.read_text(encoding="utf-8"))
             signed = {name: str(left[name]) for name in ("host", "process", "since")}
-            # Older programs did not tell when they began.
+            # Older versions did not store their start time.
             return {**signed, "began": str(left.get("began", ""))}
-        # None yet, or half of it: its writer has just begun, or was killed then.
+        # No signature, or an incomplete one: its writer has just started, or was killed
+        # then.
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
@@ -139,7 +142,7 @@ class WriterLock:
 
 
 def _lives(signed: dict[str, str]) -> bool:
-    """Whether the process that signed still runs, and not another of its number."""
+    """Return whether the process that signed is alive, and its number not reused."""
     try:
         began = float(signed["began"])
         found = float(psutil.Process(int(signed["process"])).create_time())

@@ -57,7 +57,7 @@ class Counterfactual:
     best, recorded_best
         Best target up to each step, on this path and on the recorded one.
     measured_only
-        Whether its choice was limited to measured pixels, as the spectra of the others
+        True if its choice was limited to measured pixels, as the spectra of the others
         are unknown.
     """
 

@@ -61,7 +61,7 @@ class Regret:
     top
         Number of places so far among the best fraction `TOP` of the allowed pixels.
     is_of_field
-        Whether every pixel of the field was allowed at some time.
+        True if every pixel of the field was allowed at some time.
     """
 
     simple: Array

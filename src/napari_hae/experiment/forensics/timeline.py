@@ -58,7 +58,7 @@ class Decision:
     pending
         Numbers of earlier decisions that were pending at that time.
     is_refused
-        Whether it was refused, and so not measured.
+        True if it was refused, and so not measured.
     """
 
     number: int
@@ -102,7 +102,7 @@ class Timeline:
     Attributes
     ----------
     retargeted_by_human
-        Whether a human was the cause, for each recalculation of all targets.
+        True if a human was the cause, for each recalculation of all targets.
     """
 
     decisions: tuple[Decision, ...]
