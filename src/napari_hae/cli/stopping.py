@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
-    """A signal arrived before there was a run to end."""
+    """Signal that arrived before there was a run to end."""
 
 
 class Stopping(SignalListener):

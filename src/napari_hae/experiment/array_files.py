@@ -35,7 +35,7 @@ _UNREADABLE = (OSError, ValueError, RuntimeError, LookupError, TypeError)
 
 
 class DamagedArray(ValueError):
-    """An array is missing or differs from the written one; the text is a predicate.
+    """Error for an array that is missing or altered; the text is a predicate.
 
     Attributes
     ----------

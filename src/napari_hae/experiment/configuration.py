@@ -40,7 +40,7 @@ _DEEPEST = 8
 
 
 class BadConfiguration(ValueError):
-    """A setting is unknown or not allowed; the text names it and the allowed values."""
+    """Error for an invalid setting; the text names it and the allowed values."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ _NAMED = 10
 
 
 class DamagedRecord(ValueError):
-    """Damage prevents the requested use of a record; the text names the damage."""
+    """Error for damage that prevents the requested use; the text names the damage."""
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,11 @@ UNREADABLE = (
 
 
 class BrokenJournal(ValueError):
-    """The journal cannot be read; the text names the line and the reason."""
+    """Error for an unreadable journal; the text names the line and the reason."""
 
 
 class NewerFormat(ValueError):
-    """A newer version of the program wrote the journal."""
+    """Error for a journal that a newer version of the program wrote."""
 
     def __init__(self, start: dict[str, Any]) -> None:
         super().__init__(

@@ -30,7 +30,7 @@ _ABOVE_NOISE = 1.05
 
 
 class NothingToLearn(ValueError):
-    """No data can be learned from some runs; the text gives the reason."""
+    """Error for runs without data to learn from; the text gives the reason."""
 
 
 def learn(runs: Sequence[StoredRun]) -> Experience:

@@ -11,7 +11,7 @@ OTHER_AXES = 5
 
 
 class NoProgress(Exception):
-    """Consecutive steps give no result; the text tells the user a remedy."""
+    """Error for consecutive steps without result; the text tells the user a remedy."""
 
 
 class Progress:

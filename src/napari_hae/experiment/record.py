@@ -91,11 +91,11 @@ _NOT_RESCUED = EndEvent, MapsEvent
 
 
 class RecordExists(ValueError):
-    """The path of a new record already exists."""
+    """Error for a new record whose path already exists."""
 
 
 class RecordLost(OSError):
-    """Nothing more can be recorded; the text gives the reason."""
+    """Error for a record that cannot be written any more; the text gives the reason."""
 
 
 class Record:

@@ -14,7 +14,7 @@ SUFFIX = ".hae"
 
 
 class NotARecord(ValueError):
-    """The path holds no usable record; the text gives the reason."""
+    """Error for a path without a usable record; the text gives the reason."""
 
 
 def check_plain(record: Path, *, is_written: bool = False) -> None:

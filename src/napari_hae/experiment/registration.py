@@ -44,7 +44,7 @@ BACKGROUND = 1 / 8
 
 
 class NotRegistered(ValueError):
-    """An image could not be registered; the text gives the reason."""
+    """Error for an image that cannot be registered; the text gives the reason."""
 
 
 @dataclass(frozen=True)

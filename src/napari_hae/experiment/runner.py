@@ -78,7 +78,7 @@ def _nowhere_to_go(loop: Loop) -> str:
 
 
 class _Stopped(Exception):
-    """The run was ended by an order."""
+    """End of a run by an order."""
 
 
 class Runner(Steered):

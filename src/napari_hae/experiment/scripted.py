@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class RunFailed(RuntimeError):
-    """An error ended the run; earlier measurements are in the record."""
+    """Error that ended a run; earlier measurements are in the record."""
 
 
 class Experiment:

@@ -28,7 +28,7 @@ _GROUPS = {
 
 
 class NotTrusted(ValueError):
-    """A record names code, files or hosts that the user has not agreed to use.
+    """Error for a record that names code, files or hosts not agreed to by the user.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class NotTrusted(ValueError):
 
 
 class MissingPart(ValueError):
-    """A plugin of a run is not installed; the text names it and its package."""
+    """Error for a plugin that is not installed; the text names it and its package."""
 
 
 def outside_of(settings: ExperimentSettings, record: Path) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ time."""
 
 
 class RecordInUse(ValueError):
-    """Another program, or another part of this one, is writing the record."""
+    """Error for a record that another program, or part of this one, is writing."""
 
 
 class WriterLock:

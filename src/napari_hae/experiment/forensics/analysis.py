@@ -40,7 +40,7 @@ LEAST_USABLE = 3
 
 
 class Cancelled(Exception):
-    """The analysis was cancelled before it was complete."""
+    """Cancellation of the analysis before it was complete."""
 
 
 @dataclass(frozen=True, eq=False)

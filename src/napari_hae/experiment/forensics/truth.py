@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class NoTruth(ValueError):
-    """A run has no ground truth; the text gives the reason."""
+    """Error for a run without a ground truth; the text gives the reason."""
 
 
 class Truth(Protocol):
