@@ -1,4 +1,4 @@
-"""The pinned part of the dock *Experiment*: the state of the run, and its buttons."""
+"""Pinned part of the dock *Experiment*: the run's state and buttons."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RunControls(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        # A dock may be opened while a run goes.
+        # A dock may be opened during a run.
         self._started_s, self._first = time.monotonic(), session.live.taken
         self.state = SteadyLabel()
         self.beam = BeamLine(session)
@@ -82,7 +82,7 @@ class RunControls(QWidget):
         self.save_elsewhere = SaveElsewhereButton(session, self)
         self.problem = Failures(session)
         for sentence in (self.message, self.problem):
-            # One long word must not take the room of the lines.
+            # One long word must not take the space of the lines.
             sentence.setMinimumWidth(1)
         self._lay_out()
         self._connect()
@@ -93,7 +93,7 @@ class RunControls(QWidget):
         row = (self.start, self.pause, self.step, self.stop, self.abort)
         for column, button in enumerate(row):
             buttons.addWidget(button, 0, column)
-            # Equally wide: Pause has another name while it is paused.
+            # Equal widths: the label of Pause changes while the run is paused.
             buttons.setColumnStretch(column, 1)
         surveys = QHBoxLayout()
         surveys.addWidget(self.survey_again)
@@ -112,8 +112,8 @@ class RunControls(QWidget):
         answers.addWidget(self.alone_steps, 2, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        # Nothing above the buttons has another height when it says something else: who
-        # is about to press one, and ABORT first of all, finds it where it was.
+        # Nothing above the buttons changes its height with its text: a user about to
+        # press one, and ABORT above all, finds it where it was.
         layout.addLayout(buttons)
         layout.addWidget(self._question)
         layout.addWidget(self.state)
@@ -148,7 +148,7 @@ class RunControls(QWidget):
         session.failed.connect(self.refresh)
 
     def refresh(self, *_: object) -> None:
-        """Show the state now."""
+        """Show the current state."""
         session, state = self._session, self._session.state
         running, done = session.is_running, session.live.taken
         steps = session.settings.budget.steps
@@ -164,7 +164,7 @@ class RunControls(QWidget):
         elif not session.connection.is_open:
             text = "○ Connect a microscope first (dock Microscope)."
         self.state.setText(text)
-        # Else it is painted at once, and the canvas with it.
+        # Otherwise it is painted at once, and the canvas with it.
         self.progress.setUpdatesEnabled(False)
         self.progress.setMaximum(steps)
         self.progress.setValue(min(done, steps))
@@ -179,7 +179,8 @@ class RunControls(QWidget):
         goes = state in (RunPhase.RUNNING, RunPhase.PAUSED, RunPhase.WAITING)
         self.survey_again.setEnabled(running and goes)
         self._question.setVisible(state is RunPhase.WAITING)
-        # The ring that is seen is the one that is asked about, or nobody can answer.
+        # The question is about the visible ring; at an earlier step it cannot be
+        # answered.
         is_seen = session.live.shown_step is None
         self.question.setText("Measure at the ring?" if is_seen else HELD_BACK)
         for answer in (self.approve, self.veto, self.alone):
@@ -209,7 +210,7 @@ class RunControls(QWidget):
         self.refresh()
 
     def _on_state(self, _: RunPhase) -> None:
-        # Pauses do not count for the time that is left.
+        # Pauses are excluded from the estimate of the time left.
         self._started_s = time.monotonic()
         self._first = self._session.live.taken
         self.refresh()
@@ -237,6 +238,6 @@ class RunControls(QWidget):
 def _button(text: str, tooltip: str) -> QPushButton:
     button = QPushButton(text)
     button.setToolTip(tooltip)
-    # Five of them stand side by side.
+    # Five of them are placed side by side.
     button.setMinimumWidth(48)
     return button

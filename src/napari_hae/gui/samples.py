@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def simulated_layers() -> list[LayerData]:
-    """A simulated survey image, and its expected spectra as `(energy, y, x)`."""
+    """Return a simulated survey image, and its expected spectra as `(energy, y, x)`."""
     settings = SimulatedSettings()
     microscope = SimulatedMicroscope(settings)
     microscope.connect()

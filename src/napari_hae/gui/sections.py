@@ -1,4 +1,4 @@
-"""The frame of a dock: a part that stays in place above one that scrolls."""
+"""Frame of a dock: a fixed header above a scrolling part."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 WIDTH_PX = 380
-"""Docks on the side are not wider than this."""
+"""Largest width of docks at the side."""
 
 
 def section(title: str, *widgets: QWidget, expanded: bool = True) -> QCollapsible:
-    """A collapsible part of a dock."""
+    """Return a collapsible section of a dock."""
     part = QCollapsible(title)
     part.layout().setContentsMargins(0, 0, 0, 0)
     part.content().layout().setContentsMargins(8, 0, 0, 6)

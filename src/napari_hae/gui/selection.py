@@ -1,4 +1,4 @@
-"""The candidates that a person has selected, kept in a layer of the viewer."""
+"""The user's selection of candidates, stored in a layer of the viewer."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from napari_hae.gui.session import Session
 
 _EVENTS = ("labels_update", "paint", "set_data", "data")
-"""Mid-stroke, `labels_update` is the only one."""
+"""Events that change a layer; during a stroke, only `labels_update` is emitted."""
 
 
 class CandidateSelection(QObject):
-    """What is selected, wherever it was selected: the layer *Selection* holds it."""
+    """Selected candidates from all views, stored in the layer *Selection*."""
 
     changed = Signal()
-    """Something else is selected than before; at most once in a pass of the loop."""
+    """Emit when the selection has changed; at most once per pass of the event loop."""
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -44,7 +44,7 @@ class CandidateSelection(QObject):
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """The selected candidates, `(rows, columns)`; none before a survey image."""
+        """Selected candidates, `(rows, columns)`; none before a survey image."""
         frame = self._session.layers.frame
         shape = (0, 0) if frame is None else frame.shape
         if self._layer is None or self._layer.data.shape != shape:
@@ -62,14 +62,14 @@ class CandidateSelection(QObject):
         self.select(np.zeros_like(self.mask))
 
     def begin_painting(self) -> None:
-        """Let the person paint the selection in the image."""
+        """Let the user paint the selection in the image."""
         layer = self._layer or self._session.layers.show_selection(self.mask)
         begin_painting(self._session.viewer, layer)
 
     def make_region(self, kind: RegionKind) -> Labels | None:
-        """Turn what is selected into a region, in force at once, in a new layer.
+        """Turn the selection into a region, in force at once, in a new layer.
 
-        Nothing is selected afterwards. None if nothing was.
+        The selection is cleared. None if it was empty.
         """
         mask, session = self.mask, self._session
         frame = session.layers.frame
@@ -78,7 +78,7 @@ class CandidateSelection(QObject):
         name = f"{str(kind).capitalize()} from selection"
         layer = region_layer(kind, mask.astype(np.uint8), frame, name)
         kinds = {**session.watcher.layers, layer: kind}
-        # In force before it is seen, so that no list of the layers shows it unticked.
+        # In force before it is shown, so that no list of layers shows it unticked.
         session.watcher.set_layers(
             [each for each, its in kinds.items() if its is RegionKind.ROI],
             [each for each, its in kinds.items() if its is RegionKind.FORBIDDEN],

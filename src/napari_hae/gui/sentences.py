@@ -1,4 +1,4 @@
-"""Labels that are there only while they have something to say."""
+"""Labels that are visible only while they have a text."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PROBLEM_COLOR = "#d9544d"
 class SteadyLabel(QWidget):
     """A label whose text may change often.
 
-    For each new text of a label in a layout Qt lays out all of the window, and paints
-    it. This one is laid out only where the new text needs more or less room.
+    For each new text of a label in a layout, Qt lays out and paints the whole window.
+    This one is laid out again only where the new text needs another size.
 
     Parameters
     ----------
     wraps
-        Whether lines are wrapped to the width; else it becomes as wide as its widest
+        True if lines are wrapped to the width; else the label is as wide as its widest
         text.
     """
 
     def __init__(self, parent: QWidget | None = None, *, wraps: bool = True) -> None:
         super().__init__(parent)
-        # Not in a layout: that is the point.
+        # Not in a layout, which is the purpose of this class.
         self._label = QLabel(self)
         self._label.setWordWrap(wraps)
         policy = self._label.sizePolicy()
@@ -37,31 +37,31 @@ class SteadyLabel(QWidget):
         self._room = 0
 
     def text(self) -> str:
-        """What it says."""
+        """Current text."""
         return self._label.text()
 
     def setText(self, text: str) -> None:
-        """Say something else."""
+        """Set the text."""
         self._label.setText(text)
         self._look_for_room()
 
     def sizeHint(self) -> QSize:
-        """As the label's; without wrapping as wide as its widest text."""
+        """Return the label's size; without wrapping the width of its widest text."""
         hint = self._label.sizeHint()
         if not self._label.wordWrap():
             hint.setWidth(max(hint.width(), self._room))
         return hint
 
     def minimumSizeHint(self) -> QSize:
-        """As the label's."""
+        """Return the label's minimum size."""
         return self._label.minimumSizeHint()
 
     def heightForWidth(self, width: int) -> int:
-        """As the label's."""
+        """Return the label's height."""
         return self._label.heightForWidth(width)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Give the label all of it."""
+        """Resize the label to fill the widget."""
         super().resizeEvent(event)
         self._label.resize(event.size())
         self._look_for_room()
@@ -85,13 +85,13 @@ class Sentence(SteadyLabel):
         self.hide()
 
     def say(self, text: str) -> None:
-        """Show a sentence, or hide with an empty one."""
+        """Show a sentence; hide if it is empty."""
         self.setText(text)
         self.setVisible(bool(text))
 
 
 class Problem(Sentence):
-    """A sentence about what is wrong."""
+    """Sentence about a problem."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

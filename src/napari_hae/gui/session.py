@@ -1,4 +1,4 @@
-"""What the docks of one viewer share: the instrument, the settings, the run."""
+"""State shared by the docks of one viewer: the instrument, the settings, the run."""
 
 from __future__ import annotations
 
@@ -64,36 +64,38 @@ UNUSABLE = "This cannot be used here"
 
 
 class Session(SteeredRun):
-    """One viewer's instrument and run.
+    """Instrument and run of one viewer.
 
-    Everything here is for Qt's main thread, and returns at once: what takes long is
-    done in the background, and signals tell when it is done.
+    All methods are for Qt's main thread, and return at once: long work is done in the
+    background, and signals report its end.
     """
 
     survey_changed = Signal(object)
-    """Emits the `ScanImage` that is shown from now on."""
+    """Emit `(survey: ScanImage)` when another survey image is shown."""
     state_changed = Signal(object)
-    """Emits the `RunPhase`."""
+    """Emit `(phase: RunPhase)` when the state of the run changes."""
     settings_changed = Signal(object)
-    """Emits the `ExperimentSettings` that the window shows."""
+    """Emit `(settings: ExperimentSettings)` when the window shows other settings."""
     settings_in_force = Signal(int)
-    """Emits the step from which on the settings that the window shows hold."""
+    """Emit `(step: int)`: the shown settings are in force from this step on."""
     said = Signal(str)
-    """Emits one sentence for the list of messages."""
+    """Emit `(sentence: str)` for the list of messages."""
     unsaid = Signal(str)
-    """Emits one that holds no more."""
+    """Emit `(sentence: str)` when a message no longer holds."""
     failed = Signal(str, str)
-    """Emits what could not be done, and why."""
+    """Emit `(action: str, reason: str)` when an action failed."""
     mended = Signal(str)
-    """Emits what, or the beginning of what, fails no longer, or is tried again."""
+    """Emit `(action: str)`, or its beginning, when an action succeeded or is tried
+    again."""
     started = Signal()
-    """A new run began, or none is shown; what is shown of an earlier one is to go."""
+    """Emit when a run begins, or none is shown; displays of an earlier one are
+    cleared."""
     finished = Signal(object, str)
-    """Emits a `FinishReason` and more about it."""
+    """Emit `(reason: FinishReason, details: str)` when the run has ended."""
     opened_elsewhere = Signal(object)
-    """Emits an `OpenedRun` that is to be shown in a window of its own."""
+    """Emit `(run: OpenedRun)` to show a run in a window of its own."""
     closed = Signal(object)
-    """Emits this session: it is over."""
+    """Emit `(session: Session)` when this session has ended."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -115,25 +117,27 @@ class Session(SteeredRun):
         self.record_folder = Path.home() / "napari-hae"
         self.survey: ScanImage | None = None
         self.record_path: Path | None = None
-        """The record of the run that is shown: the newest one, or one opened since."""
+        """Record of the run that is shown: the newest one, or one opened since."""
         self.record_instrument = ""
-        """The name of the instrument that it was measured with."""
+        """Name of the instrument of the shown run."""
         self._instrument_settings: BaseModel | None = None
-        """The settings of that instrument, where it was measured in this window."""
+        """Settings of that instrument, where the run was measured in this window."""
         self._bridge = RunBridge(self)
         self.is_beginning = False
-        """Whether a run is being begun, or put in place of another: one at a time."""
+        """True while a run is being started, or put in place of another: one at a
+        time."""
         self._opening = 0
-        """How many records are being opened."""
+        """Number of records that are being opened."""
         self._changed_meanwhile: list[tuple[SettingsPatch, str]] = []
-        """What was changed while a run was being begun, and why."""
+        """Changes made while a run was being started, with their reasons."""
         self.ending: Ending | None = None
-        """How the newest run ended."""
+        """Outcome of the newest run."""
         self._aborted_by = AbortedBy.PROGRAM
-        """What the newest abort came from."""
+        """Source of the newest abort."""
         self._is_closed = False
         self._is_idle_abort = False
-        """Whether nothing but the beam was aborted last: the end of a run is told."""
+        """True if the last abort concerned the beam only; the end of a run is
+        reported."""
         self._chosen_by_run: Scalarizer | None = None
         self._painted = Regions()
         self._drift_nm = (0.0, 0.0)
@@ -153,15 +157,15 @@ class Session(SteeredRun):
 
     @property
     def can_begin(self) -> bool:
-        """Whether a run can be started: there is a microscope, and no run yet."""
+        """Return whether a run can be started: an instrument is connected, and idle."""
         free = not (self.is_running or self.is_beginning)
         return self.connection.is_open and free
 
     @property
     def has_moved(self) -> str:
-        """Why nothing new can begin on the survey image that is shown, in words.
+        """Reason why nothing new can begin on the shown survey image, as text.
 
-        Empty while the sample is where the image shows it, as far as is known.
+        Empty while the sample is at its position in the image, as far as is known.
         """
         drift_nm = self._drift_nm if self.runner is None else self.runner.drift_nm
         moved_nm, frame = math.hypot(*drift_nm), self.layers.frame
@@ -172,8 +176,8 @@ class Session(SteeredRun):
     def open_record(self, path: Path) -> None:
         """Show a stored run, read in the background.
 
-        In a window of its own while a microscope is connected here, whose layers stay
-        as they are, or while another record is being opened.
+        It is shown in a window of its own while a microscope is connected here, whose
+        layers are kept, or while another record is being opened.
         """
         is_alone, self._opening = self._opening == 0, self._opening + 1
 
@@ -193,7 +197,7 @@ class Session(SteeredRun):
         self.do(f"Opening {path.name}", work, done, ended)
 
     def show_record(self, run: OpenedRun) -> None:
-        """Show a stored run in place of what is shown; no microscope is connected."""
+        """Show a stored run in place of the current one; no microscope is connected."""
         for layer in stored_layers_of(self.viewer).get(run.path, []):
             self.viewer.layers.remove(layer)
         self.connection.forget_survey()
@@ -212,7 +216,7 @@ class Session(SteeredRun):
             self.failed.emit(f"{run.path.name} is damaged", run.damage)
 
     def leave_run_of_another(self, name: str, settings: BaseModel) -> None:
-        """Show no run that was measured with another instrument than this one."""
+        """Clear a shown run that was measured with another instrument than this one."""
         used = self._instrument_settings
         is_same = name == self.record_instrument and used in (None, settings)
         if self.record_path is None or is_same:
@@ -226,7 +230,7 @@ class Session(SteeredRun):
     def configure(self, **sections: Any) -> str:
         """Replace sections of the settings, in a run from its next step on.
 
-        Returns why they cannot be used, empty if they can.
+        Returns the reason why they cannot be used, empty if they can.
         """
         settings = self.settings.replaced(**sections)
         change = SettingsPatch.between(self.settings, settings)
@@ -260,12 +264,12 @@ class Session(SteeredRun):
             return
         self.mended.emit("Start")
         where, presses = path or self.free_path(), self.aborting.presses
-        # A schedule that began in mid-run begins anew.
+        # A schedule that was changed during a run begins again.
         self.configure(acquisition=self.settings.acquisition.begun(None, 0))
         begins_with = self.settings
 
         def work() -> Record:
-            # Before the record is made: what cannot be measured leaves no empty run.
+            # Before the record is made: an invalid target must not leave an empty run.
             preflight(begins_with, instrument)
             return Record.create(
                 where,
@@ -282,16 +286,16 @@ class Session(SteeredRun):
     def go_on_with(
         self, record: Record, past: StoredRun, presses: int, *, paused: bool
     ) -> bool:
-        """Go on with what is in an open record, in place of the run so far.
+        """Continue the run of an open record, in place of the current one.
 
-        Its settings hold, but the regions are those of the layers now. False if it was
-        aborted since so many presses.
+        Its settings are used, but with the regions of the current layers. False if an
+        abort came after the first `presses` ones.
         """
         instrument = self.connection.instrument
         if instrument is None or past.survey is None:
             record.close()
             return False
-        # The end of the old run may be still on its way here.
+        # The end of the old run may not have arrived here yet.
         if self.runner is not None:
             self._on_finished(FinishReason.STOPPED, "")
         self.show_survey(past.survey)
@@ -308,11 +312,11 @@ class Session(SteeredRun):
 
     @property
     def can_abort(self) -> bool:
-        """Whether there is a run, or a microscope that is or is being connected."""
+        """Return whether there is a run, or a connected or connecting microscope."""
         return self.runner is not None or self.connection.reachable is not None
 
     def abort(self, by: AbortedBy = AbortedBy.PROGRAM) -> None:
-        """Blank the beam at once, end what is running, and end the run."""
+        """Blank the beam at once, end the current action, and end the run."""
         abort = self._abort_by(by)
         if abort is None:
             text = "There is nothing to abort: no microscope is connected."
@@ -323,7 +327,7 @@ class Session(SteeredRun):
         self.aborting.press(abort)
 
     def _abort_by(self, by: AbortedBy) -> Callable[[], None] | None:
-        """What aborts the run, or the instrument without one; None without both."""
+        """Return the abort of the run, else of the instrument; None without both."""
         self._aborted_by = by
         if self.runner is not None:
             return partial(self.runner.abort, by)
@@ -335,7 +339,7 @@ class Session(SteeredRun):
 
         May be called on any thread, and waits for the instrument.
         """
-        # Nor does a run begin that is about to.
+        # This also keeps a run from beginning that is being started.
         self._aborted_by = AbortedBy.SIGNAL
         self.aborting.presses += 1
         if (runner := self.runner) is not None:
@@ -355,7 +359,7 @@ class Session(SteeredRun):
         self._is_closed = True
         self.live.close()
         self._bridge.detach()
-        # What the run emitted before is still queued, and its listeners are going.
+        # Events of the run may still be queued, and their listeners are being removed.
         self.blockSignals(True)
         self.watcher.detach()
         self._pointing.detach()
@@ -368,7 +372,7 @@ class Session(SteeredRun):
         self.blockSignals(True)
 
     def _let_go(self) -> None:
-        """End everything, whatever of it fails."""
+        """Run every clean-up step, whatever fails."""
         abort = self._abort_by(AbortedBy.CLOSED_WINDOW)
         if abort is not None:
             self.aborting.press(abort)
@@ -390,7 +394,7 @@ class Session(SteeredRun):
         paused: bool,
         past: StoredRun | None = None,
     ) -> bool:
-        """Begin a run, unless it was aborted since so many presses; False then."""
+        """Begin a run; return False if an abort came after the first `presses` ones."""
         if self.aborting.presses != presses:
             text = "before it began"
             ending = Ending(FinishReason.ABORTED, text, self._aborted_by)
@@ -418,12 +422,12 @@ class Session(SteeredRun):
         self.started.emit()
         self.runner.start(paused=paused)
         if past is not None:
-            # What is painted now holds, not what was then.
+            # The currently painted regions are used, not the stored ones.
             self.runner.set_regions(self.watcher.regions)
         return True
 
     def _change_as_meanwhile(self, runner: Runner) -> None:
-        """Order what was changed since the record of the run began to be made."""
+        """Apply the changes made while the record of the run was being created."""
         for change, why in self._changed_meanwhile:
             try:
                 runner.configure(**change.sections, why=why)
@@ -432,21 +436,21 @@ class Session(SteeredRun):
         self._show_wanted(runner)
 
     def _show_wanted(self, runner: Runner) -> None:
-        """Show the settings that a run goes by, with what is ordered of it."""
+        """Show the settings of a run, including changes not yet in force."""
         wanted = runner.wanted_settings
         if wanted != self.settings:
             self.settings = wanted
             self.settings_changed.emit(wanted)
 
     def forget_chosen_band(self) -> None:
-        """A band that a run chose was for the instrument and sample of that run."""
+        """Drop a band chosen by a run: it was for that run's instrument and sample."""
         scalarizer = self.settings.scalarizer
         chosen = scalarizer == self._chosen_by_run
         if chosen and isinstance(scalarizer, BandScalarizer):
             self.configure(scalarizer=scalarizer.with_band(None, None))
 
     def say(self, text: str, *, until: SignalInstance) -> None:
-        """Say a sentence that holds until a signal is emitted."""
+        """Show a sentence until a signal is emitted."""
 
         def end(*_: object) -> None:
             until.disconnect(end)
@@ -462,7 +466,7 @@ class Session(SteeredRun):
         done: Callable[[Any], None],
         ended: Callable[[], None] = lambda: None,
     ) -> None:
-        """Do something in the background; what goes wrong is told.
+        """Run work in the background, and report its errors.
 
         `ended` is called in any case, last.
         """
@@ -484,7 +488,7 @@ class Session(SteeredRun):
     def begin(
         self, name: str, work: Callable[[], Any], done: Callable[[Any], None]
     ) -> None:
-        """The same for what a run begins with; nothing else begins until it ended."""
+        """Run work that starts a run, as `do`; nothing else starts until it ended."""
         if self.is_beginning:
             return
 
@@ -498,7 +502,7 @@ class Session(SteeredRun):
         self.do(name, work, done, ended)
 
     def free_path(self) -> Path:
-        """Where the next record is to be written."""
+        """Return a free path for the next record."""
         self.record_folder.mkdir(parents=True, exist_ok=True)
         name = f"{datetime.now():%Y-%m-%d_%H%M%S}_{self.connection.name}"
         names = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2)))
@@ -518,7 +522,7 @@ class Session(SteeredRun):
 
     def _on_regions(self, regions: Regions) -> None:
         if self.runner is not None:
-            # A fresh layer to paint in does nothing yet that could have a reason.
+            # A new layer to paint in has no effect yet that could have a reason.
             is_felt = regions.in_force != self._painted
             self.runner.set_regions(regions, why=self.take_reason() if is_felt else "")
         else:
@@ -552,7 +556,7 @@ class Session(SteeredRun):
         runner, shown = self.runner, self.settings.scalarizer
         if runner is not None:
             self._show_wanted(runner)
-            # The run chose for itself, such as the band.
+            # The run chose a setting itself, such as the band.
             if self.settings.scalarizer != shown:
                 self._chosen_by_run = self.settings.scalarizer
         self.settings_in_force.emit(step)

@@ -1,4 +1,4 @@
-"""Finds the session of a viewer, and ends it with the viewer's window."""
+"""Lookup of the session of a viewer, which ends with the viewer's window."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _sessions: dict[int, Session] = {}
 
 
 def session_of(viewer: Viewer) -> Session:
-    """The one session that all docks of a viewer share."""
-    # napari hands plugins a new proxy of the viewer each time.
+    """Return the one session that all docks of a viewer share."""
+    # napari passes plugins a new proxy of the viewer each time.
     viewer = getattr(viewer, "__wrapped__", viewer)
     if (session := session_if_any(viewer)) is None:
         session = _sessions[id(viewer)] = Session(viewer)
@@ -40,12 +40,12 @@ def session_of(viewer: Viewer) -> Session:
 
 
 def session_if_any(viewer: ViewerModel) -> Session | None:
-    """The session of a viewer, where a dock was opened."""
+    """Return the session of a viewer, if a dock was opened."""
     return _sessions.get(id(viewer))
 
 
 def abort_everywhere(by: AbortedBy) -> None:
-    """Abort in every window of the program: whose beam was meant cannot be asked.
+    """Abort in every window of the program, as the intended beam is unknown.
 
     Windows without a microscope have nothing to abort, and say so only if all are.
     """
@@ -55,13 +55,13 @@ def abort_everywhere(by: AbortedBy) -> None:
 
 
 class Dock(QWidget):
-    """The base of all docks: knows its session, and ends it with the window."""
+    """Base class of all docks: has its session, and ends it with the window."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session_of(napari_viewer)
         add_keys(session_if_any)
-        # napari puts the dock into the window after it was made.
+        # napari adds the dock to the window after its creation.
         QTimer.singleShot(0, self._join_window)
 
     def _join_window(self) -> None:
@@ -69,10 +69,10 @@ class Dock(QWidget):
         HeldStill(self)
         for button in self.findChildren(QPushButton):
             button.pressed.connect(commit_edit)
-            # Enter presses it; outside of dialogs Qt knows but Space.
+            # Enter presses it; outside of dialogs Qt supports only Space.
             button.setAutoDefault(True)
             if isinstance(button, AbortButton):
-                # Not its own `clicked(bool)`: the argument is none of ours.
+                # Not `clicked` directly, which would pass its own bool argument.
                 button.clicked.connect(lambda: abort_everywhere(AbortedBy.BUTTON))
         window = self.window()
         if window is not self and window.findChild(_CloseWatcher) is None:
@@ -81,11 +81,11 @@ class Dock(QWidget):
 
 
 class _CloseWatcher(QObject):
-    """Closes a session when the window of its viewer is closed.
+    """Close a session when the window of its viewer is closed.
 
-    napari tells no plugin that a viewer closes. The window gets a close event, which a
-    person may still take back; once it is accepted the window is hidden, and its
-    children are destroyed, or the program ends.
+    napari does not notify plugins of this. The window gets a close event, which the
+    user may still cancel; once it is accepted the window is hidden, and its children
+    are destroyed, or the program ends.
     """
 
     def __init__(self, window: QWidget, session: Session) -> None:
@@ -101,9 +101,9 @@ class _CloseWatcher(QObject):
         session.closed.connect(_forget)
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:
-        """Notice that the window was closed and is hidden now.
+        """Detect that the window was closed and is hidden now.
 
-        A person who closes it over unsaved spectra is asked first.
+        If there are unsaved spectra, the user is asked first.
         """
         if event.type() == QEvent.Type.Close:
             asks = event.spontaneous()
@@ -112,7 +112,7 @@ class _CloseWatcher(QObject):
                 return True
             self._closing = True
             if not event.spontaneous():
-                # Closed by the program: there is nobody who could take it back.
+                # Closed by the program: there is no user who could cancel it.
                 self._session.close()
         elif event.type() == QEvent.Type.Show:
             self._closing = False

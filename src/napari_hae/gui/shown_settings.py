@@ -1,4 +1,4 @@
-"""The settings that were in force at the step that is shown."""
+"""The settings that were in force at the shown step."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from napari_hae.gui.session import Session
 
 _STORED = FromRecord(is_trusted=True)
-"""What is not installed has no unit; nothing is called here."""
+"""Trusted context: parts that are not installed have no unit; nothing is called
+here."""
 
 
 class ShownSettings(QObject):
-    """Goal and unit of the target in force at the step that is shown.
+    """Goal and unit of the target in force at the shown step.
 
-    The journal tells them: the window's settings may be those of the next run already.
+    They are read from the journal: the window's settings may already be those of the
+    next run.
     """
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
@@ -35,18 +37,18 @@ class ShownSettings(QObject):
 
     @property
     def goal(self) -> Goal:
-        """What was looked for."""
+        """Goal of the search."""
         return self._shown.goal
 
     @property
     def unit(self) -> str:
-        """The unit of the targets."""
+        """Unit of the targets."""
         return self._shown.scalarizer.unit
 
     @property
     def _shown(self) -> ExperimentSettings:
         shown = self._session.live.shown_step
-        # What was changed just then is not seen yet, as with the targets.
+        # A change at exactly this step is not visible yet, as for the targets.
         known = [each for step, each in self._since if shown is None or step < shown]
         return known[-1]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SpectraPanel(LazyPanel):
-    """Shows spectra as they come, or those of selected points."""
+    """Spectra as they are measured, or those of selected points."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -54,7 +54,7 @@ class SpectraPanel(LazyPanel):
         self._on_measured()
 
     def _on_started(self) -> None:
-        # Another run may have another range of energies: its view is its own.
+        # Another run may have another energy range: its view is its own.
         self.plot.clear()
         self._looked = False
         self.draw_now()
@@ -83,7 +83,7 @@ class SpectraPanel(LazyPanel):
             title += f", newest {len(drawn)} of {len(selected)} selected"
         curves = self.beside.curves(measurement, drawn)
         for name, _, color in curves:
-            # No line ends between a curve's colour and its name, nor in the name.
+            # No line break between a curve's colour and its name, nor within the name.
             whole = html.escape(name).replace(" ", "&nbsp;")
             title += f' &nbsp; <span style="color: {color}">━</span>&nbsp;{whole}'
         energies_ev = spectrum.energy.energies_ev
@@ -101,7 +101,7 @@ class SpectraPanel(LazyPanel):
         self._look_at_band()
 
     def _look_at_band(self) -> None:
-        """Show the band's surroundings once; then the view is the person's."""
+        """Show the band's surroundings once; then the view is the user's."""
         scalarizer = self._session.settings.scalarizer
         if self._looked or self.plot.is_empty:
             return
@@ -114,7 +114,7 @@ class SpectraPanel(LazyPanel):
         if isinstance(scalarizer, BandScalarizer):
             low, high = (float(f"{edge:.5g}") for edge in (low_ev, high_ev))
             self._session.configure(scalarizer=scalarizer.with_band(low, high))
-            # What could not be used goes back to what is in force.
+            # An invalid entry reverts to the band in force.
             self._on_settings(self._session.settings)
 
     def _watch_selection(self) -> None:
@@ -125,7 +125,7 @@ class SpectraPanel(LazyPanel):
                 layer.selected_data.events.items_changed.connect(self._on_selected)
 
     def _selected(self) -> list[Measurement]:
-        """The measurements of the selected points, in the order of their steps."""
+        """Return the measurements of the selected points, ordered by step."""
         layer, measured = self._selection_of, self._session.live.measurements
         if layer is None:
             return []

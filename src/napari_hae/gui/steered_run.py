@@ -1,4 +1,4 @@
-"""What a person orders a run, from the docks of one viewer."""
+"""The user's commands to a run, from the docks of one viewer."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 
 class SteeredRun(QObject):
-    """Hands orders on to the run that goes; without one they do nothing.
+    """Pass commands to the current run; without one they do nothing.
 
-    What a person wrote about the next intervention goes into the journal with it.
+    The user's reason for the next intervention is stored with it in the journal.
     """
 
     warning_wanted = Signal()
-    """A person asks for the next warning."""
+    """Emit when the user requests the next warning."""
     reason_taken = Signal()
-    """The reason went into the journal with an intervention."""
+    """Emit when the reason was stored in the journal with an intervention."""
 
     def __init__(self) -> None:
         super().__init__()
         self.runner: Runner | None = None
         self.reason = ""
-        """Why the next intervention is made, for the journal; empty if not given."""
+        """Reason for the next intervention, for the journal; empty if not given."""
 
     @property
     def state(self) -> RunPhase:
-        """What the run is doing; idle without one."""
+        """State of the run; idle without one."""
         return self.runner.state if self.runner else RunPhase.IDLE
 
     @property
     def is_running(self) -> bool:
-        """Whether a run has begun and not ended, paused or not."""
+        """Return whether a run has begun and not ended, paused or not."""
         return self.runner is not None
 
     def pause(self) -> None:
@@ -48,14 +48,14 @@ class SteeredRun(QObject):
             self.runner.pause()
 
     def pause_or_resume(self) -> None:
-        """Go on where it is paused, else pause."""
+        """Resume if paused, else pause."""
         if self.state is RunPhase.PAUSED:
             self.resume()
         else:
             self.pause()
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Resume after a pause."""
         if self.runner is not None:
             self.runner.resume()
 
@@ -66,7 +66,7 @@ class SteeredRun(QObject):
             self.runner.measure_next(pixels, first=waits, why=self.take_reason())
 
     def reorder_queue(self, pixels: Sequence[tuple[int, int]]) -> None:
-        """Keep these of the pixels that wait, in this order."""
+        """Keep these of the queued pixels, in this order."""
         if self.runner is not None:
             self.runner.reorder_queue(pixels, why=self.take_reason())
 
@@ -76,33 +76,33 @@ class SteeredRun(QObject):
             self.runner.vote(step, vote, why=self.take_reason())
 
     def discard(self, step: int, *, is_discarded: bool) -> None:
-        """Leave a measurement out of training, or take it in again."""
+        """Exclude a measurement from training, or include it again."""
         if self.runner is not None:
             why = self.take_reason()
             self.runner.discard(step, is_discarded=is_discarded, why=why)
 
     def survey_again(self) -> None:
-        """Take the survey image again while a run goes, and find the sample in it."""
+        """Repeat the survey image during a run, and locate the sample in it."""
         if self.runner is not None:
             self.runner.survey_again(why=self.take_reason())
 
     def go_alone(self, steps: int) -> None:
-        """Let the agent take so many steps without asking."""
+        """Let the agent take `steps` steps without asking."""
         if self.runner is not None:
             self.runner.go_alone(steps, why=self.take_reason())
 
     def approve(self) -> None:
-        """Say yes to the proposal that waits."""
+        """Approve the proposal that waits."""
         if self.runner is not None:
             self.runner.approve()
 
     def veto(self) -> None:
-        """Say no to the proposal that waits, and to its place for the whole run."""
+        """Reject the proposal that waits, and its position for the whole run."""
         if self.runner is not None:
             self.runner.veto(why=self.take_reason())
 
     def keep_out(self, pixel: tuple[int, int]) -> None:
-        """Say no to a place for the whole run, that which waits or any other."""
+        """Exclude a position for the whole run, the waiting one or any other."""
         if self.runner is None:
             return
         waits = self.runner.latest_proposal if self.state is RunPhase.WAITING else None
@@ -117,7 +117,7 @@ class SteeredRun(QObject):
             self.runner.stop()
 
     def take_reason(self) -> str:
-        """What the person wrote about the intervention that is made now."""
+        """Return and clear the user's reason for the current intervention."""
         reason, self.reason = self.reason, ""
         if reason:
             self.reason_taken.emit()

@@ -39,7 +39,7 @@ def layer_data(
     *,
     record: Path | None = None,
 ) -> list[LayerData]:
-    """All layers of a stored run, bottom to top; with `record`, marked as its own."""
+    """Return all layers of a stored run, bottom to top, marked with any `record`."""
     frame = FieldFrame.of(survey)
     targets = np.array([m.target for m in measurements], dtype=float)
     arrays = {} if maps is None else maps_data(maps)
@@ -61,7 +61,7 @@ def layer_data(
 def _target_limits(
     targets: NDArray[np.float64], mean: NDArray[np.float32] | None
 ) -> Limits | None:
-    """Common colour limits of the measured targets and of their predicted mean."""
+    """Return common colour limits of measured targets and their predicted mean."""
     if mean is None:
         return limits_of(targets)
     return limits_of(np.concatenate([targets, mean.ravel()]))

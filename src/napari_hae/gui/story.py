@@ -1,4 +1,4 @@
-"""The panel with the journal in sentences: what you, the agent and the program did."""
+"""Panel of the journal in sentences: actions of the user, the agent and the program."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WARNING_COLOR, WARNING_SIGN, OVER_SIGN = "#e69f00", "⚠", "✓"
 MOST_LINES = 2000
-"""Older ones are in the record."""
+"""Number of lines shown; older ones are in the record."""
 
 
 class StoryPanel(LazyPanel):
@@ -50,7 +50,7 @@ class StoryPanel(LazyPanel):
         follow_journal(session.live, self._on_noted)
 
     def draw(self) -> None:
-        """Tell what was not told yet; what a person reads stays where it is."""
+        """Append new lines; the scroll position is kept while the user reads."""
         for tell in self._untold:
             tell()
         self._untold.clear()
@@ -90,7 +90,7 @@ class StoryPanel(LazyPanel):
         self.refresh()
 
     def _mark_over(self, event: WarningOverEvent) -> None:
-        """Say at the lines with a warning that it holds no more."""
+        """Mark the lines of a warning that no longer holds."""
         since = f"over since step {event.since + 1}"
         block = self.text.document().firstBlock()
         while block.isValid():

@@ -1,4 +1,4 @@
-"""Runs that go on from another one: after a step, in a finer image, and back again."""
+"""Continuation of a run in a new record: after a step, in a finer image, and back."""
 
 from __future__ import annotations
 
@@ -40,36 +40,36 @@ BEGINNING = "Another run is being begun: wait until it goes."
 
 @dataclass(frozen=True)
 class _Successor:
-    """A record that is open for writing, and what is in it."""
+    """Record that is open for writing, with its contents."""
 
     record: Record
     past: StoredRun
 
     @classmethod
     def of(cls, path: Path) -> _Successor:
-        # Before it is read: nobody adds to it since.
+        # Before it is read: no other writer can add to it afterwards.
         lock = WriterLock(path)
         try:
-            # Written in this window, or agreed to.
+            # Written in this window, or trusted by the user.
             past = open_run(path, trust=True)
             refuse(past.path, past.damage)
             record = Record.reopen(past, lock=lock)
         except BaseException:
             lock.close()
             raise
-        # The window tells all of the record's story, not only what comes now.
+        # The window shows all of the record's journal, not only the new events.
         record.noted[:0] = [x for x in past.journal if not isinstance(x, EACH_STEP)]
         return cls(record, past)
 
 
 class Successors(QObject):
-    """Ends a session's run in its own record, and goes on from it in another one.
+    """End a session's run in its own record, and continue it in another one.
 
-    What is painted as regions now holds in all of them.
+    The currently painted regions hold in all of them.
     """
 
     changed = Signal()
-    """It changed whether there is an earlier record to go back to."""
+    """Emit when the existence of an earlier record to return to has changed."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -78,14 +78,14 @@ class Successors(QObject):
 
     @property
     def has_wider(self) -> bool:
-        """Whether the run goes in a finer image of an earlier one's field."""
+        """Return whether the run uses a finer image of an earlier one's field."""
         return bool(self._wider)
 
     @property
     def no_way_back(self) -> str:
-        """Why nobody can go back in the run that is shown, in words; empty if one can.
+        """Reason why the shown run cannot be continued from a step; empty if it can.
 
-        Another microscope that is connected shows no run of this one.
+        While another microscope is connected, no run of this one is shown.
         """
         session, wanted = self._session, self._session.record_instrument
         if session.record_path is None:
@@ -97,14 +97,14 @@ class Successors(QObject):
         return ""
 
     def forget(self) -> None:
-        """A run that goes on from nothing has begun, or was opened."""
+        """Reset after the start or opening of a run without predecessor."""
         self._wider.clear()
         self.changed.emit()
 
     def go_back(self, steps: int) -> None:
-        """Go on from after so many steps, in a new record that shares them.
+        """Continue from after `steps` steps, in a new record that shares them.
 
-        A run that goes is stopped; what was changed later is not in the new one.
+        An active run is stopped; later changes are not in the new one.
         """
         session, path = self._session, self._session.record_path
         if path is None or self.no_way_back:
@@ -121,11 +121,11 @@ class Successors(QObject):
         self._replace("Going back", begin, said, paused=True)
 
     def image_here(self, area: Area) -> None:
-        """Image an area more finely, and go on there.
+        """Take a finer image of an area, and continue there.
 
-        A run that goes ends in its own record; a new one takes along what was measured
-        inside. Without a run, the next one begins in the finer image. Nothing happens,
-        and it is told why, where the area cannot be imaged.
+        An active run ends in its own record; a new one includes the measurements inside
+        the area. Without a run, the next one begins in the finer image. If the area
+        cannot be imaged, nothing happens and the reason is shown.
         """
         session = self._session
         instrument, survey = session.connection.instrument, session.survey
@@ -172,7 +172,7 @@ class Successors(QObject):
         self._replace("Imaging the area", begin, said, paused=was_paused, then=then)
 
     def go_wider(self) -> None:
-        """Go on with the record that the finer image was made from."""
+        """Continue the record that the finer image was made from."""
         session, finer = self._session, self._session.record_path
         if not self._wider or finer is None:
             return
@@ -194,7 +194,7 @@ class Successors(QObject):
     def _refusal(
         self, instrument: GuardedInstrument, frame: FieldFrame, area: Area
     ) -> str | None:
-        """Why an area cannot be imaged, in words, before anything is stopped for it."""
+        """Return the reason why an area cannot be imaged, before stopping a run."""
         regions = self._session.watcher.regions
         if self._session.is_beginning:
             return BEGINNING
@@ -220,7 +220,7 @@ class Successors(QObject):
         paused: bool,
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Stop the run, make the record to go on with, and go on with it."""
+        """Stop the run, make the record to continue with, and continue it."""
         session, old = self._session, self._session.runner
         presses = session.aborting.presses
 
@@ -235,7 +235,7 @@ class Successors(QObject):
                 then()
                 session.mended.emit(NO_IMAGE)
                 session.mended.emit(NO_WAY_BACK)
-                # Where it waits for a person, that is told until it goes on.
+                # Where it waits for the user, the message holds until it continues.
                 until = session.live.measured if paused else session.started
                 session.say(said, until=until)
             elif not session.connection.is_open:

@@ -1,7 +1,7 @@
-"""Ends what the windows do with their beams when the system ends the program.
+"""Shutdown of all windows' beams when the system ends the program.
 
-napari itself ends at a signal without a word to anybody, and hears Ctrl+C only when
-nothing else goes on in the window.
+napari itself exits at a signal without notice, and receives Ctrl+C only while the
+window is otherwise idle.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _AGAIN_MS = 50
 
 
 class SystemSignals(QObject):
-    """Listens for signals while a window has an instrument; used on Qt's main thread.
+    """Signal handling while a window has an instrument; used on Qt's main thread.
 
     The first signal aborts in every window, lets the runs write their end, disconnects,
-    and then takes the course that it had taken without this. Where the command line
-    listens already, it does so with what is here.
+    and then has its original effect. Where the command line handles signals already,
+    its handler calls the functions here.
     """
 
     _ended = Signal(int)
@@ -38,17 +38,17 @@ class SystemSignals(QObject):
         self._held: list[Session] = []
         self._listener: SignalListener | None = None
         self._is_in_loop = False
-        """Whether it listens since the event loop goes."""
+        """True if the handler was installed after the event loop had started."""
         self._ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
 
     def hold(self, session: Session) -> None:
-        """Listen from now on: a window connects an instrument."""
+        """Handle signals from now on: a window connects an instrument."""
         if session not in self._held:
             self._held.append(session)
         self._begin()
 
     def release(self, session: Session) -> None:
-        """Listen no more, if this was the last window with an instrument."""
+        """Stop handling signals if this was the last window with an instrument."""
         if session in self._held:
             self._held.remove(session)
         if not self._held:
@@ -69,9 +69,10 @@ class SystemSignals(QObject):
         _in_each(self._held, lambda session: session.blank())
 
     def _begin(self) -> None:
-        """Listen; anew when the event loop goes, with which napari takes signals over.
+        """Install the handler; again in the event loop, when napari takes signals over.
 
-        Who comes later is told, and hands over to whom it found.
+        The last handler installed is called first, and passes signals on to the one
+        before.
         """
         if not self._held or self._is_in_loop:
             return
@@ -84,7 +85,7 @@ class SystemSignals(QObject):
             QTimer.singleShot(_AGAIN_MS, self._begin)
 
     def _start_listener(self) -> None:
-        # Python has signals on its own main thread only.
+        # Python receives signals on its own main thread only.
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and SignalListener.current is None:
             self._listener = SignalListener(_ending()).__enter__()
@@ -108,7 +109,7 @@ class SystemSignals(QObject):
     def _on_ended(self, number: int) -> None:
         sessions, self._held = self._held, []
         for session in sessions:
-            # One that was about to begin when the signal came.
+            # A run that was about to begin when the signal came.
             if (runner := session.runner) is not None:
                 runner.interrupt(signal.Signals(number).name)
                 runner.wait()
@@ -120,15 +121,15 @@ class SystemSignals(QObject):
 
 @cache
 def system_signals() -> SystemSignals:
-    """The one of this program."""
+    """Return the signal handling of this program."""
     return SystemSignals()
 
 
 def _ending() -> list[signal.Signals]:
-    """The signals that end this program, by default or by a handler of its own.
+    """Return the signals that end this program, by default or by a handler of its own.
 
     Ctrl+C is one where napari's own event loop handles it. In a console and in a
-    notebook it is for what was entered there.
+    notebook it interrupts the user's input there.
     """
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     return [
@@ -155,6 +156,6 @@ def _let_go(session: Session, by: str) -> None:
 
 
 def _in_each(sessions: list[Session], act: Callable[[Session], None]) -> None:
-    """Do something in each, at once: an instrument that hangs must not hold up all."""
+    """Run an action in each, in parallel: one that hangs must not delay the others."""
     for thread in [on_a_thread(partial(act, each)) for each in list(sessions)]:
         thread.join()

@@ -1,4 +1,4 @@
-"""The panel with where the time goes."""
+"""The panel of the time budget."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TimesPanel(LazyPanel):
-    """The time of each step, and the share that the beam had of all of it."""
+    """Time of each step, and the beam's share of the total."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,7 +57,7 @@ class TimesPanel(LazyPanel):
 
 
 def summary(times: TimeCurves) -> str:
-    """Where the time went, in a sentence; empty if nothing is known."""
+    """Return the time budget in a sentence; empty if nothing is known."""
     if not math.isfinite(times.beam_share):
         return ""
     parts = {

@@ -1,4 +1,4 @@
-"""Asks whether what a record names may be used: code, files and hosts."""
+"""Consent to code, files and hosts named in a record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def agrees(parent: QWidget | None, outside: Sequence[str]) -> bool:
-    """Ask whether all this may be used; the answer by default is no."""
+    """Ask whether all these may be used; the default answer is no."""
     named = "\n".join(f"    {each}" for each in outside)
     box = QMessageBox(
         QMessageBox.Icon.Warning,
@@ -29,7 +29,7 @@ def agrees(parent: QWidget | None, outside: Sequence[str]) -> bool:
         QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
         parent,
     )
-    # A record must not write the question.
+    # A record must not format the text of the question.
     box.setTextFormat(Qt.TextFormat.PlainText)
     box.setDefaultButton(QMessageBox.StandardButton.No)
     answer: int = box.exec()
@@ -37,30 +37,30 @@ def agrees(parent: QWidget | None, outside: Sequence[str]) -> bool:
 
 
 class RecordTrust:
-    """What the record that a session shows names, until somebody agreed to it.
+    """Code, files and hosts named in a session's record, until the user agrees to them.
 
     Parameters
     ----------
     session
-        Whose settings may come from the record.
+        Session whose settings may come from the record.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._outside: tuple[str, ...] = ()
         self.is_own = True
-        """Whether the record was written in this session, or was agreed to."""
+        """True if the record was written in this session, or the user trusts it."""
 
     def opened(self, outside: tuple[str, ...]) -> None:
-        """Take note of a record that was opened, and of what its settings name."""
+        """Register an opened record, and the parts that its settings name."""
         self._outside, self.is_own = outside, False
 
     def made_here(self) -> None:
-        """Take note of a record that this session writes."""
+        """Register a record that this session writes."""
         self._outside, self.is_own = (), True
 
     def covers_settings(self) -> bool:
-        """Whether the settings may be used; asks if they are those of the record."""
+        """Return whether the settings may be used; ask if they come from the record."""
         session = self._session
         named = set(self._outside) & set(session.settings.outside)
         if not named:
@@ -68,7 +68,7 @@ class RecordTrust:
         return self._covers([each for each in self._outside if each in named])
 
     def covers_record(self) -> bool:
-        """Whether the record may be gone on with; asks if it names anything."""
+        """Return whether the record may be continued; ask if it names anything."""
         return not self._outside or self._covers(self._outside)
 
     def _covers(self, named: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Spectra whose record can be written no more: offered to be saved elsewhere."""
+"""Rescue of spectra whose record cannot be written any more, to another folder."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 
 
 class Unsaved(QObject):
-    """The run whose spectra are not all on disk, while it waits or after it ended.
+    """Run with spectra that are not on disk, while it waits or after it ended.
 
-    One that ends saves them by itself; it is kept here where that failed.
+    A run that ends saves them itself; it is kept here if that failed.
     """
 
     changed = Signal()
-    """There are such spectra now, or they are saved."""
+    """Emit when there are such spectra, or when they are saved."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -41,7 +41,7 @@ class Unsaved(QObject):
 
     @property
     def runner(self) -> Runner | None:
-        """The run that a person may save now, or has just saved; None without one."""
+        """Run that the user may save now, or has just saved; None without one."""
         waits = self._session.runner
         is_held = self._session.state is RunPhase.PAUSED
         if waits is not None and is_held and waits.record.trouble:
@@ -55,7 +55,7 @@ class Unsaved(QObject):
             self.changed.emit()
 
     def save(self, folder: Path) -> None:
-        """Save all spectra, with all that belongs to them, as a record in a folder."""
+        """Save all spectra, with all their data, as a record in a folder."""
         runner, session = self.runner, self._session
         if runner is None:
             return
@@ -70,9 +70,9 @@ class Unsaved(QObject):
         session.do("Saving the spectra", work, done)
 
     def lets_close(self, window: QWidget) -> bool:
-        """Ask a person who closes the window what becomes of them; False if it stays.
+        """Ask before closing whether to save them; return False if it stays open.
 
-        Where nobody can be asked they are saved by default, as `close` tells.
+        Where no user can be asked they are saved by default, as in `close`.
         """
         runner = self.runner
         if runner is None or not runner.record.is_unsaved:
@@ -97,9 +97,9 @@ class Unsaved(QObject):
         return True
 
     def close(self, runner: Runner | None = None) -> None:
-        """Save what is left as the window closes, and tell where it is.
+        """Save remaining spectra as the window closes, and log the path.
 
-        That of a run that has just ended, too, which has saved it by itself.
+        This includes a run that has just ended, and has saved its spectra itself.
         """
         just_ended = (
             [runner] if runner is not None and runner not in self._ended else []
@@ -119,9 +119,10 @@ class Unsaved(QObject):
 
 
 class SaveElsewhereButton(QPushButton):
-    """Asks for a folder; there only where something could not be recorded.
+    """Ask for a folder; visible only if data could not be recorded.
 
-    It stays when that is saved, and is dead: nothing may move below the pointer.
+    It stays visible but disabled once they are saved: no control may move below the
+    pointer.
     """
 
     def __init__(self, session: Session, parent: QWidget) -> None:

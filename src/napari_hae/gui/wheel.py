@@ -1,4 +1,4 @@
-"""The wheel scrolls; it changes a control only where a person has gone into it."""
+"""Scrolling past controls: the wheel changes a control only if it has the focus."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from qtpy.QtWidgets import (
 )
 
 CONTROLS = (QAbstractSlider, QAbstractSpinBox, QComboBox)
-"""What Qt changes by the wheel, also where the pointer only passes over it."""
+"""Controls that Qt changes by the wheel, also where the pointer only passes over
+them."""
 
 
 def scroll_past(part: QWidget) -> None:
     """Let the wheel scroll past the controls in a part of a dock.
 
-    One that has the focus is changed by it, but a combo box never. To be called for
-    controls that are made after their dock.
+    One that has the focus is changed by it, but a combo box never. Call it again for
+    controls that are created after their dock.
     """
     past = _Past(part)
     for control in part.findChildren(QWidget):
         if isinstance(control, CONTROLS) and not isinstance(control, QScrollBar):
             if control.focusPolicy() is Qt.FocusPolicy.WheelFocus:
-                # Else the wheel would give it the focus first.
+                # Otherwise the wheel would give it the focus first.
                 control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             control.installEventFilter(past)
 
 
 class _Past(QObject):
-    """Leaves the wheel to what lies around a control."""
+    """Event filter that passes the wheel to the surroundings of a control."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() is not QEvent.Type.Wheel:

@@ -1,4 +1,4 @@
-"""The panel with why the agent goes where it goes, and where else it could have."""
+"""The panel with the reasons of the agent's choice, and its alternatives."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _BAR_SIZE = QSize(120, 12)
 
 
 class ShareBar(QWidget):
-    """A bar in two colours: how much comes from exploring, the rest from exploiting."""
+    """Bar in two colours: the share of exploration, the rest exploitation."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,7 +58,7 @@ class ShareBar(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Exploiting on the left, exploring on the right."""
+        """Draw exploitation on the left, exploration on the right."""
         if not math.isfinite(self.exploring):
             return
         painter = QPainter(self)
@@ -70,10 +70,10 @@ class ShareBar(QWidget):
 
 
 class WhyPanel(LazyPanel):
-    """The newest proposal in words and numbers, and its runners-up in a table.
+    """Newest proposal as text and numbers, with its runners-up in a table.
 
-    A row that is selected gets a ring in the image; newer proposals wait until it is
-    let go.
+    A selected row gets a ring in the image; newer proposals wait until it is
+    deselected.
     """
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -137,11 +137,11 @@ class WhyPanel(LazyPanel):
 
     @property
     def is_held(self) -> bool:
-        """Whether a row is selected."""
+        """Return whether a row is selected."""
         return bool(self.table.selectedItems())
 
     def draw(self) -> None:
-        """Show the newest proposal, unless a row is held."""
+        """Show the newest proposal, unless a row is selected."""
         self.follow.setVisible(self.is_held)
         for button in (self.take, self.veto):
             button.setVisible(self.is_held and self._session.is_running)
@@ -162,7 +162,7 @@ class WhyPanel(LazyPanel):
 
     @property
     def _frame(self) -> FieldFrame | None:
-        """The field of the proposal: the window may show another one since.
+        """Field of the proposal, which may differ from the one shown since.
 
         That of a run is known from its first measurement on.
         """
@@ -188,7 +188,7 @@ class WhyPanel(LazyPanel):
                 self._put(row, column, text)
 
     def _of_maps(self, proposal: Proposal | None) -> str:
-        """What the newest maps say of a place for which the model was not asked."""
+        """Return the map values at a place for which the model was not asked."""
         maps = self._session.live.maps
         if proposal is None or maps is None or proposal.insight is not None:
             return ""
@@ -242,7 +242,7 @@ def _table() -> QTableWidget:
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     header = table.horizontalHeader()
     header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-    # Words need more room than numbers.
+    # Text needs more space than numbers.
     words = QHeaderView.ResizeMode.ResizeToContents
     header.setSectionResizeMode(len(_COLUMNS) - 1, words)
     header.setFixedHeight(_ROW_HEIGHT_PX)
@@ -253,7 +253,7 @@ def _table() -> QTableWidget:
 
 
 def _words(proposal: Proposal | None) -> str:
-    """Why here, in sentences."""
+    """Return the explanation of a proposal, in sentences."""
     if proposal is None:
         return "No proposal yet. Start an experiment, or press Step."
     text = f"Step {proposal.step + 1}: {proposal.reason}."
@@ -275,12 +275,12 @@ def _words(proposal: Proposal | None) -> str:
 
 
 def _leaning(exploring: float) -> str:
-    """In one word, for a narrow column."""
+    """Return one word for the dominant part, for a narrow column."""
     words = leaning(exploring).removeprefix("mostly ")
     return "both" if " and " in words else words
 
 
 def _number(value: float, digits: int = 4) -> str:
-    """A number to read at a glance: thousands are written out."""
+    """Return a number for quick reading: thousands are written out."""
     text = f"{value:.{digits}g}"
     return f"{float(text):.0f}" if "e+0" in text else text

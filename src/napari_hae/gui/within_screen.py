@@ -1,4 +1,4 @@
-"""On a small screen the window stays within it, whatever its parts ask for."""
+"""Limit of the window's size to small screens, whatever its widgets request."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QMainWindow
 
 ROOMY_PX = (1400, 900)
-"""On a smaller screen the cockpit's window fills it."""
+"""Size below which the cockpit's window fills the screen."""
 LOWEST_PX = 600
 
 
 def keep_within_screen(window: QMainWindow) -> None:
-    """Maximise a window on a small screen, and let nothing make it higher than that.
+    """Maximise a window on a small screen, and limit its height to it.
 
-    Else the controls of some layers, above the *Monitor*, push it off the screen.
+    Otherwise the controls of some layers, above the *Monitor*, extend beyond the
+    screen.
     """
     room = window.screen().availableSize()
     is_small = room.width() < ROOMY_PX[0] or room.height() < ROOMY_PX[1]
     if is_small and window.isVisible() and not window.isFullScreen():
-        # One that is set holds in place of what the parts need.
+        # An explicit minimum height replaces that of the widgets.
         window.setMinimumHeight(LOWEST_PX)
         window.showMaximized()
