@@ -26,14 +26,14 @@ _SIGNIFICANT_VARIATION = 1e-3
 
 
 def choose_band(spectra: Sequence[Spectrum]) -> tuple[float, float]:
-    """The band in eV of the line that differs most between some measured spectra.
+    """Return the band in eV of the line that differs most between measured spectra.
 
     Lines are found in the sum of all spectra with a zero-area top-hat filter (Statham,
-    Anal. Chem. 49, 2149 (1977)), which takes off any straight background. Of those
-    whose counts vary between spectra more than counting noise does (chi-squared test of
-    the index of dispersion), the one with the largest ratio of variance to mean is
-    taken: there one spectrum tells most about its position. If none does, the strongest
-    line is taken. The zero-loss or noise peak at 0 eV is left out.
+    Anal. Chem. 49, 2149 (1977)), which removes any linear background. Of those whose
+    counts vary between spectra more than counting noise does (chi-squared test of the
+    index of dispersion), the one with the largest ratio of variance to mean is taken:
+    there one spectrum tells most about its position. If none does, the strongest line
+    is taken. The zero-loss or noise peak at 0 eV is left out.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _half_line_width(energy: EnergyAxis) -> int:
 def _lowest_ev(energy: EnergyAxis) -> float:
     if _is_x_ray(energy):
         return _NOISE_PEAK_EV
-    # As far to the right of zero as the axis reaches to its left.
+    # The excluded range is symmetric: it extends above zero as far as the axis below.
     return max(-energy.offset_ev, 0.0)
 
 

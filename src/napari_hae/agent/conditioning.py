@@ -1,10 +1,10 @@
-"""Conditions the Gaussian process on more measurements, exactly.
+"""Exact conditioning of the Gaussian process on further measurements.
 
-With the hyperparameters as they are, a further measurement adds one row to the
-Cholesky factor (Rasmussen and Williams 2006, appendix A.4). All candidates'
-cross-covariances, solved by the factor, are kept: then a measurement costs one product
-over them, `O(n m)` for `n` candidates and `m` known, instead of a new factor and
-`O(n m²)`. Where they would not fit into memory, cross-covariances are computed again.
+At fixed hyperparameters, a further measurement adds one row to the Cholesky factor
+(Rasmussen and Williams 2006, appendix A.4). All candidates' cross-covariances, solved
+by the factor, are kept: then a measurement costs one product over them, `O(n m)` for
+`n` candidates and `m` known, instead of a new factor and `O(n m²)`. Where they would
+not fit into memory, cross-covariances are computed again.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _TRANSFERRED_LENGTH = 0.3
 """Centre of the log length scales of learned features. They were trained for 0; in a
 single experiment not all of them matter."""
 _EXPECTED_LENGTH = 0.5
-"""The same of expectations from earlier runs."""
+"""Centre of the log length scales of expectations from earlier runs."""
 _TILE_PX = 256
 _MARGIN_PX = 16
 """Overlap of tiles; the network's receptive field reaches 15 pixels to each side."""

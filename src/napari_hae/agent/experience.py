@@ -73,7 +73,7 @@ class Experience:
         return f"{self.measured} spectra, their target {kept}"
 
     def save(self, path: Path) -> None:
-        """Write it to a new file.
+        """Write the experience to a new file.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Fits the hyperparameters of the covariance: MAP by L-BFGS."""
+"""Fit of the covariance's hyperparameters: MAP by L-BFGS."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from napari_hae.settings_base import Settings
 
 _WITH_DESCRIPTORS = ("residual", "classic", "none")
-"""The networks that see patches and derivatives, not learned features."""
+"""Networks that use patches and derivatives, not learned features."""
 _FITTED = ("tuned", "residual", "classic")
 """Networks that are fitted during the experiment."""
 

@@ -45,7 +45,7 @@ NAN = float("nan")
 
 
 class Exhausted(Exception):
-    """No allowed candidate is left to measure."""
+    """Error: no allowed candidate is left to measure."""
 
 
 LOADING = "loading the model (PyTorch)"

@@ -27,7 +27,7 @@ class Posterior:
     mean, std
         Shape `(n,)`, float64; read-only.
     sample
-        Draws one function from the joint posterior, shape `(n,)`.
+        Function that draws from the joint posterior, shape `(n,)`.
     """
 
     mean: NDArray[np.float64]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 DRAWING = threading.Lock()
-"""Held while weights are drawn: all threads share torch's generator."""
+"""Lock held while weights are drawn: all threads share torch's generator."""
 
 
 class OneThread(ContextDecorator):
@@ -57,4 +57,4 @@ class OneThread(ContextDecorator):
 
 
 one_thread = OneThread()
-"""A context, or a decorator of a function that calculates."""
+"""Context, or decorator of a function, for computations on one thread."""

@@ -36,7 +36,7 @@ NOT_CONNECTED = "No microscope connected. Choose one and press Connect."
 
 
 class MicroscopeDock(Dock):
-    """Connects an instrument and shows the state of its beam."""
+    """Connection to an instrument, with the state of its beam."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)

@@ -26,7 +26,7 @@ class Told:
 
 
 class OpenedRun:
-    """All of a stored run in memory, as after its last step.
+    """Complete stored run in memory, in its state after the last step.
 
     Raises
     ------

@@ -166,7 +166,7 @@ class SpectrumPlot(LivePlot):
         self.band.blockSignals(False)
 
     def look_at(self, low_ev: float, high_ev: float) -> None:
-        """Bring a band into the middle of the view, with its surroundings."""
+        """Centre the view on a band, with its surroundings."""
         width = high_ev - low_ev
         self.plot.setXRange(low_ev - 1.5 * width, high_ev + 3 * width)
 

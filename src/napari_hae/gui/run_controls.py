@@ -45,7 +45,7 @@ _SIGNS = {
 
 
 class RunControls(QWidget):
-    """Start, pause, step, stop, abort; progress and time left."""
+    """Buttons to start, pause, step, stop and abort, with progress and time left."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -230,7 +230,7 @@ class Session(SteeredRun):
     def configure(self, **sections: Any) -> str:
         """Replace sections of the settings, in a run from its next step on.
 
-        Returns the reason why they cannot be used, empty if they can.
+        Return the reason why they cannot be used, empty if they can.
         """
         settings = self.settings.replaced(**sections)
         change = SettingsPatch.between(self.settings, settings)

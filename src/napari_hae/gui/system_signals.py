@@ -145,7 +145,7 @@ def _is_of_napari(handler: object) -> bool:
 
 
 def _let_go(session: Session, by: str) -> None:
-    """Abort, wait until the run has ended, and let go of the instrument."""
+    """Abort, wait until the run has ended, and release the instrument."""
     runner = session.runner
     try:
         session.interrupt(by)
