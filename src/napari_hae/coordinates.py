@@ -118,7 +118,7 @@ class FieldFrame:
 
     @property
     def origin_nm(self) -> tuple[float, float]:
-        """Where the centre of pixel (0, 0) lies; the `translate` of every layer."""
+        """Position of the centre of pixel (0, 0); the `translate` of every layer."""
         height, width = self.pixel_nm
         field_height, field_width = self.field_nm
         top_nm, left_nm = self.area.top * field_height, self.area.left * field_width

@@ -1,4 +1,4 @@
-"""What a run knows about itself, step by step.
+"""Diagnostics of a run, step by step.
 
 All are immutable value types, and hold what was known at their step only.
 """
@@ -61,7 +61,7 @@ class RunnerUp:
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """What the agent knew of itself when it chose a place; NaN is not known.
+    """Diagnostics of the agent when it chose a place; NaN where not known.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class Insight:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a measurement compares with what was predicted before it.
+    """Comparison of a measurement with the prediction made before it.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Where the time of one step went, from the end of the exposure before, in s.
+    """Time budget of one step, from the end of the exposure before, in s.
 
     Agent and disk work while the beam exposes; it waits for what is left of them.
 

@@ -1,4 +1,4 @@
-"""What is known of a measurement, in the layout of HyperSpy's `metadata`.
+"""Metadata of a measurement, in the layout of HyperSpy's `metadata`.
 
 Always values of JSON, and never much of them: they travel with spectra, are kept in the
 record and go into the export.
@@ -111,7 +111,7 @@ def from_text(text: str) -> Metadata:
 
 
 def source_metadata(signal: Any) -> Metadata:
-    """What a HyperSpy signal tells of its measurement."""
+    """Return the metadata of a HyperSpy signal's measurement."""
     taken: dict[str, Any] = {}
     for node, names in _OF_SOURCE.items():
         found = signal.metadata.get_item(node, None)
@@ -135,7 +135,7 @@ def _kept(values: Metadata, depth: int) -> dict[str, Any]:
 
 
 def _is_name(name: Any) -> bool:
-    """Whether it names something in HyperSpy's tree and in its files.
+    """Return whether it names something in HyperSpy's tree and in its files.
 
     A name with an underscore in front is one of Python's, or a mark of a file format.
     """

@@ -153,7 +153,7 @@ def _why_no_number(value: Any, field: FieldInfo) -> LiteralString:
 
 
 def _allows_bool(annotation: Any) -> bool:
-    """Whether true and false are values of a type, or of some part of it."""
+    """Return whether true and false are values of a type, or of some part of it."""
     if annotation in (bool, Any, None):
         return True
     return any(

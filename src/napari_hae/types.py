@@ -34,7 +34,7 @@ def dose_electrons(current_pa: float, exposure_s: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ProbePosition:
-    """Where the beam is: fractions of the field of view, origin top left.
+    """Beam position in fractions of the field of view, origin top left.
 
     Any float is allowed here; instruments and the gate refuse what is not finite or
     lies outside 0..1.
@@ -45,7 +45,7 @@ class ProbePosition:
 
     @property
     def is_inside(self) -> bool:
-        """Whether the position is finite and inside the field of view."""
+        """Return whether the position is finite and inside the field of view."""
         finite = math.isfinite(self.x) and math.isfinite(self.y)
         return finite and 0 <= self.x <= 1 and 0 <= self.y <= 1
 
@@ -86,7 +86,7 @@ class Area:
         return self.bottom - self.top
 
     def covers(self, other: Area) -> bool:
-        """Whether another area lies in it, and is smaller."""
+        """Return whether another area lies in it, and is smaller."""
         within_x = self.left <= other.left and other.right <= self.right
         within_y = self.top <= other.top and other.bottom <= self.bottom
         return self != other and within_x and within_y
@@ -123,7 +123,7 @@ class EnergyAxis:
         return self.offset_ev + self.dispersion_ev * (self.size - 1)
 
     def is_like(self, other: EnergyAxis) -> bool:
-        """Whether it has the same channels, none of them off by half its width."""
+        """Return whether it has the same channels, each within half its width."""
         off_ev = max(
             abs(self.offset_ev - other.offset_ev), abs(self.last_ev - other.last_ev)
         )
@@ -206,7 +206,7 @@ class Spectrum:
 
 
 class BeamState(StrEnum):
-    """Whether electrons reach the sample."""
+    """State of the beam: whether electrons reach the sample."""
 
     BLANKED = "blanked"
     ON = "on"
@@ -215,7 +215,7 @@ class BeamState(StrEnum):
 
 
 class ChosenBy(StrEnum):
-    """Who chose a position."""
+    """Origin of the choice of a position."""
 
     INITIAL = "initial design"
     AGENT = "agent"
@@ -251,7 +251,7 @@ class Proposal:
 
     @property
     def is_of_agent(self) -> bool:
-        """Whether the agent chose it, by its model or its initial design."""
+        """Return whether the agent chose it, by its model or its initial design."""
         return self.chosen_by in (ChosenBy.AGENT, ChosenBy.INITIAL)
 
     @property
@@ -309,18 +309,18 @@ class Measurement:
 
     @property
     def usable(self) -> bool:
-        """Whether the target is a number that the agent may learn from."""
+        """Return whether the target is a number that the agent may learn from."""
         return math.isfinite(self.target)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictionMaps:
-    """What the agent predicts for every pixel of the survey image.
+    """Predictions of the agent for every pixel of the survey image.
 
     Attributes
     ----------
     known
-        How many measurements the prediction rests on.
+        Number of measurements the prediction rests on.
     mean, std
         Posterior mean and standard deviation in the target's own units, shape
         `(rows, columns)`, float32.

@@ -31,7 +31,7 @@ def ev_per_unit(text: str) -> float | None:
 
 
 def is_physical(text: str) -> bool:
-    """Whether a unit has a dimension, be it length, time or their inverse.
+    """Return whether a unit has a dimension, be it length, time or their inverse.
 
     Units that only count something, such as pixels, have none.
     """
