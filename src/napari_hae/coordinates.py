@@ -1,4 +1,4 @@
-"""The one place where pixels, fractions of the field of view and nanometres meet.
+"""Conversion between pixels, fractions of the field of view and nanometres.
 
 Pixel `(row, column)` of an image of the whole field is a square whose centre lies at
 the fractions `x = (column + 0.5) / columns`, `y = (row + 0.5) / rows`. Nanometres are
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_PIXELS = 8192 * 8192
-"""Of an image or a mask that is read from a file or a line; scan units have at most
-4096 x 4096 or 8192 x 8192."""
+"""Largest image or mask read from a file or a line; scan units have at most 4096 x 4096
+or 8192 x 8192."""
 
 
 def checked_shape(shape: Any, what: str) -> tuple[int, int]:
-    """The shape `(rows, columns)` of an image, looked at before anything is made of it.
+    """Return the shape `(rows, columns)` of an image, checked before allocation.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def checked_shape(shape: Any, what: str) -> tuple[int, int]:
 
 
 def place_text(where: ProbePosition | Area, field_nm: tuple[float, float]) -> str:
-    """Return a place or an area as people read it: in nm, with three digits.
+    """Return a place or an area as readable text: in nm, with three digits.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def place_text(where: ProbePosition | Area, field_nm: tuple[float, float]) -> st
 
 
 def _three_digits(value: float) -> str:
-    """A number with three significant digits, but no more than four decimals."""
+    """Format a number with three significant digits, at most four decimals."""
     if not math.isfinite(value) or abs(value) < 5e-5:
         return f"{value:.0f}"
     decimals = 2 - math.floor(math.log10(abs(value)))
@@ -83,7 +83,7 @@ class FieldFrame:
     fov_nm
         `(height, width)` of the image in nm.
     area
-        Where in the field of view the image lies.
+        Part of the field of view that the image covers.
     """
 
     shape: tuple[int, int]
@@ -92,11 +92,11 @@ class FieldFrame:
 
     @classmethod
     def of(cls, image: ScanImage) -> FieldFrame:
-        """The frame of a survey image."""
+        """Return the frame of a survey image."""
         return cls(image.shape, image.fov_nm, image.area)
 
     def to_json(self) -> dict[str, Any]:
-        """The frame as JSON values, without loss."""
+        """Return the frame as JSON values, without loss."""
         area = self.area
         return {
             "shape": list(self.shape),
@@ -106,7 +106,7 @@ class FieldFrame:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> FieldFrame:
-        """The frame that `to_json` described."""
+        """Return the frame that `to_json` described."""
         rows, columns = checked_shape(values["shape"], "the field of view")
         height_nm, width_nm = values["fov_nm"]
         return cls((rows, columns), (height_nm, width_nm), Area(*values["area"]))
@@ -125,7 +125,7 @@ class FieldFrame:
         return top_nm + height / 2, left_nm + width / 2
 
     def position(self, row: int, column: int) -> ProbePosition:
-        """The probe position at the centre of a pixel."""
+        """Return the probe position at the centre of a pixel."""
         rows, columns = self.shape
         return ProbePosition(
             x=self.area.left + (column + 0.5) / columns * self.area.width,
@@ -133,7 +133,7 @@ class FieldFrame:
         )
 
     def pixel(self, position: ProbePosition) -> tuple[int, int]:
-        """The pixel `(row, column)` that holds a position.
+        """Return the pixel `(row, column)` that holds a position.
 
         Raises
         ------
@@ -152,14 +152,14 @@ class FieldFrame:
         return min(row, rows - 1), min(column, columns - 1)
 
     def within(self, area: Area, pixel_nm: float) -> FieldFrame:
-        """The frame of an area of the same field, with pixels of at most `pixel_nm`."""
+        """Return the frame of an area of the same field, pixels at most `pixel_nm`."""
         height, width = self.field_nm
         fov_nm = area.height * height, area.width * width
         rows, columns = (max(math.ceil(size / pixel_nm - 1e-9), 1) for size in fov_nm)
         return FieldFrame((rows, columns), fov_nm, area)
 
     def centres_nm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """`y` and `x` of all pixels' centres in nm, `(rows, 1)` and `(1, columns)`.
+        """Return `y`, `x` of all pixel centres in nm, `(rows, 1)` and `(1, columns)`.
 
         To the last bit `nm(position(row, column))`.
         """
@@ -169,18 +169,18 @@ class FieldFrame:
         return (y * height)[:, None], (x * width)[None, :]
 
     def nm(self, position: ProbePosition) -> tuple[float, float]:
-        """`(y, x)` of a probe position in nm."""
+        """Return `(y, x)` of a probe position in nm."""
         height, width = self.field_nm
         return position.y * height, position.x * width
 
     def position_at(self, y_nm: float, x_nm: float) -> ProbePosition:
-        """The probe position at `(y, x)` in nm; may lie outside the field of view."""
+        """Return the probe position at `(y, x)` in nm; may lie outside."""
         height, width = self.field_nm
         return ProbePosition(x=x_nm / width, y=y_nm / height)
 
     @property
     def extent_nm(self) -> tuple[float, float, float, float]:
-        """Left, right, bottom and top edge of the image in nm, as matplotlib has it."""
+        """Left, right, bottom and top edge in nm, in the order of matplotlib."""
         height, width = self.field_nm
         area = self.area
         across = area.left * width, area.right * width

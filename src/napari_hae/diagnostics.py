@@ -13,7 +13,7 @@ NAN = math.nan
 
 
 def leaning(exploring: float) -> str:
-    """In words, whether a choice exploits or explores; empty if that is not known."""
+    """Return as text whether a choice exploits or explores; empty if unknown."""
     if not math.isfinite(exploring):
         return ""
     if exploring > 2 / 3:
@@ -22,7 +22,7 @@ def leaning(exploring: float) -> str:
 
 
 def prediction(mean: float, std: float, best: float, exploring: float) -> str:
-    """What speaks for a place, in words: what is predicted, and why that is wanted."""
+    """Return as text the prediction for a place and the reason for wanting it."""
     text = f"predicted {mean:.3g} ± {std:.2g}"
     if math.isfinite(best):
         text += f", best so far {best:.3g}"
@@ -30,7 +30,7 @@ def prediction(mean: float, std: float, best: float, exploring: float) -> str:
 
 
 def opinion(mean: float, std: float, best: float, rank: float) -> str:
-    """What the model says of a place that the agent did not choose; NaN: no rank."""
+    """Return the prediction for a place the agent did not choose; NaN: no rank."""
     text = prediction(mean, std, best, NAN)
     if not math.isfinite(rank):
         return text
@@ -39,7 +39,7 @@ def opinion(mean: float, std: float, best: float, rank: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunnerUp:
-    """A place that the agent would have chosen without the better ones.
+    """Runner-up: a place the agent would have chosen without the better ones.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class RunnerUp:
     value
         Of the acquisition function.
     exploring
-        How much of the value comes from exploring, as in `Insight`.
+        Share of the value due to exploring, as in `Insight`.
     """
 
     row: int
@@ -77,7 +77,7 @@ class Insight:
         The largest expected improvement on the best that is in sight, in the unit of
         the target; not known where the best is not looked for.
     exploring
-        How much of the choice comes from exploring, from 0 to 1; the rest comes from
+        Share of the choice due to exploring, from 0 to 1; the rest is due to
         exploiting. See `AcquisitionFunction.exploring`.
     rank
         Its place among all that were open, by the acquisition function; 1 is the best.
@@ -107,12 +107,12 @@ class Insight:
     runners_up: tuple[RunnerUp, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """For the journal."""
+        """Return the values for the journal."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
-        """Read back what `to_json` gave, with None for NaN; other keys are left out."""
+        """Read back the output of `to_json`, with None for NaN; ignore other keys."""
         known = {
             name: stored[name] for name in cls.__dataclass_fields__ if name in stored
         }
@@ -146,7 +146,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Time budget of one step, from the end of the exposure before, in s.
+    """Time budget of one step, from the end of the previous exposure, in s.
 
     Agent and disk work while the beam exposes; it waits for what is left of them.
 
@@ -171,7 +171,7 @@ class StepTimes:
     disk_s: float
 
     def to_json(self) -> dict[str, float]:
-        """For the journal, in whole microseconds."""
+        """Return the values for the journal, rounded to whole microseconds."""
         return {name: round(value, 6) for name, value in asdict(self).items()}
 
 

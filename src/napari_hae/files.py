@@ -1,4 +1,4 @@
-"""Files that a person or a setting names, looked at before they are opened."""
+"""Check files named by a user or a setting before they are opened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no regular file: a pipe would be waited for without end.
+    """Refuse anything but a regular file: reading a pipe could wait for ever.
 
     Raises
     ------

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def hyperspy() -> Any:
-    """The module `hyperspy.api`; importing it takes seconds."""
+    """Return the module `hyperspy.api`; importing it takes seconds."""
     # Numba makes some functions faster that are not used here; its absence is no news
     # for a person at a microscope.
     logging.getLogger("hyperspy.decorators").setLevel(logging.ERROR)
@@ -27,7 +27,7 @@ def hyperspy() -> Any:
 
 
 def _is_not_about_the_type(record: logging.LogRecord) -> bool:
-    """Keep back that a type of signal, as EELS, is one of eXSpy's, which is not there.
+    """Suppress the warning that a signal type, such as EELS, needs eXSpy.
 
     HyperSpy logs it for each signal that it makes. The type stays in the metadata all
     the same, and nothing here needs the class that eXSpy has for it.
@@ -36,7 +36,7 @@ def _is_not_about_the_type(record: logging.LogRecord) -> bool:
 
 
 def spectra_signal(counts: NDArray[np.float32], energy: EnergyAxis) -> Any:
-    """Spectra as a `hyperspy.signals.Signal1D` with its energy axis in eV.
+    """Return spectra as a `hyperspy.signals.Signal1D` with its energy axis in eV.
 
     `counts` has the shape `(channels,)` or, with the measurements on a navigation axis,
     `(measurements, channels)`.
@@ -57,7 +57,7 @@ def spectra_signal(counts: NDArray[np.float32], energy: EnergyAxis) -> Any:
 
 
 def set_known_type(signal: Any) -> None:
-    """Give a signal the class of its `Signal.signal_type`, where one is installed.
+    """Set the class of a signal from its `Signal.signal_type`, if one is installed.
 
     HyperSpy warns of a type that it does not know.
     """

@@ -27,11 +27,11 @@ _OF_SOURCE = {
     "Sample": (),
     "Acquisition_instrument": (),
 }
-"""What is taken over from a signal: these names of a node, or all of it."""
+"""Parts taken over from a signal: these names of a node, or the whole node."""
 
 
 def bounded(values: Metadata) -> Metadata:
-    """The values that JSON knows, cut to a bounded size; arrays become lists.
+    """Return the values that JSON supports, bounded in size; arrays become lists.
 
     Whatever is too deep, too long or of another type is left out; all of it, if it is
     more than `LARGEST_BYTES` as JSON still.
@@ -47,7 +47,7 @@ def bounded(values: Metadata) -> Metadata:
 
 
 def merged(first: Metadata, second: Metadata) -> Metadata:
-    """Both together; where both have a value, the second one's holds.
+    """Merge two sets of metadata; where both have a value, the second one wins.
 
     None in the second one takes a value out.
     """
@@ -60,7 +60,7 @@ def merged(first: Metadata, second: Metadata) -> Metadata:
 
 
 def difference(values: Metadata, common: Metadata) -> dict[str, Any]:
-    """What makes `values` of `common` by `merged`."""
+    """Return the values that turn `common` into `values` by `merged`."""
     differing: dict[str, Any] = {name: None for name in common if name not in values}
     for name, value in values.items():
         known = common.get(name)
@@ -73,7 +73,7 @@ def difference(values: Metadata, common: Metadata) -> dict[str, Any]:
 
 
 def common(first: Metadata, second: Metadata) -> Metadata:
-    """What both say alike."""
+    """Return the entries that are equal in both."""
     if first is second:
         return first
     alike: dict[str, Any] = {}
@@ -87,12 +87,12 @@ def common(first: Metadata, second: Metadata) -> Metadata:
 
 
 def to_text(values: Metadata) -> str:
-    """The values as JSON, bounded."""
+    """Return the values as JSON, bounded."""
     return json.dumps(dict(bounded(values)))
 
 
 def from_text(text: str) -> Metadata:
-    """The values that `to_text` made this of, bounded.
+    """Return the values encoded by `to_text`, bounded.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def _kept(values: Metadata, depth: int) -> dict[str, Any]:
 
 
 def _is_name(name: Any) -> bool:
-    """Return whether it names something in HyperSpy's tree and in its files.
+    """Return whether a name is valid in HyperSpy's tree and in its files.
 
     A name with an underscore in front is one of Python's, or a mark of a file format.
     """
@@ -145,7 +145,7 @@ def _is_name(name: Any) -> bool:
 
 
 def _plain(value: Any, depth: int) -> tuple[bool, Any]:
-    """Whether a value can be kept, and as what; None says that there is none."""
+    """Return whether a value can be kept, and its stored form; None if it cannot."""
     if hasattr(value, "tolist") and getattr(value, "size", 1) <= _MOST_ITEMS:
         value = value.tolist()
     if isinstance(value, bool | int):

@@ -1,4 +1,4 @@
-"""Finds instruments, scalarizers and acquisition functions by entry point.
+"""Discovery of instruments, scalarizers and acquisition functions by entry point.
 
 The built-in ones are registered in the same way as those of other packages. A broken
 plugin is reported by name and skipped.
@@ -30,12 +30,12 @@ def _found(group: str) -> dict[str, EntryPoint]:
 
 
 def names(group: str) -> tuple[str, ...]:
-    """The names registered in an entry-point group, in the order found."""
+    """Return the names registered in an entry-point group, in the order found."""
     return tuple(_found(group))
 
 
 def load(group: str, name: str) -> Any:
-    """The object registered under `name`.
+    """Return the object registered under `name`.
 
     Raises
     ------
@@ -59,14 +59,14 @@ def load(group: str, name: str) -> Any:
 
 
 def name_of(group: str, part: type) -> str:
-    """The name that a class is registered under, else `module:class`."""
+    """Return the name that a class is registered under, else `module:class`."""
     value = f"{part.__module__}:{part.__qualname__}"
     found = (name for name, entry in _found(group).items() if entry.value == value)
     return next(found, value)
 
 
 def package_of(group: str, name: str) -> str | None:
-    """Package and version that register `name`; None for a built-in one, or none."""
+    """Return package and version that register `name`; None if built in or unknown."""
     entry = _found(group).get(name)
     dist = None if entry is None else entry.dist
     if dist is None or dist.name.replace("_", "-") == "napari-hae":
@@ -75,7 +75,7 @@ def package_of(group: str, name: str) -> str | None:
 
 
 def load_all(group: str) -> dict[str, Any]:
-    """All plugins of a group that load; the others are logged by name and skipped."""
+    """Return all plugins of a group that load; log and skip the others by name."""
     loaded: dict[str, Any] = {}
     for name in names(group):
         try:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 LONGEST = 60
-"""A value in a sentence has at most so many characters."""
+"""Largest number of characters of a value quoted in a sentence."""
 
 
 def printable(text: str) -> str:
-    r"""Text with every control character written as its code, such as `\x1b`.
+    r"""Return text with each control character written as its code, such as `\x1b`.
 
     What a record, a file or a microscope says could else move the cursor of a terminal,
     clear it, or hide what is there. Lines stay lines.
@@ -16,12 +16,12 @@ def printable(text: str) -> str:
 
 
 def printable_line(text: str) -> str:
-    """The same on one line: the ends of lines are written as their codes, too."""
+    """Return printable text on one line: line ends are written as codes, too."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def shortened(value: object) -> str:
-    """A value as text of a length that a sentence can hold."""
+    """Return a value as text short enough for a sentence."""
     try:
         text = repr(value)
     # Whole numbers of more digits than Python writes, and values in values without end.

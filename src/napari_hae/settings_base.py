@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 SECRET = "secret"
-"""Set in a field's `json_schema_extra` where it names or holds a secret, as all fields
-of the type `SecretStr` do."""
+"""Key set in a field's `json_schema_extra` if it names or holds a secret; fields of the
+type `SecretStr` are always treated as secrets."""
 
 
 SMALLEST = 1 / LARGEST
-"""No number of a setting is smaller, but 0: squares and inverses are numbers still."""
+"""Smallest magnitude of a setting, except 0: keeps squares and inverses finite."""
 _MOST = 2**63 - 1
-"""No whole number is larger: generators of chance, arrays and files count so far."""
+"""Largest integer: the limit of random generators, arrays and file sizes."""
 
 
 def check_numbers(value: Any) -> None:
-    """Refuse numbers that nothing can be computed with.
+    """Refuse numbers that cannot be used in computations.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _are_numbers(cls, given: Any) -> Any:
-        """Refuse what Python takes for numbers that it is not, or cannot convert."""
+        """Refuse values that Python mistakes for numbers or cannot convert."""
         fields = cls.model_fields
         if not isinstance(given, dict):
             return given
@@ -103,13 +103,13 @@ class Settings(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _can_be_computed_with(cls, value: Any) -> Any:
-        """Refuse numbers whose squares or inverses are none, also given as texts."""
+        """Refuse numbers whose squares or inverses overflow, also if given as text."""
         check_numbers(value)
         return value
 
     @property
     def outside(self) -> tuple[str, ...]:
-        """Code, files and hosts beside the settings that they name, in words.
+        """Descriptions of code, files and hosts that the settings refer to.
 
         Where settings come from a record, nothing of it is used without the user's
         consent. By default the files of all fields of the type `Path`.
@@ -127,7 +127,7 @@ class Settings(BaseModel):
 def without_secrets(
     model: type[BaseModel], values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Values that come from a record, less those that only a user may give.
+    """Return values from a record without those that only the user may give.
 
     A record may be a stranger's, who would choose which file is read as a secret, and
     whom it is for.
@@ -141,7 +141,7 @@ def without_secrets(
 
 
 def _why_no_number(value: Any, field: FieldInfo) -> LiteralString:
-    """Why a value is none of a field, before it is converted; empty if it may be."""
+    """Return why a value is invalid for a field, unconverted; empty if it is valid."""
     parts = value if isinstance(value, list | tuple) else [value]
     # Python counts true as 1.
     is_switch = any(isinstance(part, bool) for part in parts)
@@ -153,7 +153,7 @@ def _why_no_number(value: Any, field: FieldInfo) -> LiteralString:
 
 
 def _allows_bool(annotation: Any) -> bool:
-    """Return whether true and false are values of a type, or of some part of it."""
+    """Return whether a type, or a part of it, accepts true and false."""
     if annotation in (bool, Any, None):
         return True
     return any(
@@ -171,7 +171,7 @@ def _is_secret(field: FieldInfo) -> bool:
 
 @runtime_checkable
 class OffersChoices(Protocol):
-    """Settings some of whose values are to be chosen from what a file holds.
+    """Settings with values chosen from the contents of a file.
 
     The fields are marked by `json_schema_extra={"offered": True}`, and stay texts: what
     is offered is only a help.
@@ -179,9 +179,9 @@ class OffersChoices(Protocol):
 
     @property
     def listed(self) -> Any:
-        """What the offers depend on: where that is the same, they are."""
+        """Key that the offers depend on: the same key means the same offers."""
         ...
 
     def offers(self) -> dict[str, list[tuple[str, str]]]:
-        """The label and the value of each choice, by field; may take its time."""
+        """Return label and value of each choice, by field; may be slow."""
         ...

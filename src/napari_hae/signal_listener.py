@@ -1,4 +1,4 @@
-"""Ends what holds a beam when the system says so: the beam is blanked first.
+"""Signal handling: blank the beam first, then end whatever is using it.
 
 Ctrl+C, `kill`, a closed terminal and a shutdown are signals. What they order is done on
 a thread of its own, woken by the system itself: the main thread may be waiting for an
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 BY_SIGNAL = 128
-"""Plus the number of the signal that ended a program is its exit code, as in shells."""
+"""Base of the exit code of a program ended by a signal, as in shells: the signal's
+number is added."""
 PATIENCE_S = 5.0
-"""So long may blanking take before the program ends without it."""
+"""Longest time for blanking, in s, before the program ends without it."""
 _TWICE_S = 1.0
-"""A terminal that is closed tells so twice: its shell does, and the system."""
+"""Interval, in s, in which a repeated hang-up counts once: on closing a terminal both
+the shell and the system send one."""
 _HANG_UP = getattr(signal, "SIGHUP", None)
 _OVER, _NOTED = 0, 128
-"""No signal, nothing more will come; and a signal that its handler tells of."""
+"""Wake-up bytes: no further signals will come; a handler has noted a signal."""
 
 _left_open: list[tuple[socket.socket, socket.socket]] = []
 
@@ -43,24 +45,24 @@ logger = logging.getLogger(__name__)
 
 
 class SignalListener:
-    """Listens for signals while it is entered; used on the main thread.
+    """Listener for signals, active while entered; used on the main thread.
 
-    The first signal calls what ends what goes on, which blanks the beam before all
+    The first signal ends the current work, which blanks the beam before anything
     else. A second one only blanks, and ends the program at once. A signal that was
     ignored when the program began, as `nohup` has it for SIGHUP, stays ignored.
 
     Parameters
     ----------
     signals
-        What to listen for.
+        Signals to listen for.
     """
 
     current: ClassVar[SignalListener | None] = None
-    """The one that listens in this program; one at a time does."""
+    """The active listener of this program; there is at most one."""
 
     def __init__(self, signals: Iterable[signal.Signals] = SIGNALS) -> None:
         self.received: signal.Signals | None = None
-        """The first signal; None while there was none."""
+        """First signal received; None before any."""
         self._signals = tuple(signals)
         self._lock = threading.RLock()
         self._end: Callable[[str], None] | None = None
@@ -108,18 +110,18 @@ class SignalListener:
             _left_open.append((self._mouth, self._ear))
 
     def listen(self) -> None:
-        """Have the signals told here, also where another library took them over."""
+        """Receive signals here, even if another library took over their handlers."""
         signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
         for number in self._before:
             signal.signal(number, self._note)
 
     def reach(self, end: Callable[[str], None], blank: Callable[[], None]) -> None:
-        """Let a signal end what goes on from now on; one that came does so now.
+        """Let signals end the current work from now on; apply one already received.
 
         Parameters
         ----------
         end
-            Given the signal's name, blanks at once and has the rest ended; may be
+            Takes the signal's name, blanks at once and starts ending the rest; may be
             called on any thread.
         blank
             Blanks, and no more.
@@ -131,7 +133,7 @@ class SignalListener:
             end(received.name)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        """Tell the thread that listens, which was not woken where others took that."""
+        """Notify the listening thread, not woken if others took over the wake-up."""
         self._tell(_NOTED + number)
 
     def _tell(self, byte: int) -> None:
@@ -165,7 +167,7 @@ class SignalListener:
 
 
 def on_a_thread(act: Callable[[], None]) -> threading.Thread:
-    """Do something that may hang, or fail."""
+    """Run a function that may hang or fail on a thread of its own."""
 
     def work() -> None:
         try:
@@ -180,7 +182,7 @@ def on_a_thread(act: Callable[[], None]) -> threading.Thread:
 
 
 def _leave(blank: Callable[[], None] | None, code: int) -> None:
-    """Blank, and end the program without anything else."""
+    """Blank, and end the program without any further clean-up."""
     if blank is not None:
         blanking = on_a_thread(blank)
         blanking.join(PATIENCE_S)

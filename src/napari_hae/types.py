@@ -1,4 +1,4 @@
-"""Value types that every part of the package speaks.
+"""Value types shared by every part of the package.
 
 All are immutable. Arrays are indexed `[row, column]`; probe positions are fractions
 `(x, y)` of the field of view with the origin at its top left corner. Units stand in
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 ELEMENTARY_CHARGE_C = 1.602176634e-19
 LARGEST = 1e30
-"""No number of a run is larger, and squares of these are still numbers."""
+"""Largest number in a run; its square is still finite."""
 
 
 def dose_electrons(current_pa: float, exposure_s: float) -> float:
-    """Electrons that a beam of `current_pa` delivers in `exposure_s`."""
+    """Return the electrons that a beam of `current_pa` delivers in `exposure_s`."""
     return current_pa * 1e-12 * exposure_s / ELEMENTARY_CHARGE_C
 
 
@@ -77,16 +77,16 @@ class Area:
 
     @property
     def width(self) -> float:
-        """Its share of the width of the field of view."""
+        """Width as a fraction of the width of the field of view."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
-        """Its share of the height of the field of view."""
+        """Height as a fraction of the height of the field of view."""
         return self.bottom - self.top
 
     def covers(self, other: Area) -> bool:
-        """Return whether another area lies in it, and is smaller."""
+        """Return whether another area lies in this one and is smaller."""
         within_x = self.left <= other.left and other.right <= self.right
         within_y = self.top <= other.top and other.bottom <= self.bottom
         return self != other and within_x and within_y
@@ -123,7 +123,7 @@ class EnergyAxis:
         return self.offset_ev + self.dispersion_ev * (self.size - 1)
 
     def is_like(self, other: EnergyAxis) -> bool:
-        """Return whether it has the same channels, each within half its width."""
+        """Return whether the channels are the same, each within half its width."""
         off_ev = max(
             abs(self.offset_ev - other.offset_ev), abs(self.last_ev - other.last_ev)
         )
@@ -134,7 +134,7 @@ class EnergyAxis:
         return f"{channels} from {self.offset_ev:g} to {self.last_ev:g} eV"
 
     def channels(self, low_ev: float, high_ev: float) -> slice:
-        """The channels with `low_ev <= energy <= high_ev`; may be an empty slice."""
+        """Return the channels with `low_ev <= energy <= high_ev`; may be empty."""
         tolerance = 1e-9
         first = math.ceil((low_ev - self.offset_ev) / self.dispersion_ev - tolerance)
         last = math.floor((high_ev - self.offset_ev) / self.dispersion_ev + tolerance)
@@ -153,11 +153,11 @@ class ScanImage:
     detectors
         One name per plane.
     fov_nm
-        What it shows, `(height, width)` in nm, outer edge to outer edge of the pixels.
+        Size of the field, `(height, width)` in nm, between the pixels' outer edges.
     dwell_time_s
         Dwell time per pixel in s.
     area
-        Where in the field of view it was scanned.
+        Scanned part of the field of view.
     """
 
     data: NDArray[np.float32]
@@ -192,7 +192,7 @@ class Spectrum:
     dose_e
         Electrons delivered during the exposure; NaN where the current is unknown.
     metadata
-        What else is known of it, in the layout of HyperSpy's `metadata`, beside what
+        Other information about it, in the layout of HyperSpy's `metadata`, beside what
         the instrument's capabilities say of all its spectra. Small, and of JSON.
     """
 
@@ -222,12 +222,12 @@ class ChosenBy(StrEnum):
     HUMAN = "human"
     PLAN = "plan"
     EARLIER = "earlier record"
-    """Measured in the record that this one goes on from."""
+    """Measured in the record that this one continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A position that the agent wants to measure next, and why.
+    """A position that the agent wants to measure next, and the reason.
 
     `mean` and `std` are the posterior's for the target, in the target's own units,
     before the measurement (NaN while the initial design is measured); `value` is what
@@ -244,10 +244,10 @@ class Proposal:
     best: float
     chosen_by: ChosenBy
     known: int
-    """How many measurements the agent knew of when it chose; where it did not, how many
-    were there at least."""
+    """Number of measurements the agent knew of when it chose; a lower bound if the
+    agent did not choose."""
     insight: Insight | None = None
-    """What the agent knew of itself then; None where it looked at no model."""
+    """Diagnostics of the agent at that time; None if no model was used."""
 
     @property
     def is_of_agent(self) -> bool:
@@ -256,7 +256,7 @@ class Proposal:
 
     @property
     def reason(self) -> str:
-        """One line for the window: why here."""
+        """Reason for the choice, in one line for the window."""
         if self.chosen_by is ChosenBy.INITIAL:
             return "initial design: a first look at the sample"
         if self.chosen_by is ChosenBy.HUMAN:
@@ -272,7 +272,7 @@ class Proposal:
 
     @property
     def _opinion(self) -> str:
-        """What the agent says of a person's place, if it was asked."""
+        """Opinion of the agent on a place chosen by the user, if it was asked."""
         if self.insight is None:
             return ""
         return f", {opinion(self.mean, self.std, self.best, self.insight.rank)}"
@@ -296,15 +296,15 @@ class Measurement:
     y_nm: float
     error: float = math.nan
     outcome: Outcome | None = None
-    """What came of the prediction; None where there was none, or no target."""
+    """Comparison with the prediction; None if there was no prediction or no target."""
     times: StepTimes | None = None
     drift_nm: tuple[float, float] | None = None
-    """How far `(y, x)` the sample was taken to have moved, so that the beam was placed
-    there; None where its drift was not followed."""
+    """Assumed drift `(y, x)` of the sample, which the beam position compensates; None
+    if drift was not tracked."""
 
     @property
     def step(self) -> int:
-        """The number of the step that took it, from 0."""
+        """Number of the step that took it, from 0."""
         return self.proposal.step
 
     @property

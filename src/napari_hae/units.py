@@ -15,18 +15,18 @@ _CASES = {"ev": "eV", "kev": "keV"}
 
 
 def unit_text(axis: Any) -> str:
-    """The unit of a HyperSpy axis; empty where none is defined."""
+    """Return the unit of a HyperSpy axis; empty if none is defined."""
     text = axis.units.strip().strip("$").strip() if isinstance(axis.units, str) else ""
     return "" if text in ("<undefined>", "[]") else text
 
 
 def nm_per_unit(text: str) -> float | None:
-    """The length of a unit in nm; None for what is no length, such as pixels."""
+    """Return the length of a unit in nm; None if it is not a length, such as pixels."""
     return _factor(text, "nm", _LENGTHS)
 
 
 def ev_per_unit(text: str) -> float | None:
-    """The energy of a unit in eV; None for what is no energy."""
+    """Return the energy of a unit in eV; None if it is not an energy."""
     return _factor(text, "eV", _ENERGIES)
 
 
@@ -58,7 +58,7 @@ def _factor(text: str, wanted: str, names: tuple[str, ...]) -> float | None:
 
 @lru_cache(maxsize=256)
 def _parsed(text: str) -> Any:
-    """The unit of pint; None where it knows none."""
+    """Return the unit as parsed by pint; None if it is unknown."""
     if not text or len(text) > _LONGEST:
         return None
     # As it is written before in lower case: mm is no Mm. But EV is no exavolt.

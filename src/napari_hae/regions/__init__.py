@@ -1,1 +1,1 @@
-"""Where the beam may be: what people draw, and what it comes to on a field of view."""
+"""Positions allowed for the beam: drawn regions and their effect on a field of view."""

@@ -1,4 +1,4 @@
-"""Which positions may be chosen: the pixels of the survey image that regions allow."""
+"""Allowed positions: the pixels of the survey image that the regions permit."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _ROUNDING_PX = 1e-6
-"""Positions so near to a pixel's centre mean it."""
+"""Positions this near to a pixel's centre, in pixels, are taken as the centre."""
 
 _DOUBT = 2e-3
-"""Of a distance by which a region is grown or shrunk: so well it is known."""
+"""Relative uncertainty of the distance by which a region is grown or shrunk."""
 
 _CORNERS = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)])
 _AT_FIRST = 16
-"""Parts along the longer side of an area, whose centres are looked at first."""
+"""Parts along the longer side of an area, whose centres are tested first."""
 _MOST_PARTS = 50_000
-"""What would have to be divided into more counts as closed."""
+"""Largest number of parts; an area that needs more counts as closed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class AllowedField:
     regions
         On the sample, where the survey image has shown it.
     drift_nm
-        How far `(y, x)` the sample has moved since, as far as is known.
+        Known drift `(y, x)` of the sample since then.
     """
 
     frame: FieldFrame
@@ -61,7 +61,7 @@ class AllowedField:
         return self.frame.field_nm
 
     def refusal_of_scan(self, area: Area) -> str | None:
-        """Why the beam may not scan an area, in words; None where it may.
+        """Return why the beam may not scan an area; None if it may.
 
         The area has to be open everywhere. No zone is too thin to be seen, as the
         drawn outlines are looked at, and not pixels.
@@ -77,7 +77,7 @@ class AllowedField:
         )
 
     def refusal(self, position: ProbePosition) -> str | None:
-        """Why the beam may not be there, in words; None where it may.
+        """Return why the beam may not be at a position; None if it may.
 
         The position is the probe's, wherever the sample has moved.
         """
@@ -86,7 +86,7 @@ class AllowedField:
         return self.regions.allows(*self.on_sample_nm(position))
 
     def position(self, on_sample: ProbePosition) -> ProbePosition:
-        """Where the probe has to be for a place of the sample, inside the field or not.
+        """Return the probe position for a place of the sample, inside the field or not.
 
         The place is given as the position that it had in the survey image.
         """
@@ -97,7 +97,7 @@ class AllowedField:
         return self.frame.position_at(y_nm + down, x_nm + right)
 
     def on_sample_nm(self, position: ProbePosition) -> tuple[float, float]:
-        """`(y, x)` on the sample, in nm of the survey image, under a probe position."""
+        """Return `(y, x)` on the sample, in survey nm, under a probe position."""
         y_nm, x_nm = self.frame.nm(position)
         if not (self._has_moved and position.is_inside):
             return y_nm, x_nm
@@ -105,7 +105,7 @@ class AllowedField:
         return self._snapped(y_nm - down, x_nm - right)
 
     def mask(self) -> NDArray[np.bool_]:
-        """Shape `(rows, columns)`, True where the beam may be."""
+        """Return a mask of shape `(rows, columns)`, True where the beam may be."""
         mask = self.regions.mask(self.frame)
         if self._has_moved:
             for nm, moved_nm, size_nm in zip(
@@ -119,7 +119,7 @@ class AllowedField:
         return mask
 
     def to_json(self) -> dict[str, Any]:
-        """Frame, regions and drift as JSON values, without loss."""
+        """Return frame, regions and drift as JSON values, without loss."""
         return {
             "frame": self.frame.to_json(),
             "regions": self.regions.to_json(),
@@ -128,7 +128,7 @@ class AllowedField:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AllowedField:
-        """The field that `to_json` described."""
+        """Return the field that `to_json` described."""
         down, right = values["drift_nm"]
         return cls(
             FieldFrame.from_json(values["frame"]),
@@ -157,7 +157,7 @@ class AllowedField:
         return self.drift_nm != (0.0, 0.0)
 
     def _snapped(self, y_nm: float, x_nm: float) -> tuple[float, float]:
-        """A pixel's centre where only rounding is between: no edge may come between."""
+        """Snap to a pixel's centre within rounding, so that no edge comes between."""
         at = self.frame.position_at(y_nm, x_nm)
         if at not in self.frame.area:
             return y_nm, x_nm
@@ -169,7 +169,7 @@ class AllowedField:
 
 
 def _meets(zone: Region, scanned: Rectangle) -> bool:
-    """Whether a forbidden zone reaches into a rectangle."""
+    """Return whether a forbidden zone reaches into a rectangle."""
     drawn, grow_nm = _drawn(zone)
     # One place would do where no outline is near; more of them often end it at once.
     centres, _ = _divided(scanned)
@@ -179,7 +179,7 @@ def _meets(zone: Region, scanned: Rectangle) -> bool:
 
 
 def _cover(interest: tuple[Region, ...], scanned: Rectangle, finest_nm: float) -> bool:
-    """Whether regions of interest hold all of a rectangle.
+    """Return whether regions of interest hold all of a rectangle.
 
     One of them does, or each part of it lies in one of them. Parts are divided only
     where they are in doubt, and the first place that is outside ends it.
@@ -208,14 +208,14 @@ def _cover(interest: tuple[Region, ...], scanned: Rectangle, finest_nm: float) -
 
 
 def _holds(region: Region, scanned: Rectangle) -> bool:
-    """Whether a region, as it is drawn or shrunk, holds all of a rectangle."""
+    """Return whether a region, as drawn or shrunk, holds all of a rectangle."""
     drawn, grow_nm = _drawn(region)
     inside = bool(drawn.contains(*scanned.centre, edge=False))
     return inside and not _is_reached(drawn, -grow_nm, scanned)
 
 
 def _is_reached(drawn: DrawnRegion, reach_nm: float, scanned: Rectangle) -> bool:
-    """Whether an outline comes within reach of a rectangle.
+    """Return whether an outline comes within reach of a rectangle.
 
     An outline along the border does not: the beam stays half a pixel away from it, and
     an area that is drawn around a region has the same border.
@@ -225,14 +225,14 @@ def _is_reached(drawn: DrawnRegion, reach_nm: float, scanned: Rectangle) -> bool
 
 
 def _drawn(region: Region) -> tuple[DrawnRegion, float]:
-    """What is drawn, and by how much it is grown."""
+    """Return the drawn region and the distance by which it is grown."""
     if isinstance(region, AdjustedRegion):
         return region.drawn, region.grow_nm
     return region, 0.0
 
 
 def _wholes(region: Region) -> tuple[Region, ...]:
-    """Parts of a region of interest that may hold an area, and have one outline."""
+    """Return single-outline parts of a region of interest that may hold an area."""
     if isinstance(region, AdjustedRegion):
         if region.edges_nm is not None:
             return ()
@@ -245,7 +245,7 @@ def _wholes(region: Region) -> tuple[Region, ...]:
 
 
 def _without_rim(region: Region, rim_nm: float) -> Region | None:
-    """The places of a region all around which it goes on; None where there are none."""
+    """Return the places of a region without its rim; None if none remain."""
     if not isinstance(region, AdjustedRegion):
         region = AdjustedRegion(region)
     rim_nm += _DOUBT * abs(region.grow_nm) + 2 * region.drawn.edge_nm
@@ -256,7 +256,7 @@ def _without_rim(region: Region, rim_nm: float) -> Region | None:
 
 
 def _divided(scanned: Rectangle) -> tuple[Array, Array]:
-    """The centres `(n, 2)` of about square parts, and half their height and width."""
+    """Return centres `(n, 2)` of nearly square parts, and half their sizes `(y, x)`."""
     size = np.array(scanned.size)
     counts = np.ceil(_AT_FIRST * size / size.max()).astype(np.intp)
     half = size / counts / 2

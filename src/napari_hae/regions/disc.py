@@ -35,11 +35,11 @@ class Disc:
             )
 
     def around(self) -> PolygonRegion:
-        """A polygon that holds the whole disc, 0.02 % wider: for forbidden zones."""
+        """Return a polygon around the disc, 0.02 % wider: for forbidden zones."""
         return self._polygon(self.radius_nm / math.cos(math.pi / _CORNERS))
 
     def within(self) -> PolygonRegion:
-        """A polygon that lies within the disc: for regions of interest."""
+        """Return a polygon that lies within the disc: for regions of interest."""
         return self._polygon(self.radius_nm)
 
     def _polygon(self, radius_nm: float) -> PolygonRegion:

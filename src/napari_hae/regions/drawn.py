@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 EDGE_PX = 1e-6
-"""How near the edge of a painted pixel a point counts as on it, in pixels."""
+"""Distance from the edge of a painted pixel that counts as on it, in pixels."""
 
 EDGE_RELATIVE = 1e-6
-"""The same for polygons, as a part of their largest coordinate: the vertices of drawn
+"""The same for polygons, relative to their largest coordinate: the vertices of drawn
 shapes are often held in single precision."""
 
 
@@ -88,13 +88,13 @@ class MaskRegion:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is painted yet."""
+        """True if nothing is painted yet."""
         return not self.mask.any()
 
     def contains(
         self, y_nm: ArrayLike, x_nm: ArrayLike, *, edge: bool = True
     ) -> NDArray[np.bool_]:
-        """Whether points in nm lie in the region; broadcasts `y_nm` and `x_nm`.
+        """Return whether points in nm lie in the region; broadcasts `y_nm` and `x_nm`.
 
         A point on an edge between painted and unpainted pixels is in the region if
         `edge` is True. Points outside the mask, and points that are not finite, are
@@ -119,16 +119,16 @@ class MaskRegion:
 
     @property
     def edge_nm(self) -> float:
-        """How near the outline a point may count as on it."""
+        """Distance from the outline, in nm, within which a point may count as on it."""
         to_nm = np.linalg.inv(self.nm_to_pixel[:, :2])
         return EDGE_PX * float(np.linalg.norm(to_nm, axis=0).sum())
 
     def sides(self) -> NDArray[np.float64]:
-        """All that it is bounded by, uncut, `(n, 2, 2)`, in nm."""
+        """Return the whole boundary, uncut, `(n, 2, 2)`, in nm."""
         return self._sides(borders=True)
 
     def outline(self, longest_nm: float, *, borders: bool) -> NDArray[np.float64]:
-        """The edges between painted and unpainted pixels as pieces, `(m, 2, 2)`, in nm.
+        """Return the edges of painted pixels as pieces, `(m, 2, 2)`, in nm.
 
         With `borders`, what is painted at the border of the mask ends there; without,
         parts that touch each other have edges between them.
@@ -154,7 +154,7 @@ class MaskRegion:
     def _edges(
         pixels: NDArray[np.bool_] | NDArray[np.int32], *, borders: bool
     ) -> NDArray[np.float64]:
-        """The edges along rows as whole runs, `(n, 2, 2)`, in pixels."""
+        """Return the edges along rows as whole runs, `(n, 2, 2)`, in pixels."""
         # One column more, so that no run goes on in the next row.
         padded = np.pad(pixels, ((1, 1), (0, 1)))
         differs = padded[1:] != padded[:-1]
@@ -180,7 +180,7 @@ class MaskRegion:
         return painted
 
     def to_json(self) -> dict[str, Any]:
-        """The region as JSON values, without loss."""
+        """Return the region as JSON values, without loss."""
         values = {
             "name": self.name,
             "shape": list(self.mask.shape),
@@ -193,7 +193,7 @@ class MaskRegion:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> MaskRegion:
-        """The region that `to_json` described.
+        """Return the region that `to_json` described.
 
         Raises
         ------
@@ -244,13 +244,13 @@ class PolygonRegion:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is drawn yet."""
+        """True if nothing is drawn yet."""
         return not self.polygons
 
     def contains(
         self, y_nm: ArrayLike, x_nm: ArrayLike, *, edge: bool = True
     ) -> NDArray[np.bool_]:
-        """Whether points in nm lie in the region; broadcasts `y_nm` and `x_nm`.
+        """Return whether points in nm lie in the region; broadcasts `y_nm` and `x_nm`.
 
         With `edge`, points on an outline, and all that an outline runs around, are in
         the region. Points that are not finite are not.
@@ -271,20 +271,20 @@ class PolygonRegion:
 
     @property
     def edge_nm(self) -> float:
-        """How near the outline a point may count as on it."""
+        """Distance from the outline, in nm, within which a point may count as on it."""
         return EDGE_RELATIVE * max(
             (float(np.abs(polygon).max()) for polygon in self.polygons), default=0.0
         )
 
     def sides(self) -> NDArray[np.float64]:
-        """All that it is bounded by, uncut, `(n, 2, 2)`, in nm."""
+        """Return the whole boundary, uncut, `(n, 2, 2)`, in nm."""
         if not self.polygons:
             return np.empty((0, 2, 2))
         ends = [np.roll(polygon, -1, axis=0) for polygon in self.polygons]
         return np.stack([np.concatenate(self.polygons), np.concatenate(ends)], axis=1)
 
     def outline(self, longest_nm: float, *, borders: bool) -> NDArray[np.float64]:
-        """The outline of the union as pieces, `(m, 2, 2)`, in nm.
+        """Return the outline of the union as pieces, `(m, 2, 2)`, in nm.
 
         Polygons have no `borders`: nothing cuts them off.
         """
@@ -296,7 +296,7 @@ class PolygonRegion:
     def _is_covered(
         self, pieces: NDArray[np.float64], owners: NDArray[np.intp]
     ) -> NDArray[np.bool_]:
-        """Whether pieces lie inside another polygon than their owner, `(m,)`."""
+        """Return whether pieces lie inside a polygon other than their owner, `(m,)`."""
         covered = np.zeros(len(pieces), dtype=np.bool_)
         for index, polygon in enumerate(self.polygons):
             low, high = polygon.min(axis=0), polygon.max(axis=0)
@@ -312,13 +312,13 @@ class PolygonRegion:
         return covered
 
     def to_json(self) -> dict[str, Any]:
-        """The region as JSON values, without loss."""
+        """Return the region as JSON values, without loss."""
         polygons = [polygon.tolist() for polygon in self.polygons]
         return {"name": self.name, "polygons": polygons}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> PolygonRegion:
-        """The region that `to_json` described."""
+        """Return the region that `to_json` described."""
         return cls(values["name"], tuple(np.array(p) for p in values["polygons"]))
 
 
@@ -326,7 +326,7 @@ DrawnRegion = MaskRegion | PolygonRegion
 
 
 def drawn_from_json(values: dict[str, Any]) -> DrawnRegion:
-    """The region that one of the `to_json` described."""
+    """Return the region described by the `to_json` of any kind of region."""
     kind = MaskRegion if "mask" in values else PolygonRegion
     return kind.from_json(values)
 
@@ -342,7 +342,7 @@ def _frozen(array: NDArray[Any], dtype: type) -> NDArray[Any]:
 
 
 def _extent(is_filled: NDArray[np.bool_]) -> slice:
-    """From the first to the last that is filled, and one more on either side."""
+    """Return the range from first to last filled, plus one on either side."""
     filled = np.flatnonzero(is_filled)
     if not len(filled):
         return slice(0, 0)
@@ -359,7 +359,7 @@ def _points(
 def _winding(
     polygon: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.float64]
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """How often a polygon runs around points sorted by `y`, and which lie on it."""
+    """Return winding numbers for points sorted by `y`, and which lie on the polygon."""
     tolerance = EDGE_RELATIVE * float(np.abs(polygon).max())
     winding = np.zeros(y.shape, dtype=np.int32)
     on_edge = np.zeros(y.shape, dtype=np.bool_)

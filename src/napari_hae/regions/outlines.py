@@ -1,4 +1,4 @@
-"""How far places and rectangles are from outlines, fast for many and large ones.
+"""Distances of places and rectangles from outlines, fast for many and large ones.
 
 For places, an outline is cut into short pieces, and the distance to the nearest middle
 of a piece is looked up in a tree. The distance to the outline itself is at most that,
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 MOST_PIECES = 100_000
-"""Pieces are longer rather than more than about so many."""
+"""Approximate limit on the number of pieces; beyond it pieces get longer."""
 
 
 def cut(segments: Array, longest_nm: float) -> tuple[Array, NDArray[np.intp]]:
-    """Segments cut into pieces, `(m, 2, 2)`, and the segment each is of, `(m,)`.
+    """Cut segments into pieces, `(m, 2, 2)`; also return the segment of each, `(m,)`.
 
     Parameters
     ----------
@@ -72,13 +72,13 @@ class Rectangle:
         return bottom - top, right - left
 
     def inset(self, by_nm: float) -> Rectangle:
-        """What is left without a rim; its centre at least."""
+        """Return the rectangle without a rim; at least its centre."""
         (y, x), (height, width) = self.centre, self.size
         down, right = max(height / 2 - by_nm, 0), max(width / 2 - by_nm, 0)
         return Rectangle((y - down, x - right), (y + down, x + right))
 
     def comes_near(self, segments: Array, reach_nm: float) -> bool:
-        """Whether one of `(n, 2, 2)` segments comes within reach, or right to it."""
+        """Return whether one of `(n, 2, 2)` segments lies within reach, or at reach."""
         low, high = np.array(self.low), np.array(self.high)
         # Most are ruled out by the rectangles around them.
         least, most = segments.min(axis=1), segments.max(axis=1)
@@ -94,7 +94,7 @@ class Rectangle:
         )
 
     def _is_crossed(self, segments: Array, along: Array) -> bool:
-        """Whether a segment goes through: no axis and no normal keeps the two apart."""
+        """Return whether a segment crosses: no axis and no normal separates the two."""
         low, high = np.array(self.low), np.array(self.high)
         least, most = segments.min(axis=1), segments.max(axis=1)
         apart = ((least > high) | (most < low)).any(axis=1)
@@ -105,7 +105,7 @@ class Rectangle:
 
 
 def _distance(place: Array, start: Array, along: Array) -> Array:
-    """From one place to each of many segments, in nm."""
+    """Return the distance from one place to each of many segments, in nm."""
     squared = (along**2).sum(axis=1)
     part = ((place - start) * along).sum(axis=1) / np.where(squared, squared, 1)
     off = place - start - np.clip(part, 0, 1)[:, None] * along
@@ -121,7 +121,7 @@ class Outline:
     pieces
         `(m, 2, 2)`: start and end of each, `(y_nm, x_nm)`; may be none.
     reach_nm
-        What is farther counts as infinitely far.
+        Distance beyond which a place counts as infinitely far.
     """
 
     def __init__(self, pieces: Array, reach_nm: float) -> None:
@@ -131,7 +131,7 @@ class Outline:
         self._tree = KDTree(pieces.mean(axis=1)) if len(pieces) else None
 
     def distance(self, y_nm: ArrayLike, x_nm: ArrayLike) -> tuple[Array, Array]:
-        """Lower and upper bound in nm; broadcasts; NaN for what is no place.
+        """Return lower and upper bound in nm; broadcasts; NaN for invalid places.
 
         One place and many are answered alike, to the last bit.
         """

@@ -1,4 +1,4 @@
-"""The pixels of painted regions as text, and how many of them are read.
+"""The pixels of painted regions as text, with limits on reading them.
 
 A few characters of compressed text may stand for gigabytes. Nothing is unpacked beyond
 what the shape asks for, and no shape is taken that no instrument has.
@@ -21,26 +21,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_BYTES = 1 << 30
-"""In memory, of all painted regions that are in force together."""
+"""Memory limit, in bytes, for all painted regions in force together."""
 
 MOST_SIDES = 2_000_000
-"""Of a painted region; its outline takes 100 bytes or so for each."""
+"""Largest number of sides of a painted region; its outline takes about 100 bytes for
+each."""
 
 _LABEL = np.dtype("<i4")
 
 
 def packed_mask(mask: NDArray[np.bool_]) -> str:
-    """A mask as text, one bit for each pixel."""
+    """Encode a mask as text, one bit for each pixel."""
     return _packed(np.packbits(mask).tobytes())
 
 
 def packed_labels(labels: NDArray[np.int32]) -> str:
-    """Labels as text, four bytes for each pixel."""
+    """Encode labels as text, four bytes for each pixel."""
     return _packed(labels.astype(_LABEL).tobytes())
 
 
 def unpacked_mask(text: str, shape: tuple[int, int], name: str) -> NDArray[np.bool_]:
-    """The mask that `packed_mask` made this of.
+    """Return the mask encoded by `packed_mask`.
 
     Raises
     ------
@@ -53,13 +54,13 @@ def unpacked_mask(text: str, shape: tuple[int, int], name: str) -> NDArray[np.bo
 
 
 def unpacked_labels(text: str, shape: tuple[int, int], name: str) -> NDArray[np.int32]:
-    """The labels that `packed_labels` made this of. Raises like `unpacked_mask`."""
+    """Return the labels encoded by `packed_labels`. Raises like `unpacked_mask`."""
     content = _unpacked(text, shape[0] * shape[1] * _LABEL.itemsize, name)
     return np.frombuffer(content, _LABEL).reshape(shape)
 
 
 def check_total(regions: Iterable[dict[str, Any]]) -> None:
-    """Raise `ValueError` where regions, as JSON values, would take too much memory."""
+    """Raise `ValueError` if regions, as JSON values, would take too much memory."""
     total = 0
     for values in regions:
         if "mask" in values:
@@ -74,7 +75,7 @@ def check_total(regions: Iterable[dict[str, Any]]) -> None:
 
 
 def check_sides(pixels: NDArray[np.bool_] | NDArray[np.int32], name: str) -> None:
-    """Raise `ValueError` where the outline of pixels would take too much memory."""
+    """Raise `ValueError` if the outline of pixels would take too much memory."""
     sides = 0
     for along in (pixels, pixels.T):
         differs = along[1:] != along[:-1]
@@ -89,7 +90,7 @@ def check_sides(pixels: NDArray[np.bool_] | NDArray[np.int32], name: str) -> Non
 
 
 def shape_of(values: dict[str, Any]) -> tuple[int, int]:
-    """The shape of a painted region in JSON values. Raises `ValueError`."""
+    """Return the shape of a painted region in JSON values. Raises `ValueError`."""
     return checked_shape(values["shape"], _words(values["name"]))
 
 
@@ -102,7 +103,7 @@ def _packed(content: bytes) -> str:
 
 
 def _unpacked(text: str, size: int, name: str) -> bytes:
-    """The `size` bytes that a text stands for, and not one more."""
+    """Decode exactly `size` bytes from a text, and not one more."""
     try:
         unpacking = zlib.decompressobj()
         # One byte more shows that there are more, and what follows stays packed.

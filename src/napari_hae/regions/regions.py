@@ -42,14 +42,14 @@ __all__ = [
 ]
 
 LARGEST_WEIGHT = 3.0
-"""Of a soft region, in units of the acquisition function."""
+"""Largest weight of a soft region, in units of the acquisition function."""
 
 _FINENESS = 8
-"""Pieces of an outline are shorter than what is asked for by this factor."""
+"""Factor by which pieces of an outline are shorter than the requested distance."""
 
 
 class RegionKind(StrEnum):
-    """What a region means for the experiment."""
+    """Effect of a region on the experiment."""
 
     ROI = "region of interest"
     FORBIDDEN = "forbidden zone"
@@ -58,7 +58,7 @@ class RegionKind(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class AdjustedRegion:
-    """What a person makes of a drawn region; the drawing stays as it is.
+    """A drawn region as adjusted by the user; the drawing itself stays unchanged.
 
     Distances are from the drawn outline. Holes have outlines too. They are known to a
     few thousandths, and on the safe side, as edges are.
@@ -104,13 +104,13 @@ class AdjustedRegion:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no effect: switched off, or nothing is drawn yet."""
+        """True if it has no effect: switched off, or nothing is drawn yet."""
         return not self.is_on or self.drawn.is_empty
 
     def contains(
         self, y_nm: ArrayLike, x_nm: ArrayLike, *, edge: bool = True
     ) -> NDArray[np.bool_]:
-        """Whether points in nm lie in the region; broadcasts `y_nm` and `x_nm`.
+        """Return whether points in nm lie in the region; broadcasts `y_nm` and `x_nm`.
 
         With `edge`, points in doubt are in the region. Points that are not finite are
         not.
@@ -128,7 +128,7 @@ class AdjustedRegion:
 
     @property
     def _levels(self) -> tuple[float, float]:
-        """The distances outwards from the drawn outline between which it lies."""
+        """Distances outwards from the drawn outline between which the region lies."""
         if self.edges_nm is None:
             return -math.inf, self.grow_nm
         return self.grow_nm - self.edges_nm / 2, self.grow_nm + self.edges_nm / 2
@@ -142,7 +142,7 @@ class AdjustedRegion:
         return Outline(pieces, max(finite))
 
     def to_json(self) -> dict[str, Any]:
-        """The region as JSON values, without loss."""
+        """Return the region as JSON values, without loss."""
         return {
             **self.drawn.to_json(),
             "grow_nm": self.grow_nm,
@@ -152,7 +152,7 @@ class AdjustedRegion:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AdjustedRegion:
-        """The region that `to_json` described."""
+        """Return the region that `to_json` described."""
         return cls(
             drawn_from_json(values),
             values["grow_nm"],
@@ -171,7 +171,7 @@ class SoftRegion:
     Attributes
     ----------
     weight
-        How much is added to the acquisition function inside, in its units (see
+        Value added to the acquisition function inside, in its units (see
         `AcquisitionFunction.unit`): from -3, avoided, to 3, preferred.
 
     Raises
@@ -197,22 +197,22 @@ class SoftRegion:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no effect: no weight, switched off, or nothing is drawn."""
+        """True if it has no effect: no weight, switched off, or nothing is drawn."""
         return not self.weight or self.region.is_empty
 
     def to_json(self) -> dict[str, Any]:
-        """The region as JSON values, without loss."""
+        """Return the region as JSON values, without loss."""
         return {**self.region.to_json(), "weight": self.weight}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> SoftRegion:
-        """The region that `to_json` described."""
+        """Return the region that `to_json` described."""
         return cls(_region_from_json(values), values["weight"])
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Where the beam may go, and rather goes: an immutable snapshot of all regions.
+    """Allowed and preferred beam positions: an immutable snapshot of all regions.
 
     A forbidden zone wins over a region of interest. Several regions of interest are a
     union. A region of interest in which nothing is painted yet does not restrict: a
@@ -237,17 +237,17 @@ class Regions:
 
     @property
     def restricts(self) -> bool:
-        """Whether any position may be refused."""
+        """True if any position may be refused."""
         return any(not region.is_empty for region in self.interest + self.forbidden)
 
     @property
     def in_force(self) -> Regions:
-        """Those that have an effect: switched on, and with something in them."""
+        """Regions that have an effect: switched on and not empty."""
         soft = tuple(each for each in self.soft if not each.is_empty)
         return Regions(_in_force(self.interest), _in_force(self.forbidden), soft)
 
     def allows(self, y_nm: float, x_nm: float) -> str | None:
-        """Why the beam may not go to a point in nm, in words; None if it may."""
+        """Return why the beam may not go to a point in nm; None if it may."""
         if not (math.isfinite(y_nm) and math.isfinite(x_nm)):
             return f"is not a place: y = {y_nm} nm, x = {x_nm} nm"
         for region in _in_force(self.forbidden):
@@ -261,7 +261,7 @@ class Regions:
         return f"lies outside the {regions} of interest {names}"
 
     def mask(self, frame: FieldFrame) -> NDArray[np.bool_]:
-        """True for every pixel at whose centre `allows` gives None, `(rows, columns)`.
+        """Return True for each pixel whose centre `allows` accepts, `(rows, columns)`.
 
         It agrees with `allows(*frame.nm(frame.position(row, column)))` to the last bit.
         """
@@ -270,7 +270,7 @@ class Regions:
         return self._masks[frame].copy()
 
     def preference(self, frame: FieldFrame) -> NDArray[np.float64] | None:
-        """The sum of the soft regions' weights at each pixel's centre.
+        """Return the sum of the soft regions' weights at each pixel's centre.
 
         Shape `(rows, columns)`, from -3 to 3; None where no soft region has an effect.
         """
@@ -302,7 +302,7 @@ class Regions:
         return self.are_open(*frame.centres_nm())
 
     def are_open(self, y_nm: ArrayLike, x_nm: ArrayLike) -> NDArray[np.bool_]:
-        """Where `allows` gives None; broadcasts `y_nm` and `x_nm`, all finite."""
+        """Return where `allows` gives None; broadcasts finite `y_nm` and `x_nm`."""
         y, x = np.asarray(y_nm, dtype=float), np.asarray(x_nm, dtype=float)
         drawn = _in_force(self.interest)
         shape = np.broadcast_shapes(y.shape, x.shape)
@@ -314,7 +314,7 @@ class Regions:
         return allowed
 
     def with_margin(self, margin_nm: float) -> Regions:
-        """The same with every forbidden zone grown, where a place is not sure."""
+        """Return the regions with forbidden zones grown, for uncertain places."""
         if not (margin_nm and _in_force(self.forbidden)):
             return self
         if margin_nm not in self._grown:
@@ -323,7 +323,7 @@ class Regions:
         return self._grown[margin_nm]
 
     def to_json(self) -> dict[str, Any]:
-        """All regions as JSON values, without loss."""
+        """Return all regions as JSON values, without loss."""
         return {
             "interest": [region.to_json() for region in self.interest],
             "forbidden": [region.to_json() for region in self.forbidden],
@@ -332,7 +332,7 @@ class Regions:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Regions:
-        """The regions that `to_json` described, or one of an older version.
+        """Return the regions described by `to_json`, also of an older version.
 
         Raises
         ------
