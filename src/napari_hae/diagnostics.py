@@ -85,9 +85,9 @@ class Insight:
         The acquisition function's exploration parameter in force; not known where it
         has none.
     trapped
-        Whether the last measurements found nothing better, all in like places.
+        True if the last measurements, all in similar places, found nothing better.
     fit_failed
-        Whether the model stepped down, as its fit failed.
+        True if the model fell back, as its fit failed.
     runners_up
         The best other places, best first.
     """
@@ -161,7 +161,7 @@ class StepTimes:
     agent_s
         The agent computed the proposal.
     disk_s
-        What was recorded since the step before took to be on disk.
+        Time to write to disk what was recorded since the previous step.
     """
 
     instrument_s: float

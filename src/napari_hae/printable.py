@@ -9,8 +9,8 @@ LONGEST = 60
 def printable(text: str) -> str:
     r"""Return text with each control character written as its code, such as `\x1b`.
 
-    What a record, a file or a microscope says could else move the cursor of a terminal,
-    clear it, or hide what is there. Lines stay lines.
+    Text from a record, a file or a microscope could otherwise move the cursor of a
+    terminal, clear it, or hide what is there. Lines stay lines.
     """
     return "\n".join(map(printable_line, text.split("\n")))
 

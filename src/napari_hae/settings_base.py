@@ -111,7 +111,7 @@ class Settings(BaseModel):
     def outside(self) -> tuple[str, ...]:
         """Descriptions of code, files and hosts that the settings refer to.
 
-        Where settings come from a record, nothing of it is used without the user's
+        If settings come from a record, none of it is used without the user's
         consent. By default the files of all fields of the type `Path`.
         """
         named: list[str] = []

@@ -72,7 +72,7 @@ class AdjustedRegion:
         outline (of the grown or shrunk one). Labels that touch have an edge between
         them; where a mask is cut off at its border is none. None: all of it counts.
     is_on
-        Whether it has any effect.
+        True if it has any effect; False if it is switched off.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Microscopes that are run by asyncroscopy, through PyTango."""
+"""Microscopes controlled by asyncroscopy, through PyTango."""

@@ -1,4 +1,4 @@
-"""The blanker: its own connection, its own thread, and what is known of the beam."""
+"""The blanker: its own connection, its own thread, and the known beam state."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 _IS_BLANKED = "beam_state"
 """An attribute, true while the beam is blanked. Not every microscope class has it, and
-in the base class of all the commands to blank and unblank do nothing."""
+in the base class of all of them the commands to blank and unblank do nothing."""
 
 
 class Beam:
-    """Blanks and unblanks, and reads back what came of it where that can be read.
+    """Blanker that reads the beam state back after each command, if it is readable.
 
     A device that is acquiring takes no other command until it is done. So a blanking is
     sent by a thread of its own, which tries until the device has taken it, and those
@@ -49,16 +49,16 @@ class Beam:
 
     @property
     def state(self) -> BeamState:
-        """What is known of the beam since the last command; asks nobody."""
+        """State of the beam known since the last command; does not query the device."""
         return self._state
 
     @property
     def is_overdue(self) -> bool:
-        """Whether somebody waited for a blanking in vain, which is still tried."""
+        """True if a wait for blanking timed out and blanking is still being tried."""
         return self._overdue
 
     def blank(self, wait_s: float) -> bool:
-        """Have the beam blanked, and wait at most so long; whether that was enough.
+        """Blank the beam, waiting at most so long; return whether it was in time.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class Beam:
             return answered
 
     def unblank(self, wait_s: float) -> None:
-        """Open the beam, after what was asked of the blanker before.
+        """Open the beam, after earlier requests to the blanker are done.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class Beam:
             )
 
     def settle(self, wait_s: float) -> None:
-        """Wait until the blanker has answered, and blank again what it did not blank.
+        """Wait for the blanker's answer, and repeat a blanking that failed.
 
         Raises
         ------
@@ -150,7 +150,7 @@ class Beam:
                 self._news.notify_all()
 
     def _blanked(self) -> tuple[BeamState, InstrumentError | None]:
-        """Tell the device until it answers; what is known of the beam then."""
+        """Send the command until the device answers; return the known beam state."""
         while True:
             try:
                 self._device.command("blank_beam")

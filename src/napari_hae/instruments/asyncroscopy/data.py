@@ -1,4 +1,4 @@
-"""Images and spectra by the key that the microscope answered with."""
+"""Images and spectra, by the key in the microscope's answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Data:
-    """Reads what a key stands for: an HDF5 file, or an entry of a Tiled server.
+    """Reader of the data behind a key: an HDF5 file, or an entry of a Tiled server.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Data:
             self._tiled = TiledServer(uri, key, settings.margin_s)
 
     def images(self, key: str, detectors: Sequence[str]) -> list[NDArray[Any]]:
-        """The image of each detector.
+        """Return the image of each detector.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class Data:
             return [_child(node, name, key).values() for name in detectors]
 
     def spectrum(self, key: str) -> tuple[NDArray[Any], dict[str, Any]]:
-        """The counts, and what is written beside them. Raises as `images` does."""
+        """Return the counts and their attributes. Raises as `images` does."""
         with self._opened(key) as root:
             node = _child(root, "spectrum", key)
             return node.values(), node.attributes()
@@ -90,7 +90,7 @@ class Data:
             )
 
     def _file(self, key: str) -> Path | None:
-        """The file of that key; None where it has none here, as a key of Tiled."""
+        """Return the file of a key; None if it has none here, as a key of Tiled."""
         # The microscope's computer may run Windows and this one not.
         name = PureWindowsPath(key).name
         candidates = [Path(key)]
@@ -116,7 +116,7 @@ def _opened_file(file: Path) -> Iterator[Node]:
 
 
 def _child(node: Node, name: str, key: str) -> Node:
-    """A child by its name, whatever its case, and whether with - or _."""
+    """Return a child by its name, whatever its case, with - or _."""
     names = node.names()
     for known in names:
         if _plain(known) == _plain(name):

@@ -1,4 +1,4 @@
-"""One Tango device, with its errors in words."""
+"""One Tango device, with readable errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NOT_READY = {
 
 
 def pytango() -> Any:
-    """PyTango, imported late.
+    """Return PyTango, imported late.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class Device:
     address
         Its full address, or its name where TANGO_HOST says the rest.
     margin_s
-        How much longer than it lasts a command may take.
+        Extra time that a command may take beyond its duration.
 
     Raises
     ------
@@ -87,20 +87,20 @@ class Device:
             }
 
     def has_command(self, name: str) -> bool:
-        """Whether it has a command of that name."""
+        """Return whether it has a command of that name."""
         return name.lower() in self._commands
 
     def has_attribute(self, name: str) -> bool:
-        """Whether it has an attribute of that name."""
+        """Return whether it has an attribute of that name."""
         return name.lower() in self._attributes
 
     def argument_of(self, command: str) -> str:
-        """The Tango type of a command's argument, `DevVoid` where it takes none."""
+        """Return the Tango type of a command's argument, `DevVoid` if it takes none."""
         with self._in_words(command):
             return str(self._proxy.command_query(command).in_type)
 
     def command(self, name: str, *argument: Any, lasting_s: float = 0.0) -> Any:
-        """Run a command that takes so long.
+        """Run a command that takes a known time.
 
         Raises
         ------
@@ -114,12 +114,12 @@ class Device:
             return self._proxy.command_inout(name, *argument)
 
     def read(self, attribute: str) -> Any:
-        """The value of an attribute. Raises as `command` does."""
+        """Return the value of an attribute. Raises as `command` does."""
         with self._in_words(attribute):
             return self._proxy.read_attribute(attribute).value
 
     def set(self, attribute: str, value: Any) -> None:
-        """Set an attribute, and keep what it was. Raises as `command` does."""
+        """Set an attribute, remembering its first value. Raises as `command` does."""
         was = self.read(attribute)
         if _same(was, value):
             return
@@ -129,7 +129,7 @@ class Device:
             self._proxy.write_attribute(attribute, value)
 
     def restore(self) -> None:
-        """Give the attributes back the values they had before the first `set`."""
+        """Restore the values that attributes had before the first `set`."""
         while self._before:
             attribute, was = self._before.popitem()
             with self._in_words(attribute):
@@ -137,7 +137,7 @@ class Device:
             logger.info("%s of %s is %s again", attribute, self, was)
 
     def limits(self, attribute: str, usual: Interval) -> Interval:
-        """What an attribute may be set to; `usual` where the device does not say."""
+        """Return the limits of an attribute; `usual` if the device gives none."""
         with self._in_words(attribute):
             said = self._proxy.get_attribute_config(attribute)
         return Interval(
@@ -145,7 +145,7 @@ class Device:
         )
 
     def check_ready(self) -> None:
-        """Raise `InstrumentError` if it is at fault, off or still starting."""
+        """Raise `InstrumentError` if it is in a fault state, off or still starting."""
         with self._in_words("State"):
             state = str(self._proxy.state())
             if state in _NOT_READY:
@@ -161,7 +161,7 @@ class Device:
 
     @contextmanager
     def _in_words(self, what: str) -> Iterator[None]:
-        """Tango's errors as those of an instrument."""
+        """Convert Tango's errors to those of an instrument."""
         tango = pytango()
         try:
             yield

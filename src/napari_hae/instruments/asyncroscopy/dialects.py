@@ -1,4 +1,4 @@
-"""The two dialects of asyncroscopy: which commands take images and spectra.
+"""The two dialects of asyncroscopy: their commands for images and spectra.
 
 Both take what they take with the settings of the detector devices. A reply is fetched
 in a second step, after the beam is blanked.
@@ -28,11 +28,11 @@ _IMAGE_ARGUMENTS: dict[str, Callable[[Sequence[str]], tuple[Any, ...]]] = {
     "DevString": lambda detectors: (detectors[0],),
     "DevVarStringArray": lambda detectors: (list(detectors),),
 }
-"""What versions of the older dialect want to be told for an image."""
+"""Arguments that versions of the older dialect expect for an image."""
 
 
 class Newer:
-    """Since summer 2026: replies are keys of data that lie elsewhere."""
+    """Dialect since summer 2026: replies are keys of data stored elsewhere."""
 
     IMAGE, SPECTRUM = "acquire_scanned_image", "acquire_spectrum"
     one_detector_only = False
@@ -42,26 +42,26 @@ class Newer:
         self._data = data
 
     def take_image(self, detectors: Sequence[str], lasting_s: float) -> Any:
-        """Scan the field for all detectors at once; the reply."""
+        """Scan the field for all detectors at once; return the reply."""
         return self._microscope.command(
             self.IMAGE, list(detectors), lasting_s=lasting_s
         )
 
     def take_spectrum(self, detector: str, lasting_s: float) -> Any:
-        """Expose a spectrum; the reply."""
+        """Expose a spectrum; return the reply."""
         return self._microscope.command(self.SPECTRUM, detector, lasting_s=lasting_s)
 
     def images(self, reply: Any, detectors: Sequence[str]) -> list[NDArray[Any]]:
-        """The image of each detector, from the reply."""
+        """Return the image of each detector, from the reply."""
         return self._data.images(reply, detectors)
 
     def spectrum(self, reply: Any) -> Fetched:
-        """The counts and what is said of them, from the reply."""
+        """Return the counts and their attributes, from the reply."""
         return self._data.spectrum(reply)
 
 
 class Older:
-    """2025 to spring 2026: the data are in the reply, one detector at a time."""
+    """Dialect of 2025 to spring 2026: data in the reply, one detector at a time."""
 
     IMAGE, SPECTRUM = "get_scanned_image", "get_spectrum"
     one_detector_only = True
@@ -76,25 +76,25 @@ class Older:
             )
 
     def take_image(self, detectors: Sequence[str], lasting_s: float) -> Any:
-        """Scan the field for the one detector; the reply."""
+        """Scan the field for the one detector; return the reply."""
         argument = _IMAGE_ARGUMENTS[self._image_argument](detectors)
         return self._microscope.command(self.IMAGE, *argument, lasting_s=lasting_s)
 
     def take_spectrum(self, detector: str, lasting_s: float) -> Any:
-        """Expose a spectrum; the reply."""
+        """Expose a spectrum; return the reply."""
         return self._microscope.command(self.SPECTRUM, detector, lasting_s=lasting_s)
 
     def images(self, reply: Any, detectors: Sequence[str]) -> list[NDArray[Any]]:
-        """The image of the one detector, from the reply."""
+        """Return the image of the one detector, from the reply."""
         return [_decoded(reply)[0]]
 
     def spectrum(self, reply: Any) -> Fetched:
-        """The counts and what is said of them, from the reply."""
+        """Return the counts and their attributes, from the reply."""
         return _decoded(reply)
 
 
 def dialect_of(microscope: Device, data: Data) -> Newer | Older:
-    """The newest dialect that a microscope speaks.
+    """Return the newest dialect that a microscope speaks.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _speaks(microscope: Device, dialect: type[Newer | Older]) -> bool:
 
 
 def _decoded(reply: Any) -> Fetched:
-    """Values and header of a DevEncoded: a JSON header and bytes.
+    """Return values and header of a DevEncoded: a JSON header and bytes.
 
     A header without a type of number comes from a twin that writes its spectrum as
     JSON, one number per element. A header without a shape belongs to a spectrum.

@@ -1,4 +1,4 @@
-"""A microscope that is run by asyncroscopy, as an instrument."""
+"""A microscope controlled by asyncroscopy, as an instrument."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 class Asyncroscopy:
-    """Drives a microscope through the Tango devices of asyncroscopy.
+    """Instrument that uses the Tango devices of asyncroscopy.
 
     The beam is blanked as soon as an exposure is over, before its data are fetched. An
     abort returns at once; a microscope that is acquiring is blanked the moment it
@@ -94,7 +94,7 @@ class Asyncroscopy:
             self._connected = stack
 
     def disconnect(self) -> None:
-        """Blank the beam, give the devices their settings back, and let go of them.
+        """Blank the beam, restore the devices' settings, and disconnect.
 
         It waits for an acquisition that is under way. Raises `BlankingFailed` if the
         beam may be on; the devices are let go of all the same.
@@ -119,11 +119,11 @@ class Asyncroscopy:
                     stack.close()
 
     def capabilities(self) -> Capabilities:
-        """What it can do. Raises `NotConnected`."""
+        """Return the capabilities. Raises `NotConnected`."""
         return self._stack().able
 
     def status(self) -> Status:
-        """The state as last heard; asks no device, so that it never waits."""
+        """Return the last known state; queries no device, so it never waits."""
         stack = self._connected
         if stack is None:
             return Status(False, self._last_seen, None)
@@ -175,7 +175,7 @@ class Asyncroscopy:
             self._move(stack, position)
 
     def acquire_spectrum(self, detector: str, exposure_s: float) -> Spectrum:
-        """Take a spectrum where the beam is, which is blanked afterwards.
+        """Take a spectrum at the beam's position, and blank the beam afterwards.
 
         Raises `NotConnected`, `Unsupported`, `OutOfRange`, `Busy`, `Aborted`,
         `AcquisitionTimeout`, `BlankingFailed`, `InstrumentError`.
@@ -218,7 +218,7 @@ class Asyncroscopy:
             raise
 
     def abort(self) -> None:
-        """Let go of what is running, and blank as soon as the microscope allows it."""
+        """Abandon what is running, and blank as soon as the microscope allows it."""
         self._calls.abort()
         stack = self._connected
         if stack is None:
@@ -239,7 +239,7 @@ class Asyncroscopy:
 
     def _move(self, stack: Stack, position: ProbePosition) -> None:
         stack.microscope.check_ready()
-        # Where it is is unknown until the microscope has answered.
+        # The position is unknown until the microscope has answered.
         self._position = None
         stack.place(position)
         self._position = position
@@ -266,13 +266,13 @@ class Asyncroscopy:
         return Spectrum(line, axis, detector, position, exposure_s, dose_e)
 
     def _ready_again(self, stack: Stack) -> None:
-        """Lift an abort, and wait for what it left behind, the beam blanked."""
+        """Lift an abort, and wait for calls it left behind, the beam blanked."""
         self._calls.rearm()
         self._calls.settle(self._settings.margin_s)
         stack.beam.settle(self._settings.margin_s)
 
     def _is_held_up(self, stack: Stack) -> bool:
-        """Whether the blanker must wait for an acquisition."""
+        """Return whether the blanker must wait for an acquisition."""
         return self._calls.under_way and not stack.has_own_blanker
 
     @contextmanager
@@ -283,7 +283,7 @@ class Asyncroscopy:
 
     @contextmanager
     def _blanked_after(self) -> Iterator[None]:
-        """Blank whatever comes, and wait for that only where it may come at once."""
+        """Blank in any case afterwards; wait for it only if it can happen at once."""
         try:
             yield
         except AcquisitionTimeout:

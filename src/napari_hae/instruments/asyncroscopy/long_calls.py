@@ -1,4 +1,4 @@
-"""Calls that last, and that an abort does not wait for."""
+"""Long calls, for which an abort does not wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class LongCalls:
-    """Runs one call at a time on a thread of its own.
+    """Runner of one call at a time, on a thread of its own.
 
     An abort holds until `rearm`. It lets go of a call that is under way: the device
     goes on with it to its end, and `settle` waits for that.
@@ -28,11 +28,11 @@ class LongCalls:
 
     @property
     def under_way(self) -> bool:
-        """Whether a call is under way, waited for or let go of."""
+        """True if a call is under way, waited for or abandoned."""
         return self._under_way
 
     def abort(self) -> None:
-        """Let go of what is under way; any thread may call."""
+        """Abandon the call under way; any thread may call this."""
         with self._news:
             self._aborted = True
             self._news.notify_all()
@@ -48,7 +48,7 @@ class LongCalls:
             raise Aborted("aborted: place the beam or start an acquisition to go on")
 
     def settle(self, wait_s: float) -> None:
-        """Wait until a call that was let go of has ended.
+        """Wait until an abandoned call has ended.
 
         Raises
         ------
@@ -64,12 +64,12 @@ class LongCalls:
                 raise Busy("the microscope is still at what was aborted; try again")
 
     def finish(self) -> None:
-        """Wait until nothing is under way; its own time-out ends what is."""
+        """Wait until no call is under way; a call is bounded by its own time-out."""
         with self._news:
             self._news.wait_for(lambda: not self._under_way)
 
     def run(self, call: Callable[[], T]) -> T:
-        """What the call returns.
+        """Run a call and return its result.
 
         Raises
         ------

@@ -14,16 +14,16 @@ class Node(Protocol):
     """A group or an array."""
 
     def names(self) -> list[str]:
-        """The names in a group; none for an array."""
+        """Return the names in a group; none for an array."""
 
     def child(self, name: str) -> Node:
-        """What has that name in a group."""
+        """Return the child of that name in a group."""
 
     def values(self) -> NDArray[Any]:
-        """The values of an array."""
+        """Return the values of an array."""
 
     def attributes(self) -> dict[str, Any]:
-        """What is written beside the values."""
+        """Return the attributes stored with the values."""
 
 
 class Hdf5Node:
@@ -33,19 +33,19 @@ class Hdf5Node:
         self._node = node
 
     def names(self) -> list[str]:
-        """The names in a group; none for a dataset."""
+        """Return the names in a group; none for a dataset."""
         return list(self._node) if hasattr(self._node, "keys") else []
 
     def child(self, name: str) -> Node:
-        """What has that name in a group."""
+        """Return the child of that name in a group."""
         return Hdf5Node(self._node[name])
 
     def values(self) -> NDArray[Any]:
-        """The values of a dataset."""
+        """Return the values of a dataset."""
         return np.asarray(self._node[()])
 
     def attributes(self) -> dict[str, Any]:
-        """The attributes."""
+        """Return the attributes."""
         return dict(self._node.attrs)
 
 
@@ -56,17 +56,17 @@ class TiledNode:
         self._node = node
 
     def names(self) -> list[str]:
-        """The names in a container; none for an array."""
+        """Return the names in a container; none for an array."""
         return list(self._node) if hasattr(self._node, "keys") else []
 
     def child(self, name: str) -> Node:
-        """What has that name in a container."""
+        """Return the child of that name in a container."""
         return TiledNode(self._node[name])
 
     def values(self) -> NDArray[Any]:
-        """The values of an array."""
+        """Return the values of an array."""
         return np.asarray(self._node.read())
 
     def attributes(self) -> dict[str, Any]:
-        """The metadata."""
+        """Return the metadata."""
         return dict(self._node.metadata)

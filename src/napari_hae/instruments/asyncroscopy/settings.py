@@ -132,13 +132,13 @@ class AsyncroscopySettings(Settings):
         return f"{host}:{port}" if value else ""
 
     def address(self, name: str) -> str:
-        """The full address of a device, or its name where TANGO_HOST says the rest."""
+        """Return a device's full address, or its name if TANGO_HOST has the rest."""
         if "://" in name or not self.tango_host:
             return name
         suffix = "#dbase=no" if self.without_database else ""
         return f"tango://{self.tango_host}/{name}{suffix}"
 
     def spectrum_address(self, detector: str) -> str:
-        """The address of a spectroscopy detector's device."""
+        """Return the address of a spectroscopy detector's device."""
         name = self.spectrum_device.replace("{detector}", detector.strip().lower())
         return self.address(name)

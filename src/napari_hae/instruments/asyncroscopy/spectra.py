@@ -1,4 +1,4 @@
-"""What a microscope sent → images and spectra as this project has them."""
+"""Conversion of the microscope's data to this project's images and spectra."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _AXIS_NAMES = (
     ("offset_ev", "dispersion_ev"),
     ("OffsetEnergy", "Dispersion"),
 )
-"""What may be written beside a spectrum. The last are Velox's names, in eV."""
+"""Names of attributes stored with a spectrum. The last are Velox's names, in eV."""
 
 
 def planes(
     images: Sequence[NDArray[Any]], shape: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Images one above the other, shape `(detectors, rows, columns)`.
+    """Stack images to the shape `(detectors, rows, columns)`.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def planes(
 
 
 def counts(values: NDArray[Any]) -> NDArray[np.float32]:
-    """The counts of a spectrum of any length from 1, shape `(channels,)`.
+    """Return the counts of a spectrum of any length from 1, shape `(channels,)`.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def counts(values: NDArray[Any]) -> NDArray[np.float32]:
 def energy_axis(
     said: Mapping[str, Any], size: int, settings: AsyncroscopySettings
 ) -> EnergyAxis:
-    """The axis of a spectrum: what came with it, else the settings', else channels."""
+    """Return a spectrum's axis: its own, else by settings, else channel numbers."""
     for offset, dispersion in _AXIS_NAMES:
         if offset in said and dispersion in said:
             axis = EnergyAxis(float(said[offset]), float(said[dispersion]), size)

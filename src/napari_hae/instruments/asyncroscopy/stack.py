@@ -1,4 +1,4 @@
-"""The devices of one microscope, and what they can do."""
+"""The devices of one microscope, and their capabilities."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PLACE = "beam_pos"
-"""An attribute of some microscope classes: where the beam is, x first."""
+"""Beam position, an attribute of some microscope classes, x first."""
 _WHOLE_REGION = [0.0, 0.0, 1.0, 1.0]
-"""The whole field, whether the last two numbers are width and height, as for Thermo
-Fisher, or right and bottom, as for JEOL."""
+"""The whole field, valid both for width and height as the last two numbers (Thermo
+Fisher) and for right and bottom (JEOL)."""
 _STOPS = ("abort", "stop")
 _USUAL_DWELL_S, _USUAL_EXPOSURE_S = Interval(1e-9, 10.0), Interval(1e-6, 100.0)
 _SAME_PLACE = _SAME_FIELD = 1e-3
@@ -45,7 +45,7 @@ class Stack:
     Parameters
     ----------
     settings
-        Where its devices and data are.
+        Addresses of its devices and data.
 
     Raises
     ------
@@ -130,14 +130,14 @@ class Stack:
             self.able = replace(self.able, spectrum_detectors=detectors)
 
     def stop(self) -> None:
-        """Ask the detectors to stop, those that have a command for it."""
+        """Ask the detectors to stop, if they have a command for it."""
         for device in (self.scan, *self._spectrum_devices.values()):
             for command in _STOPS:
                 if device.has_command(command):
                     device.command(command)
 
     def close(self) -> None:
-        """Give the devices their settings back, and close what can be closed."""
+        """Restore the devices' settings, and close what can be closed."""
         self.beam.close()
         for device in (self.scan, *self._spectrum_devices.values()):
             try:
@@ -196,7 +196,7 @@ class Stack:
         return side_nm, side_nm
 
     def _parameters(self) -> dict[str, Any]:
-        """What the microscope says of itself; nothing where it has no words for it."""
+        """Return the microscope's description of itself; empty if it has none."""
         if not self.microscope.has_command("get_parameters"):
             return {}
         try:

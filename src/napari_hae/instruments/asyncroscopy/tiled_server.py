@@ -1,4 +1,4 @@
-"""A Tiled server, with its errors in words."""
+"""A Tiled server, with readable errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TiledServer:
     api_key
         Empty: that of the environment variable TILED_API_KEY.
     timeout_s
-        How long it may take to answer.
+        Longest time for an answer.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class TiledServer:
 
     @contextmanager
     def opened(self, key: str) -> Iterator[Node]:
-        """What has that key.
+        """Return the entry of a key.
 
         Raises
         ------

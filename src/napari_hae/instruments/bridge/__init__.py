@@ -1,4 +1,4 @@
-"""The line between the plugin and a microscope that another PC serves.
+"""Connection between the plugin and a microscope served by another PC.
 
 `server.py` and what it uses runs on the microscope's PC, `remote.py` beside this
 package in the plugin. Who they are they prove to each other in `admission.py`; then
@@ -7,7 +7,7 @@ them.
 """
 
 PROTOCOL = 3
-"""Both sides have to speak the same; counted up when the calls change."""
+"""Protocol version, equal on both sides; incremented when the calls change."""
 
 PORT = 6532
-"""Where a server listens unless told otherwise."""
+"""Default port of a server."""

@@ -1,4 +1,4 @@
-"""How both sides prove that they know the token, without sending it.
+"""Mutual proof that both sides know the token, without sending it.
 
 Four short messages, each `NHAE`, the version of the protocol, and a payload of at most
 2 kB:
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 
 MAGIC = b"NHAE"
 MOST_BYTES = 2048
-"""Of the payload of a message."""
+"""Largest payload of a message, in bytes."""
 NONCE_BYTES = PROOF_BYTES = 32
 LONGEST_NAME = 300
 
@@ -33,11 +33,11 @@ _ADMITTED, _REFUSED = b"\x01", b"\x00"
 
 
 class NoAdmission(Exception):
-    """The other side speaks something else, or does not prove what it should."""
+    """The other side speaks another protocol, or its proof is wrong."""
 
 
 class Refused(NoAdmission):
-    """A client is not admitted; the words reach it, the short ones are for the log."""
+    """A client is not admitted; it gets the message, the log gets the short form."""
 
     def __init__(self, words: str, short: str = "") -> None:
         super().__init__(words)
@@ -46,18 +46,18 @@ class Refused(NoAdmission):
 
 @dataclass(frozen=True)
 class Message:
-    """One of the four messages: the version that its sender speaks, and the payload."""
+    """One of the four messages: the protocol version of its sender, and the payload."""
 
     protocol: int
     payload: bytes
 
     def to_bytes(self) -> bytes:
-        """The message as it travels."""
+        """Return the message as bytes for sending."""
         return _HEAD.pack(MAGIC, self.protocol, len(self.payload)) + self.payload
 
 
 def missing(received: bytes | bytearray) -> int:
-    """How many bytes of a message have yet to come, as far as is known.
+    """Return the number of bytes of a message still to come, as far as known.
 
     Raises
     ------
@@ -76,14 +76,14 @@ def missing(received: bytes | bytearray) -> int:
 
 
 def message(received: bytes | bytearray) -> Message:
-    """The message, when nothing is missing."""
+    """Return the message, once no bytes are missing."""
     _, protocol, _ = _HEAD.unpack_from(received)
     return Message(protocol, bytes(received[_HEAD.size :]))
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a connection is of.
+    """Identity of the client behind a connection.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Caller:
     identity
         The same when that remote instrument connects again.
     name
-        Who it is, in words.
+        Its name, for messages.
     """
 
     session: str
@@ -100,12 +100,12 @@ class Caller:
     name: str
 
     def to_bytes(self) -> bytes:
-        """As the client tells it."""
+        """Return the identity as bytes, as sent by the client."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Caller:
-        """Who `to_bytes` told of. Raises `NoAdmission` for anything else."""
+        """Decode the output of `to_bytes`. Raises `NoAdmission` for anything else."""
         try:
             values = json.loads(content)
             given = [values[name] for name in ("session", "identity", "name")]
@@ -125,7 +125,7 @@ class Proofs:
     token
         The secret that both sides know.
     client, server
-        What the first two messages said, whole: with nonce and version.
+        Whole payloads of the first two messages: with nonce and version.
     """
 
     def __init__(self, token: str, protocol: int, client: bytes, server: bytes) -> None:
@@ -135,15 +135,15 @@ class Proofs:
         self._of_this += server[:NONCE_BYTES] + said
 
     def of_client(self, caller: bytes) -> bytes:
-        """What only a client that knows the token can say of itself."""
+        """Return the proof that only a client that knows the token can make."""
         return self._made(b"client", caller)
 
     def of_server(self) -> bytes:
-        """What only a server that knows the token can say."""
+        """Return the proof that only a server that knows the token can make."""
         return self._made(b"server", b"")
 
     def keys(self) -> tuple[bytes, bytes]:
-        """The keys of the messages that the client, and that the server sends."""
+        """Return the keys of the messages sent by the client, and by the server."""
         return self._made(b"from client", b""), self._made(b"from server", b"")
 
     def _made(self, what: bytes, content: bytes) -> bytes:
@@ -152,19 +152,19 @@ class Proofs:
 
 
 def nonce_and(version: str) -> bytes:
-    """The payload of each side's first message."""
+    """Return the payload of each side's first message."""
     return secrets.token_bytes(NONCE_BYTES) + version.encode()[:64]
 
 
 def version_in(payload: bytes) -> str:
-    """The version of napari-hae in a first message. Raises `NoAdmission`."""
+    """Return the napari-hae version in a first message. Raises `NoAdmission`."""
     if len(payload) < NONCE_BYTES:
         raise NoAdmission("its first message is too short")
     return _printable(payload[NONCE_BYTES:].decode("utf-8", "replace"), 64)
 
 
 def checked_caller(payload: bytes, proofs: Proofs) -> Caller:
-    """Who the client is, if it proves that it knows the token. Raises `Refused`."""
+    """Return the client if it proves that it knows the token. Raises `Refused`."""
     proof, caller = payload[:PROOF_BYTES], payload[PROOF_BYTES:]
     if not hmac.compare_digest(proof, proofs.of_client(caller)):
         raise Refused(
@@ -175,17 +175,17 @@ def checked_caller(payload: bytes, proofs: Proofs) -> Caller:
 
 
 def admitted(proofs: Proofs) -> bytes:
-    """The payload that admits a client."""
+    """Return the payload that admits a client."""
     return _ADMITTED + proofs.of_server()
 
 
 def refused(words: str) -> bytes:
-    """The payload that tells a client why it is not admitted."""
+    """Return the payload that tells a client why it is not admitted."""
     return _REFUSED + words.encode()[: MOST_BYTES - 1]
 
 
 def check_admitted(payload: bytes, proofs: Proofs) -> None:
-    """Raise `Refused` with the server's words, or `NoAdmission` if it proves nothing.
+    """Raise `Refused` with the server's message, or `NoAdmission` without a proof.
 
     Only a server that knows the token is believed to have admitted anybody.
     """
@@ -198,7 +198,7 @@ def check_admitted(payload: bytes, proofs: Proofs) -> None:
 def other_version(
     there: str, protocol_there: int, here: str, protocol_here: int
 ) -> str:
-    """Why a client and a server do not fit together, as the client says it."""
+    """Return why client and server are incompatible, as shown by the client."""
     return (
         f"the server is napari-hae {there} (version {protocol_there} of the bridge), "
         f"this side is napari-hae {here} (version {protocol_here}): install the same "

@@ -1,4 +1,4 @@
-"""Messages between two sides that know each other, none of them larger than agreed.
+"""Messages of limited size between two sides that have proved their identity.
 
 A message is the sizes of head and body, a keyed digest, head and body. The digest
 counts the messages too: nobody who is between the two can put one in, leave one out,
@@ -24,19 +24,19 @@ _COUNT = struct.Struct("!Q")
 _DIGEST_BYTES = 16
 
 MOST_HEAD = 1 << 16
-"""Bytes of a call without its body: what is unpacked, which holds up all threads."""
+"""Largest head of a call, in bytes: unpacking it holds up all threads."""
 MOST_BODY = 1 << 25
-"""Bytes of the body of a call: regions, as text."""
+"""Largest body of a call, in bytes: regions, as text."""
 MOST_REPLY = 1 << 30
-"""Bytes of an answer: several images of 8192 x 8192 pixels."""
+"""Largest answer, in bytes: several images of 8192 x 8192 pixels."""
 
 
 class ChannelClosed(Exception):
-    """The other side has closed the line, or what it sends is no message."""
+    """The other side has closed the line, or sent an invalid message."""
 
 
 class Channel:
-    """One connection, after both sides have proved who they are.
+    """A connection after both sides have proved their identity.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Channel:
         self._sent = self._received = 0
 
     def settimeout(self, timeout_s: float | None) -> None:
-        """Wait no longer than this for anything to come or to be taken."""
+        """Set the longest wait for data to arrive or to be accepted."""
         self._socket.settimeout(timeout_s)
 
     def send(self, head: bytes, body: bytes = b"") -> None:
@@ -69,12 +69,12 @@ class Channel:
     def receive(
         self, most_head: int, most_body: Callable[[], int] = lambda: 0
     ) -> tuple[bytearray, bytearray]:
-        """Wait for a message; gives its head and body.
+        """Wait for a message; return its head and body.
 
         Parameters
         ----------
         most_head, most_body
-            How large they may be. The second one is asked when a message comes.
+            Largest sizes. The second one is called when a message comes.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Channel:
         return head, body
 
     def close(self) -> None:
-        """Close the line at once; who waits for a message is told so."""
+        """Close the line at once; a thread waiting for a message gets an error."""
         close(self._socket)
 
     def _read(self, size: int) -> bytearray:

@@ -1,4 +1,4 @@
-"""Who is connected to the server, and over which connections."""
+"""Clients of the server, and the connections of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_hae.instruments.bridge.admission import Caller
 
 MOST_CLIENTS, MOST_CONNECTIONS = 8, 16
-"""At once, and of one client: each connection costs a thread."""
+"""Limits on clients, and on connections of one client: each costs a thread."""
 
 
 @dataclass(eq=False)
@@ -28,11 +28,11 @@ class Client:
     identity
         The same when that instrument connects again.
     name
-        Who it is, in words.
+        Its name, for messages.
     heard_s
-        When it was heard last, on the clock `time.monotonic`.
+        Time of its last sign of life, on the clock `time.monotonic`.
     told
-        The capabilities that it knows of.
+        The capabilities that were sent to it.
     """
 
     session: str
@@ -47,20 +47,20 @@ class Client:
         self.heard_s = time.monotonic()
 
     def hang_up(self) -> None:
-        """Close its connections, whatever runs over them."""
+        """Close its connections, even with calls under way."""
         for connection in self.connections:
             connection.close()
 
 
 class Clients:
-    """All clients; any thread may ask."""
+    """All clients; safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_session: dict[str, Client] = {}
 
     def admit(self, connection: Any, caller: Caller, address: str) -> Client:
-        """Take in a connection, of a new client or of one that is there.
+        """Accept a connection, of a new client or of a known one.
 
         Raises
         ------
@@ -88,16 +88,16 @@ class Clients:
             return client
 
     def holds(self, client: Client) -> bool:
-        """Whether a client is connected, and was not let go."""
+        """Return whether a client is connected and has not been dropped."""
         with self._lock:
             return self._by_session.get(client.session) is client
 
     def all(self) -> tuple[Client, ...]:
-        """Everybody who is connected."""
+        """Return all connected clients."""
         with self._lock:
             return tuple(self._by_session.values())
 
     def forget(self, client: Client) -> bool:
-        """Let go of a client; False if that was done before."""
+        """Drop a client; return False if it was dropped before."""
         with self._lock:
             return self._by_session.pop(client.session, None) is not None

@@ -1,4 +1,4 @@
-"""A connection of a client that was admitted, and the thread that answers its calls."""
+"""A connection of an admitted client, and the thread that answers its calls."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BYSTANDER_PAUSE_S = 0.02
-"""Between two calls of one who does not have the microscope: nobody keeps the server
-so busy that its owner has to wait."""
+"""Pause, in s, between calls of a client without the microscope: nobody can keep the
+server too busy for its owner."""
 _MOST_OF_BYSTANDER = 1 << 12
-"""Bytes of the body of such a call."""
+"""Largest body of such a call, in bytes."""
 _TAKING_S = 60.0
-"""So long may nothing be taken of an answer."""
+"""Longest time, in s, in which the client may accept no part of an answer."""
 
 
 class Connection:
-    """Answers the calls of one connection, one after the other."""
+    """Answering of the calls of one connection, one after the other."""
 
     def __init__(self, sock: socket.socket, proofs: Proofs, service: Service) -> None:
         self._sock = sock
@@ -43,7 +43,7 @@ class Connection:
         self._service = service
 
     def start(self, client: Client) -> None:
-        """Begin to answer, in a thread of its own."""
+        """Begin to answer calls, in a separate thread."""
         thread = threading.Thread(
             target=self._serve, args=(client,), name="napari-hae-calls", daemon=True
         )
@@ -53,7 +53,7 @@ class Connection:
             self._service.end(client, "no more threads can be started")
 
     def close(self) -> None:
-        """Close it at once, whatever runs over it."""
+        """Close the connection at once, even with a call under way."""
         self._channel.close()
 
     def _serve(self, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""A remote instrument in touch with its server, and the thread that keeps it so.
+"""Contact of a remote instrument with its server, and the thread that maintains it.
 
 That thread sends new regions and dose limits, and the sign of life that the server's
 watchdog waits for. No call waits for the answer to another one, so that abort and blank
@@ -32,18 +32,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _USUAL_LINES = 3
-"""For a move or an acquisition, for orders and signs of life, and for an abort."""
+"""Lines opened at first: for a move or an acquisition, for orders and signs of life,
+and for an abort."""
 
 
 class Contact:
-    """A remote instrument in touch with its server; made once for each connection.
+    """Contact of a remote instrument with its server; one for each connection.
 
     Parameters
     ----------
     identity
-        Which remote instrument this is: the server lets it take over from itself.
+        Identity of this remote instrument: the server lets it take over from itself.
     orders
-        What the server's gate has to hear.
+        Orders for the server's gate.
 
     Raises
     ------
@@ -66,7 +67,7 @@ class Contact:
         self._why_over = ""
         self._lines = self._opened(identity)
         self.about: dict[str, Any] = json.loads(self.urgently("hello"))
-        """What the server says of itself: title, version, watchdog_s, owner."""
+        """The server's own description: title, version, watchdog_s, owner."""
         self._thread = threading.Thread(
             target=self._keep, name="napari-hae-remote", daemon=True
         )
@@ -74,17 +75,17 @@ class Contact:
 
     @property
     def is_over(self) -> bool:
-        """Whether the line was cut or closed."""
+        """True if the line was cut or closed."""
         return self._is_over.is_set()
 
     @property
     def why_over(self) -> str:
-        """Why it was cut, in words."""
+        """Reason why the line was cut."""
         return self._why_over
 
     @property
     def status(self) -> Status:
-        """What was heard last; unverified if that is too long ago."""
+        """Latest state received; unverified if it is too old."""
         with self._latest:
             status, heard_s = self._status, self._heard_s
         silent_s = time.monotonic() - heard_s
@@ -95,7 +96,7 @@ class Contact:
         return status
 
     def work(self, method: str, *arguments: Any, takes_s: float = 0.0) -> Any:
-        """Have the server move the beam or acquire, when it has obeyed all orders.
+        """Move the beam or acquire, once the server has obeyed all orders.
 
         Raises
         ------
@@ -108,18 +109,18 @@ class Contact:
         return self._slowly(method, number, *arguments, takes_s=takes_s)
 
     def claim(self) -> Any:
-        """Take the microscope; gives its capabilities. Raises like `work`."""
+        """Take the microscope; return its capabilities. Raises like `work`."""
         able = self._slowly("claim", takes_s=0.0)
         self._orders.begin()
         return able
 
     def urgently(self, method: str, *arguments: Any) -> Any:
-        """Have the server do what must not wait. Raises like `work`."""
+        """Make an urgent call to the server. Raises like `work`."""
         timeout_s = self._settings.line_timeout_s
         return self._call(method, *arguments, timeout_s=timeout_s)
 
     def release(self) -> Status:
-        """Give the microscope back, and end; gives its state after that.
+        """Give the microscope back, and end; return its final state.
 
         Raises
         ------
@@ -134,7 +135,7 @@ class Contact:
             self.end("disconnected")
 
     def end(self, why: str) -> None:
-        """Close all lines at once; whoever waits for an answer is told why."""
+        """Close all lines at once; callers waiting for an answer get the reason."""
         if not self._is_over.is_set():
             self._why_over = why
             self._is_over.set()
@@ -178,7 +179,7 @@ class Contact:
         return reply.value
 
     def _note(self, reply: Reply) -> None:
-        """Keep the newest state; answers of several lines overtake each other."""
+        """Keep the newest state; answers on several lines may overtake each other."""
         with self._latest:
             self._heard_s = time.monotonic()
             if reply.reading > self._reading:
@@ -204,7 +205,7 @@ class Contact:
                 logger.info("the sign of life was refused", exc_info=True)
 
     def _refusal(self, order: Any) -> InstrumentError | None:
-        """Send an order; gives what the server, or the line, says against it."""
+        """Send an order; return the objection of the server or of the line."""
         try:
             self.urgently("obey", order.number, order.to_json())
         except LineCut:

@@ -1,4 +1,4 @@
-"""The door of the server: who has not proved to know the token gets no further.
+"""The door of the server: it stops everyone who has not proved to know the token.
 
 One thread listens, and keeps all who wait to be admitted, so that a thousand of them
 cost no more than the few that have a place. Of each a few hundred bytes are read and
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLACES = 32
-"""How many may wait to be admitted; who comes then takes the place of another."""
+"""Places for visitors awaiting admission; when full, a newcomer replaces another."""
 PATIENCE_S = 5.0
-"""So long may the whole of it take."""
+"""Longest time for the whole admission, in s."""
 _REST_S = 0.1
 
 
@@ -49,7 +49,7 @@ class Visitor:
 
 
 class Door:
-    """Listens, and admits who proves to know the token and speaks the same version.
+    """Listener that admits clients with the token and the same protocol version.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Door:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._is_over.set()
         if self._thread.is_alive():
             self._waker.send(b"\0")
@@ -126,7 +126,7 @@ class Door:
         except BlockingIOError:
             return
         except OSError as error:
-            # Too many open files: whoever is at the door has to wait.
+            # Too many open files: new visitors have to wait.
             self._log.warn("a connection could not be taken: %s", error)
             self._is_over.wait(_REST_S)
             return
@@ -143,9 +143,9 @@ class Door:
         self._visitors[sock] = Visitor(sock, host, port)
 
     def _whose_place(self) -> Visitor:
-        """Who waits longest, of the host that most have come from.
+        """Return the longest-waiting visitor, of the host with most visitors.
 
-        Who has said something gives way only where all have.
+        A visitor that has sent a valid message is replaced only if all have.
         """
         silent = [each for each in self._visitors.values() if each.proofs is None]
         visitors = silent or list(self._visitors.values())
@@ -207,7 +207,7 @@ class Door:
         begin()
 
     def _say(self, visitor: Visitor, payload: bytes) -> None:
-        """Send a short message, the first that waits; who does not take it leaves."""
+        """Send a short message; drop a visitor that does not accept it at once."""
         said = admission.Message(PROTOCOL, payload).to_bytes()
         with suppress(OSError):
             if visitor.sock.send(said) == len(said):
@@ -225,14 +225,14 @@ class Door:
 
 
 class _SparingLog:
-    """Warnings, one a second at most: nobody outside may fill the disk."""
+    """Log of at most one warning a second, so that outsiders cannot fill the disk."""
 
     def __init__(self) -> None:
         self._next_s = 0.0
         self._left_out = 0
 
     def warn(self, text: str, *arguments: object) -> None:
-        """Warn, or count what is left out."""
+        """Log a warning, or count it as left out."""
         now_s = time.monotonic()
         if now_s < self._next_s:
             self._left_out += 1

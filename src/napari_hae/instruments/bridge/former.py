@@ -1,4 +1,4 @@
-"""What napari-hae 0.1, whose bridge was another one, is told when it knocks."""
+"""Reply to clients of napari-hae 0.1, which used a different bridge."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _HEADER = struct.Struct("!4sHBBHHII16sHH")
 
 
 def is_client(received: bytes | bytearray) -> bool:
-    """Whether a plugin of version 0.1 sends this: a header of Pyro5."""
+    """Return whether this comes from a plugin of version 0.1: a header of Pyro5."""
     return received[: len(_BEGINS)] == _BEGINS
 
 
 def refusal() -> bytes:
-    """What such a plugin shows as the server's words."""
+    """Return the message that such a plugin shows as the server's."""
     text = (
         f"the server is napari-hae {__version__} (version {PROTOCOL} of the bridge), "
         "this side is older: install the same on both"

@@ -1,4 +1,4 @@
-"""The connections of a remote instrument to its server, with failures in words.
+"""The connections of a remote instrument to its server, with readable errors.
 
 A connection carries one call at a time, so that each call under way has one of its own:
 an abort must not wait for what another call asked of the microscope.
@@ -43,19 +43,19 @@ else:
 
 
 class LineCut(NotConnected):
-    """The line to the server failed; what it carried is lost."""
+    """The line to the server failed; the call that it carried is lost."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server answered.
+    """Answer of the server.
 
     Attributes
     ----------
     reading
         The number of the reading of `status`; higher is later.
     error
-        What the call raised there; None where it did not.
+        Error that the call raised there; None if it raised none.
     """
 
     value: Any
@@ -65,18 +65,18 @@ class Reply:
 
 
 class Line:
-    """One connection, for one call at a time, from whatever thread.
+    """One connection, for one call at a time, from any thread.
 
     Parameters
     ----------
     host, port
-        Where the server listens.
+        Address on which the server listens.
     secret
         The token.
     session, identity
-        Which client this is a connection of, and which remote instrument.
+        The client that this connection belongs to, and its remote instrument.
     timeout_s
-        How long connecting may take.
+        Longest time for connecting.
 
     Raises
     ------
@@ -149,12 +149,12 @@ class Line:
         self._channel.close()
 
     def _closed(self, why: str) -> LineCut:
-        """Close it: the answer to this call must not be taken for one to the next."""
+        """Close the line: a late answer must not be taken for that of the next call."""
         self.cut()
         return LineCut(why)
 
     def _why_not(self, error: Exception) -> str:
-        """Why there is no connection, and what to do."""
+        """Return why there is no connection, and the remedy."""
         if isinstance(error, Refused):
             return f"the server at {self._where} refused: {error}"
         if isinstance(error, _OtherVersion):
@@ -223,7 +223,7 @@ def _say(sock: socket.socket, payload: bytes) -> None:
 
 
 def _heard(sock: socket.socket, until_s: float) -> admission.Message:
-    """The next message, all of it within the time."""
+    """Return the next message, received as a whole within the time."""
     received = bytearray()
     while missing := admission.missing(received):
         left_s = until_s - time.monotonic()
@@ -237,14 +237,14 @@ def _heard(sock: socket.socket, until_s: float) -> admission.Message:
 
 
 class Lines:
-    """As many lines of one client as there are calls at once.
+    """Lines of one client, as many as there are simultaneous calls.
 
     Parameters
     ----------
     open_line
         Opens one more.
     ready
-        How many to open now, so that the first calls need not wait for that.
+        Number of lines to open now, so that the first calls need not wait for that.
 
     Raises
     ------
@@ -267,7 +267,7 @@ class Lines:
 
     @contextmanager
     def free(self) -> Iterator[Line]:
-        """A line that no other call uses; a new one where all are in use.
+        """Return an unused line; open a new one if all are in use.
 
         Raises
         ------
@@ -300,13 +300,13 @@ class Lines:
             self._all.append(line)
             is_cut = self._is_cut
         if is_cut:
-            # While it was being opened.
+            # Cut while the line was being opened.
             line.cut()
         return line
 
 
 def _own_name() -> str:
-    """Who this is, for the others: user, computer and process."""
+    """Return this client's name for others: user, computer and process."""
     try:
         user = getpass.getuser()
     except (ImportError, KeyError, OSError):

@@ -1,7 +1,7 @@
-"""What the server's gate has yet to hear: regions and dose limits, the newest only.
+"""Orders pending for the server's gate: newest regions and dose limits only.
 
 They are given on the window's thread, which must not wait, and sent by another one;
-who moves the beam waits here until the server has obeyed.
+a call that moves the beam waits here until the server has obeyed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Order:
     value: Any
 
     def to_json(self) -> str:
-        """The order as the server reads it.
+        """Return the order in the form that the server reads.
 
         Raises
         ------
@@ -72,12 +72,12 @@ class Orders:
         self._has_begun = self._is_closed = False
 
     def again(self) -> Orders:
-        """The same orders for a new connection."""
+        """Return the same orders for a new connection."""
         with self._changed:
             return Orders(tuple(self._in_force.values()))
 
     def give(self, name: str, value: object) -> None:
-        """Put an order in force, in place of the last of that name; returns at once."""
+        """Put an order in force, replacing the last of that name; return at once."""
         with self._changed:
             self._number += 1
             order = Order(self._number, name, value)
@@ -85,19 +85,19 @@ class Orders:
             self._changed.notify_all()
 
     def begin(self) -> None:
-        """Let the orders be sent: the server listens to them from now on."""
+        """Allow orders to be sent: the server accepts them from now on."""
         with self._changed:
             self._has_begun = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """There is no server any more; who waits gets `NotConnected`."""
+        """End the exchange with the server; waiting calls get `NotConnected`."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
 
     def next(self, timeout_s: float) -> Order | None:
-        """The next order to send; None if there is none in that time."""
+        """Return the next order to send; None if there is none within the time."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._may_be_sent() or self._is_closed, timeout_s
@@ -110,7 +110,7 @@ class Orders:
             return order
 
     def answered(self, order: Order, refusal: InstrumentError | None) -> None:
-        """The server has obeyed an order, or refused it."""
+        """Note that the server has obeyed an order, or refused it."""
         with self._changed:
             self._on_its_way = None
             self._refusals.pop(order.name, None)
@@ -121,14 +121,14 @@ class Orders:
             self._changed.notify_all()
 
     def settled(self, timeout_s: float) -> int:
-        """Wait until the server has obeyed all orders; gives the number of the last.
+        """Wait until the server has obeyed all orders; return the last one's number.
 
         Raises
         ------
         NotConnected
             If there is no server, or it does not answer in time.
         InstrumentError
-            What the server refused an order with.
+            If the server refused an order, with its error.
         """
         with self._changed:
             self._changed.wait_for(

@@ -1,4 +1,4 @@
-"""One owner of the beam at a time: who has the microscope, and how it is let go."""
+"""Exclusive ownership of the beam: assignment and release of the microscope."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ logger = logging.getLogger(__name__)
 _REMINDER_S = 10.0
 _TRIES, _PAUSE_S = 5, 0.2
 _MOST_VALUES = 1_000_000
-"""In an order: half a million corners of polygons. Reading them takes 0.1 s."""
+"""Largest number of values in an order: half a million corners of polygons. Reading
+them takes 0.1 s."""
 
 
 class Ownership:
-    """The microscope and the client that has it.
+    """The microscope and its current owner among the clients.
 
     Each owner gets an instrument of its own, behind a gate of its own, as in the plugin
     each connection does: constraints, dose and seeds of one owner are not the next
@@ -65,7 +66,7 @@ class Ownership:
 
     @property
     def in_words(self) -> str:
-        """Who has the microscope, and since when; empty if nobody has."""
+        """Owner of the microscope, and since when, as text; empty if there is none."""
         owner = self._owner
         if owner is None:
             return ""
@@ -98,7 +99,7 @@ class Ownership:
         return able
 
     def _connect(self, client: Client) -> Capabilities:
-        # Who lets go of the microscope waits for this.
+        # Releasing the microscope waits for this.
         with self._in_use:
             if self._owner is not client or self._is_ending:
                 raise NotConnected("the client is gone")
@@ -111,14 +112,14 @@ class Ownership:
     def working(
         self, client: Client, relies_on: int, *, lift: bool
     ) -> Iterator[ServedInstrument]:
-        """The gate, for one move or acquisition of its owner.
+        """Provide the gate for one move or acquisition of its owner.
 
         Parameters
         ----------
         relies_on
             The number of the order that must have been obeyed before.
         lift
-            Whether this lifts an earlier abort.
+            True if this lifts an earlier abort.
         """
         with in_use(self._in_use):
             with self._lock:
@@ -134,12 +135,12 @@ class Ownership:
             yield gate
 
     def gate_of(self, client: Client) -> ServedInstrument:
-        """The gate of the owner. Raises `NotConnected` for anybody else."""
+        """Return the gate of the owner. Raises `NotConnected` for anybody else."""
         with self._lock:
             return self._gate_of(client)
 
     def is_owner(self, client: Client) -> bool:
-        """Whether a client has the microscope, or is about to have it."""
+        """Return whether a client has the microscope, or is about to have it."""
         return self._owner is client
 
     def obey(self, client: Client, number: int, text: str) -> None:
@@ -190,7 +191,7 @@ class Ownership:
         logger.info("the microscope is free")
 
     def status(self) -> tuple[int, Status]:
-        """The state of the microscope, with a number that grows with each reading."""
+        """Return the microscope's state, and a number that grows with each reading."""
         # Read under the lock: a higher number means a later state.
         with self._reading:
             self._readings += 1
@@ -209,7 +210,7 @@ class Ownership:
 
 
 def _orders(text: str) -> Mapping[str, Any]:
-    """The orders in a text, if reading it does not hold up an abort. `ValueError`."""
+    """Read orders short enough not to delay an abort. Raises `ValueError`."""
     if text.count(",") + text.count("[") + text.count("{") > _MOST_VALUES:
         raise ValueError(
             f"orders of more than {_MOST_VALUES} values are not read: draw simpler "
@@ -227,7 +228,7 @@ def _end_and_blank(gate: ServedInstrument, why: str) -> None:
 
 
 def _insist(what: str, act: Callable[[], None]) -> None:
-    """Try a few times; what an instrument refuses must not end the server."""
+    """Try a few times; an instrument's refusal must not end the server."""
     for _ in range(_TRIES):
         try:
             act()

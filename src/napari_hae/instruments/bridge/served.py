@@ -1,4 +1,4 @@
-"""The gate on the microscope's PC, which knows one thing more: a dark spectrum."""
+"""The gate on the microscope's PC, extended by dark spectra."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ServedInstrument(GuardedInstrument):
-    """A guarded instrument whose client may also ask for a spectrum without a beam.
+    """A guarded instrument whose client may also request a spectrum without a beam.
 
     In the plugin a remote microscope is an `Instrument`, with a beam to unblank and to
     blank. Here nobody unblanks but the gate: the client says with each spectrum whether

@@ -28,20 +28,20 @@ logger = logging.getLogger(__name__)
 
 
 class Server:
-    """Listens for the plugin, and guards the microscope whatever the plugin does.
+    """Server for the plugin that guards the microscope whatever the plugin does.
 
     Parameters
     ----------
     make
         Makes the bare instrument; each owner gets one of its own.
     title
-        What the instrument is called.
+        Name of the instrument.
     host, port
-        Where to listen; port 0 takes a free one.
+        Address to listen on; port 0 takes a free one.
     secret
         The token that clients must know.
     watchdog_s
-        So long may a client be silent before the beam is blanked.
+        Longest silence of a client before the beam is blanked.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Where it listens, as `host:port`."""
+        """Address on which it listens, as `host:port`."""
         return self._door.address
 
     def start(self) -> None:
@@ -90,7 +90,7 @@ class Server:
         self._door.open()
 
     def stop(self) -> None:
-        """Let go of every client, blank and disconnect, and listen no more."""
+        """Drop every client, blank and disconnect, and stop listening."""
         self._door.close()
         for client in self._clients.all():
             self._clients.forget(client)
@@ -123,7 +123,7 @@ class Server:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only programs on the same PC can reach an address."""
+    """Return whether an address is reachable only from programs on the same PC."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""What a server offers to its clients: the calls that go over the line."""
+"""Calls that a server offers to its clients over the line."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 
 _CALLS: dict[str, Callable[..., Reply]] = {}
-"""All that can be called from the other end, by name."""
+"""All methods that the other side may call, by name."""
 
 
 def _answers(method: Callable[..., Any]) -> Callable[..., Reply]:
-    """Give a method the calling client, and make a reply of what it returns or raises.
+    """Pass the calling client to a method, and make a reply of its result or error.
 
     Every reply carries the newest state of the microscope.
     """
@@ -46,7 +46,7 @@ def _answers(method: Callable[..., Any]) -> Callable[..., Reply]:
             reply = {"value": packed(value)}
         except InstrumentError as error:
             reply = {"error": packed_error(error)}
-        # What goes wrong here must reach the person at the other end in words.
+        # Any error here must reach the user at the other end as a message.
         except Exception as error:
             logger.exception("the call %s failed", method.__name__)
             failure = InstrumentError(f"the server failed: {_named(error)}")
@@ -58,7 +58,7 @@ def _answers(method: Callable[..., Any]) -> Callable[..., Reply]:
 
 
 def _works(*, lifts: bool) -> Callable[[Callable[..., Any]], Callable[..., Reply]]:
-    """Give a method the gate, for one move or acquisition of its owner.
+    """Pass the gate to a method, for one move or acquisition of its owner.
 
     The reply carries the capabilities too where they are others than the client knows.
     """
@@ -76,14 +76,14 @@ def _works(*, lifts: bool) -> Callable[[Callable[..., Any]], Callable[..., Reply
 
 
 class Service:
-    """What is offered to the clients.
+    """The calls offered to clients.
 
     Parameters
     ----------
     title
-        What the microscope is called.
+        Name of the microscope.
     watchdog_s
-        So long may a client be silent.
+        Longest time for which a client may be silent.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Service:
         self._watchdog_s = watchdog_s
 
     def answer(self, client: Client, name: str, arguments: Sequence[Any]) -> Reply:
-        """The reply to a call by name; what goes wrong is in it, in words."""
+        """Return the reply to a call by name; any error is part of it, as text."""
         call = _CALLS.get(name)
         if call is None:
             error = InstrumentError(f"the server knows no call {name[:50]!r}")
@@ -103,17 +103,17 @@ class Service:
         return call(self, client, *arguments)
 
     def check_is_connected(self, client: Client) -> None:
-        """Raise `NotConnected` for a client that was let go."""
+        """Raise `NotConnected` for a client that was dropped."""
         if not self._clients.holds(client):
             raise NotConnected("the server let go of this client: connect again")
 
     def state(self) -> dict[str, Any]:
-        """The newest state of the microscope, and its number."""
+        """Return the newest state of the microscope, and its number."""
         number, status = self.ownership.status()
         return {"status": packed(status), "reading": number}
 
     def end(self, client: Client, why: str) -> None:
-        """Let go of a client, and of the microscope if it has it; returns at once."""
+        """Drop a client, and release the microscope if it has it; return at once."""
         if not self._clients.forget(client):
             return
 
@@ -125,7 +125,7 @@ class Service:
 
     @_answers
     def hello(self, client: Client) -> str:
-        """About the server, as JSON; also for those who do not have the microscope."""
+        """Describe the server, as JSON; also for clients without the microscope."""
         owner = self.ownership.in_words
         about = {
             "title": self._title,
@@ -148,11 +148,11 @@ class Service:
 
     @_answers
     def beat(self, client: Client) -> None:
-        """Say that one is alive."""
+        """Record a sign of life of the client."""
 
     @_answers
     def obey(self, client: Client, number: int, orders: str) -> int:
-        """Put regions or dose limits in force; gives the number back."""
+        """Put regions or dose limits in force; return the order's number."""
         self.ownership.obey(client, number, orders)
         return number
 
@@ -194,7 +194,7 @@ class Service:
 
 
 def _news(client: Client, able: Capabilities) -> Capabilities | None:
-    """Capabilities that the client does not know of yet."""
+    """Return capabilities that the client does not have yet."""
     if able == client.told:
         return None
     client.told = able

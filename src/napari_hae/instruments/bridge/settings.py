@@ -59,17 +59,17 @@ class RemoteSettings(Settings):
     @field_validator("token", mode="before")
     @classmethod
     def _unknown_is_none(cls, value: Any) -> Any:
-        """No token in an empty field, nor in a record, which has asterisks for it."""
+        """Read an empty field, or the asterisks in a record, as no token."""
         return None if isinstance(value, str) and not value.strip(" *") else value
 
     @field_validator("token_file", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
-        """An empty text is no file; pathlib would make the current folder of it."""
+        """Read empty text as no file; pathlib would make it the current folder."""
         return None if value in ("", Path()) else value
 
     def secret(self) -> str:
-        """The token.
+        """Return the token.
 
         Raises
         ------

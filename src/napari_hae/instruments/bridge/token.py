@@ -1,4 +1,4 @@
-"""The secret that a client must know: where it comes from, and how it is compared."""
+"""The secret that a client must know: its sources, and its comparison."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ SHORTEST = 16
 
 
 def made_up() -> str:
-    """A new token that nobody can guess."""
+    """Return a new token that nobody can guess."""
     return secrets.token_urlsafe(24)
 
 
 def is_same(expected: str, given: object) -> bool:
-    """Whether a token is the right one, compared in constant time."""
+    """Return whether a token is the right one, compared in constant time."""
     if not isinstance(given, str):
         return False
     return hmac.compare_digest(expected.encode(), given.encode())
 
 
 def from_file(file: Path) -> str:
-    """The token in a file.
+    """Return the token in a file.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def from_file(file: Path) -> str:
 
 
 def from_environment() -> str | None:
-    """The token in the variable `NAPARI_HAE_TOKEN`; None where it is not set.
+    """Return the token in the variable `NAPARI_HAE_TOKEN`; None if it is not set.
 
     Raises
     ------
@@ -54,14 +54,14 @@ def from_environment() -> str | None:
 
 
 def write(file: Path, token: str) -> None:
-    """Keep a token in a new file that only its owner can read."""
+    """Write a token to a new file that only its owner can read."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(token + "\n")
 
 
 def checked(text: str, where: str) -> str:
-    """The token itself, if it is long enough.
+    """Return the token itself, if it is long enough.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Tells of clients that are silent for too long."""
+"""Detection of clients that are silent for too long."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Watchdog:
-    """A thread that looks at the clock.
+    """A thread that watches the time since each client's last sign of life.
 
     Parameters
     ----------
     patience_s
-        So long may a client be silent.
+        Longest time for which a client may be silent.
     on_silent
         Called with a client that was silent for longer; it has to return soon.
     """

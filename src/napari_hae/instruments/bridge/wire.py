@@ -1,4 +1,4 @@
-"""What travels between plugin and server: calls and answers, in msgpack.
+"""Encoding of calls and answers between plugin and server, in msgpack.
 
 Arrays travel as `{shape, dtype, bytes}`, the value types of the protocol as their
 fields, metadata as JSON, and errors as the name of their class and their words.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Content = bytes | bytearray
 
 _DEEPEST = 12
-"""How many lists and dicts may lie within each other; real ones have 5."""
+"""Deepest nesting of lists and dicts; real messages have 5 levels."""
 _TEXT = "utf-8"
 
 _VALUES: dict[str, type] = {
@@ -52,7 +52,7 @@ _METADATA = "Metadata"
 
 @cache
 def msgpack() -> Any:
-    """The module `msgpack`.
+    """Return the module `msgpack`.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def msgpack() -> Any:
 
 
 def call_bytes(name: str, arguments: Sequence[Any]) -> tuple[bytes, bytes]:
-    """Head and body of a call: a text at the end travels as the body, not unpacked."""
+    """Encode a call as head and body; a trailing text is the body, not unpacked."""
     arguments, body = list(arguments), b""
     if arguments and isinstance(arguments[-1], str):
         body = arguments.pop().encode(_TEXT)
@@ -78,7 +78,7 @@ def call_bytes(name: str, arguments: Sequence[Any]) -> tuple[bytes, bytes]:
 
 
 def call_in(head: Content, body: Content) -> tuple[str, tuple[Any, ...]]:
-    """The call that `call_bytes` made these of; its arguments are still packed.
+    """Return the call encoded by `call_bytes`; its arguments are still packed.
 
     Raises
     ------
@@ -96,13 +96,13 @@ def call_in(head: Content, body: Content) -> tuple[str, tuple[Any, ...]]:
 
 
 def reply_bytes(reply: dict[str, Any]) -> bytes:
-    """An answer, whose values are packed, as it travels."""
+    """Encode an answer, whose values are packed, for sending."""
     content: bytes = msgpack().packb(reply)
     return content
 
 
 def reply_in(content: Content) -> dict[str, Any]:
-    """The answer that `reply_bytes` made this of. Raises `ValueError` if it is none."""
+    """Return the answer encoded by `reply_bytes`. Raises `ValueError` if invalid."""
     reply = _loaded(content)
     if not isinstance(reply, dict):
         raise ValueError("an answer has names and values")
@@ -110,7 +110,7 @@ def reply_in(content: Content) -> dict[str, Any]:
 
 
 def _loaded(content: Content) -> Any:
-    """What msgpack makes of bytes; no types of its own, no names but texts."""
+    """Decode bytes by msgpack; no extension types, and only texts as names."""
     try:
         return msgpack().unpackb(content, max_ext_len=0, strict_map_key=True)
     except RecursionError as error:
@@ -118,7 +118,7 @@ def _loaded(content: Content) -> Any:
 
 
 def packed(value: Any) -> Any:
-    """A value as numbers, texts, bytes, lists and dicts.
+    """Encode a value as numbers, texts, bytes, lists and dicts.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def packed(value: Any) -> Any:
 
 
 def unpacked(value: Any) -> Any:
-    """The value that `packed` made this of; lists come as tuples.
+    """Return the value encoded by `packed`; lists become tuples.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def _unpacked(value: Any, deepest: int) -> Any:
 
 
 def packed_error(error: base.InstrumentError) -> dict[str, str]:
-    """An error as the name of its class and its words.
+    """Encode an error as the name of its class and its message.
 
     Errors of other packages travel as the nearest class that this one has.
     """
@@ -184,7 +184,7 @@ def packed_error(error: base.InstrumentError) -> dict[str, str]:
 
 
 def unpacked_error(values: dict[str, str]) -> base.InstrumentError:
-    """The error that `packed_error` described."""
+    """Return the error that `packed_error` described."""
     return _ERRORS.get(values[_KIND], base.InstrumentError)(values["text"])
 
 

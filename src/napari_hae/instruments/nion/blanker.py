@@ -1,4 +1,4 @@
-"""The blanker, which is one of the microscope's controls."""
+"""The beam blanker, which is one of the microscope's controls."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _CONFIRM_MS = 1000
 
 
 class Blanker:
-    """Keeps the electrons off the sample where its control is not 0.
+    """Blanker that keeps electrons off the sample while its control is not 0.
 
     Attributes
     ----------
     beam
-        What was read last; `UNVERIFIED` where the control cannot be read.
+        Last state read; `UNVERIFIED` if the control cannot be read.
     """
 
     def __init__(self, controller: Any, name: str, aborted: threading.Event) -> None:

@@ -99,11 +99,11 @@ class NionSwift:
             self._position = None
 
     def capabilities(self) -> Capabilities:
-        """What the microscope can do. Raises `NotConnected`."""
+        """Return the capabilities of the microscope. Raises `NotConnected`."""
         return self._connected()[1].capabilities
 
     def status(self) -> Status:
-        """The state as it was read less than a fifth of a second ago; never waits."""
+        """Return the state read less than a fifth of a second ago; never waits."""
         microscope, busy = self._microscope, self._using.locked()
         beam = self._last_beam if microscope is None else microscope.blanker.beam
         return Status(self._worker is not None, beam, self._position, busy)
@@ -213,9 +213,9 @@ class NionSwift:
     def _run(
         self, what: Callable[[], Coroutine[Any, Any, T]], lasting_s: float = 0.0
     ) -> T:
-        """What comes of something that takes its time; others may order meanwhile."""
+        """Run a slow call and return its result; others may give orders meanwhile."""
         worker, _ = self._connected()
-        # It keeps its own time; this is for a thread that hangs.
+        # The call has its own time-out; this one is for a thread that hangs.
         return worker.run(what, lasting_s + 3 * self._settings.timeout_s + _ANSWER_S)
 
     def _connected(self) -> tuple[Worker, Microscope]:
@@ -225,17 +225,17 @@ class NionSwift:
         return worker, microscope
 
     def _open(self) -> Microscope:
-        """On the worker, first."""
+        """Open the microscope; the first call on the worker."""
         return open_microscope(self._settings, self._aborted, self._simulator)
 
     def _look(self) -> None:
-        """On the worker, ten times a second: read the blanker."""
+        """Read the blanker; called on the worker ten times a second."""
         microscope = self._microscope
         if microscope is not None:
             microscope.blanker.look()
 
     def _leave(self) -> None:
-        """On the worker, last: blank, end what is running, take the simulator down."""
+        """Blank, end what runs, stop the simulator; the last call on the worker."""
         self._aborted.set()
         microscope, self._microscope = self._microscope, None
         with self._simulator:

@@ -35,7 +35,7 @@ _EXPOSURE_S = Interval(1e-3, 100.0)
 _SMALLEST, _LARGEST = 16, 2048
 _SAME_PLACE = 1e-9
 _PLASMONS_EV = (10.0, 30.0)
-"""Where bulk plasmons of most solids lie (Egerton, EELS in the Electron Microscope)."""
+"""Bulk plasmons of most solids (Egerton, EELS in the Electron Microscope)."""
 
 
 class Microscope:
@@ -73,7 +73,7 @@ class Microscope:
             self.capabilities = self._capabilities(settings)
 
     def abort(self) -> None:
-        """Blank, then end what is recorded."""
+        """Blank, then end any recording."""
         try:
             self.blanker.blank()
         finally:
@@ -186,7 +186,7 @@ class Microscope:
             raise Busy("a scan is running in Nion Swift: stop it there")
 
     def _check_parked(self) -> None:
-        """The probe rests where it was placed, in the field that was meant."""
+        """Check that the probe rests where it was placed, in the intended field."""
         self._check_no_scan()
         if Field.of(self._controller.scan_context) != self._field:
             raise InstrumentError(
@@ -248,7 +248,7 @@ def _axis(calibration: Any, size: int) -> EnergyAxis:
 
 
 def _band_ev(axis: EnergyAxis) -> tuple[float, float] | None:
-    """The band to begin with, if the axis shows it; else the first spectra decide."""
+    """Return the initial band, if on the axis; else the first spectra decide."""
     low_ev, high_ev = _PLASMONS_EV
     return _PLASMONS_EV if axis.offset_ev < low_ev and high_ev < axis.last_ev else None
 

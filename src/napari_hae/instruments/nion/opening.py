@@ -1,4 +1,4 @@
-"""Finds the microscope of a running Nion Swift, or starts Nion's simulator."""
+"""Access to the microscope of a running Nion Swift, or to Nion's simulator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _simulating = threading.Lock()
 def open_microscope(
     settings: NionSettings, aborted: threading.Event, stack: ExitStack
 ) -> Microscope:
-    """The microscope, blanked; closing `stack` takes a simulator down.
+    """Return the microscope, blanked; closing `stack` shuts a simulator down.
 
     Everything of the kit is imported and made on the calling thread, which needs a
     running event loop.

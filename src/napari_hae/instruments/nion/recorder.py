@@ -1,4 +1,4 @@
-"""Recordings of one device of the instrumentation kit, its faults told in words."""
+"""Recordings of one device of the instrumentation kit, with readable errors."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Recorder:
     device
         A hardware source of the kit.
     name
-        What it is called in messages.
+        Its name in messages.
     aborted
         Set while an abort holds.
     patience_s
-        How long a recording may take beyond its own time.
+        Extra time that a recording may take beyond its own.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Recorder:
             await asyncio.sleep(POLL_S)
 
     async def record(self, parameters: Any, lasting_s: float) -> Sequence[Any]:
-        """What one recording gives, at least one item.
+        """Return the data of one recording, at least one item.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class Recorder:
             raise
         if task.is_error:
             raise InstrumentError(_fault(self._name, earlier))
-        # What was ended before its time may give data all the same.
+        # A recording that was ended early may still deliver data.
         if self.device.is_aborted:
             raise Aborted(f"the recording of the {self._name} was ended in Nion Swift")
         with in_words(f"hand over what the {self._name} recorded"):
@@ -91,7 +91,7 @@ class Recorder:
         return recorded
 
     def stop(self) -> None:
-        """End what is recorded; the device may take its time to retire."""
+        """End the recording; the device may take some time to retire."""
         # It may have retired between the question and the order.
         with suppress(AssertionError):
             if self.device.is_recording:
@@ -105,7 +105,7 @@ class Recorder:
         return getattr(self.device, "camera", None)
 
     async def _until_retired(self, lasting_s: float) -> None:
-        """Data come before the device has retired, which the next recording needs."""
+        """Wait until the device has retired, later than its data, to record again."""
         allowed_s = lasting_s + self._patience_s
         ends = time.monotonic() + allowed_s
         while self.device.is_recording:
@@ -127,7 +127,7 @@ def check_not_aborted(aborted: threading.Event) -> None:
 
 @contextmanager
 def in_words(what: str) -> Iterator[None]:
-    """Turn whatever the kit raises into an `InstrumentError`."""
+    """Convert any exception of the kit into an `InstrumentError`."""
     try:
         yield
     except InstrumentError:
@@ -139,7 +139,7 @@ def in_words(what: str) -> Iterator[None]:
 
 
 def _fault(name: str, earlier: int) -> str:
-    """What the kit notified since; it raises nothing and prints a traceback."""
+    """Describe a fault by the kit's notifications; it prints errors, raises none."""
     said = "; ".join(note.text for note in _notifications()[earlier:] if note.text)
     return f"the {name} of Nion Swift failed: {said or 'it gave no reason'}"
 

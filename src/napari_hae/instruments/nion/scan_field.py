@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """The square that probe positions are fractions of.
+    """The square whose fractions are the probe positions.
 
     It is a square because the kit takes its one length for the height in some places,
     for the longer side in others.
@@ -33,7 +33,7 @@ class Field:
 
     @classmethod
     def of(cls, seen: Any) -> Field:
-        """That of frame parameters or of a scan context."""
+        """Return the field of frame parameters or of a scan context."""
         y_nm, x_nm = seen.center_nm
         return cls(
             float(seen.fov_nm), (float(y_nm), float(x_nm)), float(seen.rotation_rad)
@@ -46,7 +46,7 @@ class Field:
         dwell_time_s: float,
         channels: Sequence[int],
     ) -> Any:
-        """Frame parameters of the whole field, all else as in `current`."""
+        """Return frame parameters of the whole field, all else as in `current`."""
         parameters = type(current)(current.as_dict())
         parameters.pixel_size = shape
         parameters.pixel_time_us = dwell_time_s * 1e6
@@ -63,7 +63,7 @@ class Field:
     def planes(
         self, recorded: Sequence[Any], shape: tuple[int, int], area: Area
     ) -> NDArray[np.float32]:
-        """The images of one recording, shape `(channels, rows, columns)`.
+        """Return the images of one recording, shape `(channels, rows, columns)`.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Field:
 
 
 def part(whole: Any, shape: tuple[int, int], area: Area) -> Any:
-    """Frame parameters of an area, within those of the whole field."""
+    """Return frame parameters of an area, within those of the whole field."""
     parameters = type(whole)(whole.as_dict())
     if area != WHOLE_FIELD:
         parameters.subscan_pixel_size = shape

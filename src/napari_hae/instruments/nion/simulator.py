@@ -1,4 +1,4 @@
-"""Nion's simulator, set up in this process and taken down again.
+"""Nion's simulator, set up in this process and shut down again.
 
 Import this module on the thread that is to own the simulator, with a running event
 loop: the objects of the instrumentation kit are made there.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def start(sample: int) -> ExitStack:
-    """Register the simulated microscope; closing what is returned takes it down.
+    """Register the simulated microscope; closing the result shuts it down.
 
     Without that the interpreter would not end: the cameras' threads are no daemons.
     """
@@ -61,7 +61,7 @@ def _stop_drift_tracker() -> None:
 
 
 def _obey_the_blanker(configuration: Any) -> None:
-    """Replace camera and scan by ones to which a blanked beam is dark."""
+    """Replace camera and scan by versions that are dark while the beam is blanked."""
     instrument = configuration.instrument
     configuration.eels_camera_device.close()
     camera = CameraDevice.Camera(
@@ -88,7 +88,7 @@ def _obey_the_blanker(configuration: Any) -> None:
 
 
 class _BlankableCamera(EELSCameraSimulator.EELSCameraSimulator):
-    """Nion's simulated camera sees the sample through a closed blanker."""
+    """Camera that obeys the blanker; Nion's simulated one sees through it."""
 
     def get_frame_data(self, *args: Any) -> Any:
         frame = super().get_frame_data(*args)
@@ -96,7 +96,7 @@ class _BlankableCamera(EELSCameraSimulator.EELSCameraSimulator):
 
 
 class _BlankableScan(ScanDevice.Device):
-    """So does Nion's simulated scan, which also takes all pixels for squares."""
+    """Scan that obeys the blanker; Nion's ignores it and assumes square pixels."""
 
     def __init__(self, name: str, title: str, instrument: Any, box: Any) -> None:
         super().__init__(name, title, instrument, box)
@@ -112,7 +112,7 @@ class _BlankableScan(ScanDevice.Device):
         return dark
 
     def _oblong_pixels(self, parameters: Any, channel: Any) -> Any:
-        """Each pixel takes the square at its centre in a four times finer image."""
+        """Sample each pixel at its centre, as a square of a four times finer image."""
         rows, columns = parameters.subscan_pixel_size
         area = parameters.subscan_fractional_size
         fine_nm = min(area.height / rows, area.width / columns) / 4

@@ -1,4 +1,4 @@
-"""A thread with an event loop, on which everything of Nion Swift lives."""
+"""A thread with an event loop, which owns all objects of Nion Swift."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WATCH_S = 0.1
 
 
 class Worker:
-    """Runs functions and coroutines on its own thread.
+    """Runner of functions and coroutines on its own thread.
 
     A coroutine that waits leaves the thread to the others, so that the beam can be
     blanked while a recording goes on.
@@ -44,7 +44,7 @@ class Worker:
         self._ready.wait()
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:
-        """What a function gives that is called on the thread.
+        """Call a function on the thread and return its result.
 
         Raises
         ------
@@ -62,7 +62,7 @@ class Worker:
     def run(
         self, function: Callable[[], Coroutine[Any, Any, T]], timeout_s: float
     ) -> T:
-        """What a coroutine gives that runs on the thread. Raises as `call`."""
+        """Run a coroutine on the thread and return its result. Raises as `call`."""
         answer: Future[T] = Future()
         started: list[asyncio.Task[None]] = []
         try:
@@ -84,7 +84,7 @@ class Worker:
         raise AcquisitionTimeout(f"Nion Swift gave no answer within {timeout_s:g} s")
 
     def stop(self, timeout_s: float) -> None:
-        """Leave, and wait until the thread has ended.
+        """Run the last call, and wait until the thread has ended.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class Worker:
 async def _settle(
     function: Callable[[], Coroutine[Any, Any, T]], answer: Future[T]
 ) -> None:
-    """Run a coroutine and hand over what it gives or raises."""
+    """Run a coroutine and hand over its result or exception."""
     try:
         result = await function()
     except asyncio.CancelledError:
