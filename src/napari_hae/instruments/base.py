@@ -1,4 +1,4 @@
-"""What an instrument is: its protocol, its capabilities and its errors."""
+"""Instrument protocol, with its capabilities and errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 BLANK = "blank"
-"""The detector of a survey image that shows nothing, which its instrument tells."""
+"""Detector name of a survey image that its instrument declares to be blank."""
 
 
 class InstrumentError(Exception):
@@ -108,7 +108,7 @@ class SpectrumDetector:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a connected instrument can do.
+    """Capabilities of a connected instrument.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class Capabilities:
         What holds for all spectra, in the layout of HyperSpy's `metadata`: beam energy,
         angles, detector, elements, date. Small, and of JSON.
     notes
-        Sentences that a person should read before a run.
+        Sentences that the user should read before a run.
     """
 
     survey_detectors: tuple[str, ...]
@@ -161,7 +161,7 @@ class Capabilities:
     notes: tuple[str, ...] = ()
 
     def spectrum_detector(self, name: str = "") -> SpectrumDetector:
-        """The spectroscopy detector of that name, or the usual one.
+        """Return the spectroscopy detector of that name, or the default one.
 
         Raises
         ------
@@ -202,20 +202,20 @@ class Instrument(Protocol):
     """
 
     title: ClassVar[str]
-    """The name that people see."""
+    """Display name."""
     settings_type: ClassVar[type[BaseModel]]
 
     def connect(self) -> None:
         """Connect, with the beam blanked afterwards; a second call does nothing."""
 
     def disconnect(self) -> None:
-        """Blank the beam and let go of the instrument; a second call does nothing."""
+        """Blank the beam and release the instrument; a second call does nothing."""
 
     def capabilities(self) -> Capabilities:
-        """What it can do. Raises `NotConnected`."""
+        """Return the capabilities. Raises `NotConnected`."""
 
     def status(self) -> Status:
-        """The state now; never raises for an instrument that is not connected."""
+        """Return the current state; never raises for an unconnected instrument."""
 
     def acquire_survey(
         self,
@@ -291,7 +291,7 @@ def check_interval(name: str, value: float, allowed: Interval, unit: str) -> Non
 
 
 def check_exposure(detector: str, exposure_s: float, able: Capabilities) -> str:
-    """The name of the spectroscopy detector, the usual one's for an empty one.
+    """Return the spectroscopy detector's name; an empty name means the default one.
 
     Raises `Unsupported` for an unknown detector, `OutOfRange` for the exposure in s.
     """
@@ -336,7 +336,7 @@ def check_area(area: Area, able: Capabilities) -> None:
 
 @contextmanager
 def in_use(using: Lock) -> Iterator[None]:
-    """Hold a microscope's lock meanwhile. Raises `Busy` if somebody else has it."""
+    """Hold a microscope's lock in the context. Raises `Busy` if it is already held."""
     if not using.acquire(blocking=False):
         raise Busy("the microscope is acquiring; wait until it is done, or abort")
     try:

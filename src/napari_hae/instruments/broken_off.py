@@ -1,4 +1,4 @@
-"""Errors of instruments that would end a thread without a word, as `sys.exit`."""
+"""Instrument errors that would end a thread silently, such as `sys.exit`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import threading
 
 
 def told(error: BaseException) -> str:
-    """An error in words; its type, too, where it is none that is meant to be read."""
+    """Return an error as text, with its type unless it is an error meant for users."""
     if isinstance(error, Exception):
         return str(error)
     return ": ".join(filter(None, (type(error).__name__, str(error))))
 
 
 def ends_thread(error: BaseException) -> bool:
-    """Whether an instrument raised what would end its thread without a word.
+    """Return whether an instrument raised an error that ends its thread silently.
 
-    On the main thread that may be a person's Ctrl+C.
+    On the main thread that may be the user's Ctrl+C.
     """
     is_main = threading.current_thread() is threading.main_thread()
     return not isinstance(error, Exception) and not is_main

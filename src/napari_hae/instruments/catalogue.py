@@ -1,4 +1,4 @@
-"""Makes instruments by name; what it hands out is behind the gate."""
+"""Create instruments by name, each behind the gate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def settings_of(name: str, values: Mapping[str, Any]) -> BaseModel:
-    """The settings model of an instrument, with some values other than the defaults.
+    """Return the settings model of an instrument, with some values overridden.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def settings_of(name: str, values: Mapping[str, Any]) -> BaseModel:
 
 
 def recorded_settings_of(name: str, values: Mapping[str, Any]) -> BaseModel:
-    """The settings of an instrument as a record has them, without any secrets.
+    """Return the settings of an instrument as a record has them, without any secrets.
 
     Raises like `settings_of`.
     """
@@ -43,7 +43,7 @@ def recorded_settings_of(name: str, values: Mapping[str, Any]) -> BaseModel:
 
 
 def guarded(name: str, settings: BaseModel) -> GuardedInstrument:
-    """An instrument behind its gate, not connected yet.
+    """Return an instrument behind its gate, not connected yet.
 
     Raises
     ------

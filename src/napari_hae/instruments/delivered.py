@@ -1,4 +1,4 @@
-"""Checks of what an instrument says and delivers, before anything rests on it."""
+"""Checks of reported values and delivered data before they are used."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from napari_hae.types import Area, EnergyAxis, ScanImage, Spectrum
 
 SMALLEST_NM, LARGEST_NM = 1e-3, 1e9
-"""Sides of a field of view that can be believed: from a picometre to a metre."""
+"""Credible side lengths of a field of view: a picometre to a metre."""
 LARGEST_EV = 1e9
-"""No energy axis that can be believed goes further."""
+"""Upper limit of a credible energy axis."""
 SAME_FIELD = 1e-3
-"""Relative difference of two fields of view that are the same one."""
+"""Relative difference up to which two fields of view count as equal."""
 
 Field = tuple[float, float]
 """`(height, width)` of a field of view in nm."""
@@ -55,7 +55,7 @@ def check_stated(able: Capabilities, whose: str) -> None:
 
 
 def why_no_axis(energy: EnergyAxis) -> str:
-    """Why an energy axis cannot be, in words; empty if it can."""
+    """Return the reason why an energy axis is impossible; empty if it is valid."""
     offset_ev, step_ev, size = energy.offset_ev, energy.dispersion_ev, energy.size
     ends = offset_ev, offset_ev + step_ev * size
     if not all(abs(end) <= LARGEST_EV for end in ends):
@@ -73,7 +73,7 @@ def why_no_axis(energy: EnergyAxis) -> str:
 
 
 def are_same(one: Field, other: Field) -> bool:
-    """Whether two fields of view are one, but for rounding."""
+    """Return whether two fields of view are equal within rounding."""
     return all(
         math.isclose(a, b, rel_tol=SAME_FIELD) for a, b in zip(one, other, strict=True)
     )
@@ -130,7 +130,7 @@ def checked_image(
     area: Area,
     field_nm: Field,
 ) -> ScanImage:
-    """An image that is what was asked for, its data as float32.
+    """Return an image that matches the request, its data as float32.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def checked_image(
 
 
 def checked_spectrum(spectrum: Spectrum) -> Spectrum:
-    """The spectrum, its counts as float32 in memory of their own.
+    """Return the spectrum with its counts copied as float32.
 
     Counts that do not fill their axis, or go beyond it, get one of their own length:
     whoever knows the run's axis sets them aside.

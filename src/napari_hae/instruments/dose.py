@@ -1,4 +1,4 @@
-"""How many electrons the sample may take, and what an exposure takes."""
+"""Dose limits of the sample and dose of an exposure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_hae.types import ScanImage, Spectrum
 
 Place = tuple[ProbePosition | Area, int]
-"""Where an exposure is, and its points."""
+"""Place of an exposure and its number of points."""
 
 
 _ROUNDING = 1 + 1e-9
@@ -29,7 +29,7 @@ _ROUNDING = 1 + 1e-9
 
 @dataclass(frozen=True, slots=True)
 class DoseLimits:
-    """How many electrons the sample may take; None is no limit.
+    """Dose limits of the sample; None means no limit.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class DoseLimits:
     radius_nm
         The radius of that disc.
     current_pa
-        The beam current that a person entered; it counts where the instrument does
+        The beam current that the user entered; it counts where the instrument does
         not know its own.
 
     Raises
@@ -66,12 +66,12 @@ class DoseLimits:
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing is limited."""
+        """Return whether nothing is limited."""
         return self.run_e is None and not self.of_places
 
     @property
     def of_places(self) -> bool:
-        """Whether a point or a disc is limited."""
+        """Return whether a point or a disc is limited."""
         return self.point_e is not None or self.local_e_per_nm2 is not None
 
     @property
@@ -80,7 +80,7 @@ class DoseLimits:
         return math.pi * self.radius_nm**2
 
     def to_json(self) -> dict[str, Any]:
-        """The limits as JSON values, without loss; `DoseLimits(**values)` again."""
+        """Return the limits as lossless JSON values for `DoseLimits(**values)`."""
         return asdict(self)
 
 
@@ -91,7 +91,7 @@ ExposureValues = tuple[tuple[float, float] | Edges, float, int, float | None, st
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Where the beam is on, and for how long.
+    """Place and duration of beam exposure.
 
     Attributes
     ----------
@@ -114,24 +114,24 @@ class Exposure:
 
     @property
     def place(self) -> Place:
-        """Where it is, and its points."""
+        """Place of the exposure and its number of points."""
         return self.where, self.points
 
     @classmethod
     def of_spectrum(cls, spectrum: Spectrum) -> Exposure:
-        """The exposure that a spectrum tells of; not the dose that it states."""
+        """Return the exposure recorded in a spectrum, without its stated dose."""
         mark = mark_of(spectrum.counts)
         return cls(spectrum.position, spectrum.exposure_s, mark=mark)
 
     @classmethod
     def of_scan(cls, image: ScanImage) -> Exposure:
-        """The exposure that a survey image tells of."""
+        """Return the exposure recorded in a survey image."""
         points = image.shape[0] * image.shape[1]
         beam_on_s, mark = image.dwell_time_s * points, mark_of(image.data)
         return cls(image.area, beam_on_s, points, mark=mark)
 
     def to_json(self) -> ExposureValues:
-        """The exposure as JSON values, without loss."""
+        """Return the exposure as JSON values, without loss."""
         known = self.dose_e if math.isfinite(self.dose_e) else None
         where = self.where
         if isinstance(where, ProbePosition):
@@ -141,7 +141,7 @@ class Exposure:
 
     @classmethod
     def from_json(cls, values: ExposureValues) -> Exposure:
-        """The exposure that `to_json` described."""
+        """Return the exposure that `to_json` described."""
         where, beam_on_s, points, dose_e, mark = values
         place = Area(*where) if len(where) == 4 else ProbePosition(*where)
         known = math.nan if dose_e is None else dose_e
@@ -164,7 +164,7 @@ class _Run:
     own_s: dict[Place, float] = field(default_factory=dict)
 
     def claims(self, exposures: Sequence[Exposure]) -> bool:
-        """Whether all these were made in it, and are not another record's."""
+        """Return whether all these were made in this run and not in another record."""
         asked_s: dict[Place, float] = {}
         for each in exposures:
             asked_s[each.place] = asked_s.get(each.place, 0.0) + each.beam_on_s
@@ -178,7 +178,7 @@ class _Run:
 
 
 class KnownExposures:
-    """Tells what of a record was counted here before.
+    """Bookkeeping of the exposures of a record that were counted here before.
 
     A record does not say at which gate it was made, and records resemble each other:
     their places are pixels, and many begin with the same ones. So a record counts as
@@ -199,7 +199,7 @@ class KnownExposures:
         own_s[exposure.place] = own_s.get(exposure.place, 0.0) + exposure.beam_on_s
 
     def begin_run(self, taken: Sequence[Exposure]) -> list[Exposure]:
-        """Begin a run; gives what of its record was not counted yet."""
+        """Begin a run; return the exposures of its record that were not counted yet."""
         told = Counter(_key(each) for each in taken)
         new = [] if self._is_from_here(taken, told) else self._further(taken, {})
         self._marks |= {each.mark for each in taken if each.mark}
@@ -215,7 +215,7 @@ class KnownExposures:
         )
 
     def _is_imaged_now(self, taken: Sequence[Exposure]) -> bool:
-        """Whether a record rests on an image that was taken last of all, for it.
+        """Return whether a record uses the most recent image, taken for that record.
 
         In an image of an area it takes along what was measured there before.
         """
@@ -227,7 +227,7 @@ class KnownExposures:
     def _further(
         self, taken: Sequence[Exposure], before: Mapping[Hashable, int]
     ) -> list[Exposure]:
-        """What nobody told of before, neither ever nor when a run began."""
+        """Return exposures not reported before, neither ever nor when a run began."""
         known, further = Counter(before), []
         for each in taken:
             key = _key(each)
@@ -243,7 +243,7 @@ def _key(exposure: Exposure) -> Hashable:
 
 
 def mark_of(data: NDArray[Any]) -> str:
-    """A digest of data; empty for those without any variation, as of no counts."""
+    """Return a digest of data; empty for constant data, such as zero counts."""
     # As a record keeps them.
     kept = np.asarray(data, np.float32)
     if not kept.size or (kept == kept.flat[0]).all():

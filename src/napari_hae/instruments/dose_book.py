@@ -1,4 +1,4 @@
-"""The electrons that the sample took, and may still take.
+"""Bookkeeping of the delivered and the remaining dose.
 
 They are counted in three ways: of a run; at one point; and within a radius around every
 place, which is the local dose. A survey image counts in all three.
@@ -43,7 +43,7 @@ _ROUNDING = 1 + 1e-9
 
 
 class DoseBook:
-    """What was delivered or reserved, and what may still be; for all threads.
+    """Delivered, reserved and remaining dose; safe to use from any thread.
 
     Electrons are kept beside the seconds for which nobody knew the current, as a pair:
     once a current is entered it holds for those too.
@@ -72,11 +72,11 @@ class DoseBook:
         return float(self._electrons(self._run))
 
     def current_pa(self, known_pa: float | None) -> float | None:
-        """The beam current: what the instrument says, else what was entered."""
+        """Return the beam current: the instrument's value, else the entered one."""
         return known_pa if _is_current(known_pa) else self._limits.current_pa
 
     def refusal(self, limits: DoseLimits) -> str | None:
-        """Why these limits could not be kept, in words; None if they can."""
+        """Return the reason why these limits cannot be kept; None if they can."""
         known = _is_current(self._known_pa) or limits.current_pa is not None
         return None if known or limits.is_open else NEEDS_CURRENT
 
@@ -156,7 +156,7 @@ class DoseBook:
             return float(self._electrons(charge))
 
     def _charge(self, exposure: Exposure) -> Charge:
-        """Its electrons, and its seconds of an unknown current."""
+        """Return the electrons and the seconds of unknown current of an exposure."""
         if math.isfinite(exposure.dose_e):
             return np.array([exposure.dose_e, 0.0])
         current_pa = self.current_pa(self._known_pa)
@@ -274,5 +274,5 @@ class DoseBook:
 
 
 def _is_current(current_pa: float | None) -> bool:
-    """Whether an instrument said a current that one can count with."""
+    """Return whether an instrument reported a usable current."""
     return current_pa is not None and math.isfinite(current_pa) and current_pa > 0

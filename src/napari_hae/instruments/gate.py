@@ -1,4 +1,4 @@
-"""The gate that no beam move and no exposure escapes.
+"""Gate that every beam move and every exposure passes.
 
 It wraps an instrument and enforces what must hold whatever the agent, the window or the
 network do: the beam goes only where it may, it is blanked whenever no one measures,
@@ -57,19 +57,19 @@ if TYPE_CHECKING:
     from napari_hae.types import Area
 
 PATIENCE_S = 120.0
-"""An acquisition that takes so much longer than its exposure is ended."""
+"""Time beyond the exposure after which an acquisition is ended."""
 SETTLE_S = 1.0
-"""A blanker that can be read has so long to read as blanked."""
+"""Time within which a readable blanker must read as blanked."""
 
 
 class Constraint(Protocol):
-    """Where the beam may be; an immutable snapshot."""
+    """Allowed beam positions, as an immutable snapshot."""
 
     def refusal_of_scan(self, area: Area) -> str | None:
-        """Why the beam may not scan an area, in words; None where it may."""
+        """Return the reason why the beam may not scan an area; None if it may."""
 
     def refusal(self, position: ProbePosition) -> str | None:
-        """Why the beam may not be there, in words; None where it may."""
+        """Return the reason why the beam may not be there; None if it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,11 @@ class Unconstrained:
     """The whole field of view is open to the beam."""
 
     def refusal_of_scan(self, area: Area) -> str | None:
-        """None, for every area."""
+        """Return None for every area."""
         return None
 
     def refusal(self, position: ProbePosition) -> str | None:
-        """None, for every position."""
+        """Return None for every position."""
         return None
 
 
@@ -149,7 +149,7 @@ class GuardedInstrument:
         self.booked: Exposure | None = None
         """The exposure that was booked last, with the electrons that were booked."""
         self.corrected = ""
-        """What of the last spectrum was replaced since it could not be, in words."""
+        """Description of impossible values that were replaced in the last spectrum."""
         self._fov_nm: tuple[float, float] | None = None
         """The newest field of view, for the words that tell of a place."""
 
@@ -171,7 +171,7 @@ class GuardedInstrument:
             raise
 
     def disconnect(self) -> None:
-        """End what is running, blank the beam and let go of the instrument.
+        """End the running acquisition, blank the beam and release the instrument.
 
         Raises
         ------
@@ -182,11 +182,11 @@ class GuardedInstrument:
         self._shutter.release()
 
     def capabilities(self) -> Capabilities:
-        """What the instrument can do. Raises `NotConnected`."""
+        """Return the instrument's capabilities. Raises `NotConnected`."""
         return with_credible_current(self._bare.capabilities())
 
     def status(self) -> Status:
-        """The state now, *unverified* where nobody can tell; never raises."""
+        """Return the current state, *unverified* where it is unknown; never raises."""
         status = self._bare.status()
         certain = self._shutter.can_be_read and not self._shutter.is_in_doubt
         if status.beam is BeamState.BLANKED and not certain:
@@ -195,7 +195,7 @@ class GuardedInstrument:
 
     @property
     def blanker_can_be_read(self) -> bool:
-        """Whether the instrument tells the state of its beam; asks nobody."""
+        """Return whether the beam state is readable; does not query the instrument."""
         return self._shutter.can_be_read
 
     @property
@@ -204,7 +204,7 @@ class GuardedInstrument:
         return self._dose.all_e
 
     def would_book(self, exposure: Exposure) -> Exposure:
-        """An exposure with the electrons that would be booked for it now."""
+        """Return an exposure with the electrons that would be booked for it now."""
         current_pa = self._dose.current_pa(self.capabilities().current_pa)
         if current_pa is None:
             return exposure
@@ -227,7 +227,7 @@ class GuardedInstrument:
             self._bare.hand_on_dose_limits(limits)
 
     def refusal_of_limits(self, limits: DoseLimits) -> str | None:
-        """Why limits could not be kept, in words; asks nobody."""
+        """Return why limits cannot be kept, without querying the instrument."""
         return self._dose.refusal(limits)
 
     def begin_run(self, taken: Iterable[Exposure] = ()) -> None:
@@ -238,7 +238,7 @@ class GuardedInstrument:
             self._bare.hand_on_run(taken)
 
     def set_constraint(self, constraint: Constraint) -> None:
-        """Swap in where the beam may be, for the very next move; any thread may call.
+        """Set the allowed beam positions from the next move on; thread-safe.
 
         An exposure that is running where the beam may no longer be is interrupted and
         its result discarded.
@@ -266,7 +266,7 @@ class GuardedInstrument:
 
     @property
     def is_aborted(self) -> bool:
-        """Whether an abort holds."""
+        """Return whether an abort holds."""
         return self._shutter.is_aborted
 
     def blank(self) -> None:
@@ -274,7 +274,7 @@ class GuardedInstrument:
         self._shutter.blank()
 
     def unblank(self) -> None:
-        """Always refused: the gate opens the beam for exposures only."""
+        """Refuse always: the gate opens the beam for exposures only."""
         raise Unsupported(
             "the beam is unblanked for exposures only, by the gate; acquire a spectrum "
             "or a survey image instead"
@@ -413,7 +413,7 @@ class GuardedInstrument:
         return f"{where} {reason}"
 
     def _able(self) -> Capabilities:
-        """What the instrument can do now, and in which field."""
+        """Return the current capabilities and field of view of the instrument."""
         able = self.capabilities()
         self._fov_nm = able.fov_nm
         return able

@@ -1,4 +1,4 @@
-"""Tells images of detectors from maps that were computed from the spectra.
+"""Distinction of detector images from maps computed from spectra.
 
 Files hold both. A map shows what the agent is to find, so that only images that are
 known to be of a detector may reach it unasked.
@@ -21,7 +21,7 @@ _ELEMENT_LINE = re.compile(r"[A-Z][a-z]?\s*-?\s*[KLMN][αβγabgl]?\d?")
 
 
 class Origin(Enum):
-    """Where an image comes from, as far as its file tells."""
+    """Origin of an image, as far as its file records it."""
 
     DETECTOR = auto()
     SPECTRA = auto()
@@ -30,7 +30,7 @@ class Origin(Enum):
 
 
 def origin_of(image: Any) -> Origin:
-    """The origin of an image, a HyperSpy signal, by its metadata.
+    """Return the origin of an image, a HyperSpy signal, by its metadata.
 
     Formats say it in their own ways, which survive being saved as .hspy.
     """
@@ -45,7 +45,7 @@ def origin_of(image: Any) -> Origin:
 
 
 def _velox_origin(original: Any) -> Origin:
-    """The origin of an image of Velox.
+    """Return the origin of an image of Velox.
 
     Images name their detector by its index. Maps have none, and name the spectrometer.
     """
@@ -71,7 +71,7 @@ def _velox_origin(original: Any) -> Origin:
 
 
 def _jeol_origin(image: Any) -> Origin:
-    """The origin of an image of JEOL's Analysis Station.
+    """Return the origin of an image of JEOL's Analysis Station.
 
     A .img is an image; a .map may be one, too, recorded with the spectra.
     """
@@ -85,7 +85,7 @@ def _jeol_origin(image: Any) -> Origin:
 
 
 def _is_read_by(image: Any, readers: frozenset[str] | set[str]) -> bool:
-    """Whether one of these readers read the signal from the file at hand.
+    """Return whether one of these readers read the signal from the current file.
 
     What was computed from a signal keeps the history of its files, so that earlier
     entries tell nothing.

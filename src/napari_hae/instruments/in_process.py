@@ -60,7 +60,7 @@ class InProcessInstrument(ABC):
 
     @abstractmethod
     def capabilities(self) -> Capabilities:
-        """What it can do. Raises `NotConnected`."""
+        """Return the capabilities. Raises `NotConnected`."""
 
     @abstractmethod
     def _scan(
@@ -70,13 +70,13 @@ class InProcessInstrument(ABC):
         dwell_time_s: float,
         area: Area,
     ) -> ScanImage:
-        """The survey image, for values that were checked."""
+        """Return the survey image for validated arguments."""
 
     @abstractmethod
     def _spectrum_at(
         self, position: ProbePosition, detector: str, exposure_s: float, *, lit: bool
     ) -> Spectrum:
-        """The spectrum at a position, dark if the beam is not on."""
+        """Return the spectrum at a position, dark if the beam is not on."""
 
     def connect(self) -> None:
         """Connect, with the beam blanked afterwards."""
@@ -94,7 +94,7 @@ class InProcessInstrument(ABC):
             self._position = None
 
     def status(self) -> Status:
-        """The state now; never raises."""
+        """Return the current state; never raises."""
         with self._state:
             return Status(
                 self._connected, self._beam, self._position, self._using.locked()

@@ -88,11 +88,11 @@ class Particle:
         return self.centre_nm + self.tips_nm
 
     def moved(self, by_nm: Array) -> Particle:
-        """The same particle elsewhere."""
+        """Return the same particle at another position."""
         return replace(self, centre_nm=self.centre_nm + by_nm)
 
     def near(self, points_nm: Array, reach: float) -> NDArray[np.intp]:
-        """Which points, shape `(points, 2)`, lie within `reach` radii of its centre."""
+        """Return which points `(points, 2)` lie within `reach` radii of the centre."""
         y_nm, x_nm = (points_nm - self.centre_nm).T
         return np.flatnonzero(y_nm**2 + x_nm**2 < (reach * self.radius_nm) ** 2)
 
@@ -114,7 +114,7 @@ class Particle:
         return distance - self.rounding_nm
 
     def mode_strengths(self, points_nm: Array, distance_nm: Array) -> Array:
-        """How strongly points excite the corner, the edge and the face mode.
+        """Return how strongly points excite the corner, edge and face modes.
 
         Corner modes leak out around the tips, edge modes follow the outline between
         them, face modes stay inside: the patterns mapped by Nelayah et al., Nature
@@ -175,7 +175,7 @@ def _place(
     typical_nm: float,
     rng: np.random.Generator,
 ) -> Particle:
-    """A new particle that fits; each attempt is smaller, so that one does."""
+    """Return a new particle that fits, made smaller with each attempt."""
     for attempt in count():
         relative_radius = rng.uniform(0.75, 1.25) * 0.98**attempt
         particle = _random_particle(relative_radius, typical_nm, rng)
@@ -194,7 +194,7 @@ def _place(
 def _random_particle(
     relative_radius: float, typical_nm: float, rng: np.random.Generator
 ) -> Particle:
-    """A particle at the origin; larger ones have their modes at lower energies."""
+    """Return a particle at the origin; modes of larger ones have lower energies."""
     shape = rng.choice(list(Shape))
     vertices, rounding = _VERTICES_AND_ROUNDING[Shape(shape)]
     radius_nm = relative_radius * typical_nm
@@ -240,7 +240,7 @@ def _brought_into_contact(
 
 
 def _gap(first: Particle, second: Particle) -> float:
-    """The distance in nm between two particles; negative where they overlap."""
+    """Return the distance in nm between two particles; negative where they overlap."""
     return min(_distance_to_spine(first, second), _distance_to_spine(second, first))
 
 

@@ -1,4 +1,4 @@
-"""What every place of the field has taken, counted within a radius around it."""
+"""Local dose at every place of the field, within a radius around it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CELLS = 256
 """Rows and columns into which the field is divided for what scans leave."""
 _TOGETHER = 64
-"""So many places are compared at once with those that may be near them."""
+"""Number of places compared at once with their possible neighbours."""
 _ROUNDING = 1 + 1e-9
 
 
@@ -41,7 +41,7 @@ class PlaceDose:
         self._scanned: Charge | None = None
 
     def share(self, area: Area, points: int, fov_nm: tuple[float, float]) -> float:
-        """How much of a scan's charge one disc gets."""
+        """Return the share of a scan's charge that one disc gets."""
         area_nm2 = area.height * fov_nm[0] * area.width * fov_nm[1]
         disc_nm2 = math.pi * self._radius_nm**2
         return max(1 / points, min(disc_nm2 / area_nm2, 1.0))
@@ -80,7 +80,7 @@ class PlaceDose:
     def with_spot(
         self, position: ProbePosition, charge: Charge, fov_nm: tuple[float, float]
     ) -> Charge:
-        """What the place, and each one near it, would have with one more exposure.
+        """Return the charges at the place and near it after one more exposure.
 
         Shape `(places, 2)`.
         """
@@ -101,7 +101,7 @@ class PlaceDose:
     def with_scan(
         self, area: Area, points: int, charge: Charge, fov_nm: tuple[float, float]
     ) -> Charge:
-        """What the places in an area would have with one more scan, `(places, 2)`."""
+        """Return the charges in an area after one more scan, `(places, 2)`."""
         more = self.share(area, points, fov_nm) * charge
         rows, columns = _cells(area)
         cell = _cell(self._spots_nm, fov_nm)
@@ -114,7 +114,7 @@ class PlaceDose:
         return np.vstack([spots, scanned]) + more
 
     def least_scanned(self) -> Charge:
-        """What scans have left everywhere."""
+        """Return the charge that scans have left everywhere."""
         if self._scanned is None:
             return np.zeros(2)
         least: Charge = self._scanned.min(axis=(0, 1))
@@ -190,7 +190,7 @@ def _cell(places_nm: Charge, fov_nm: tuple[float, float]) -> NDArray[np.int_]:
 
 
 def _cells(area: Area) -> tuple[slice, slice]:
-    """The cells that an area touches."""
+    """Return the cells that an area touches."""
     return _touched(area.top, area.bottom), _touched(area.left, area.right)
 
 

@@ -101,13 +101,13 @@ class RemoteMicroscope:
             logger.warning("the server could not be told to disconnect: %s", error)
 
     def capabilities(self) -> Capabilities:
-        """What the server's instrument can do, as of the last move or acquisition."""
+        """Return the server's capabilities as of the last move or acquisition."""
         self._connected()
         assert self._able is not None
         return self._able
 
     def status(self) -> Status:
-        """The state that was heard last; never raises, and never waits."""
+        """Return the last received state; never raises and never waits."""
         contact = self._contact
         if contact is None:
             return self._last

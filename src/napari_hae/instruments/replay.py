@@ -94,7 +94,7 @@ class ReplaySettings(Settings):
     @field_validator("file", "survey_file", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
-        """An empty text is no file; pathlib would make the current folder of it."""
+        """Read empty text as no file; pathlib would turn it into the current folder."""
         return None if value in ("", Path()) else value
 
     @field_validator(
@@ -102,17 +102,17 @@ class ReplaySettings(Settings):
     )
     @classmethod
     def _number_is_text(cls, value: Any) -> Any:
-        """A number counts as it is written: TOML has 2 where a title would be "2"."""
+        """Convert a number to text: TOML has 2 where a title would be "2"."""
         is_number = isinstance(value, int) and not isinstance(value, bool)
         return str(value) if is_number else value
 
     @property
     def listed(self) -> tuple[Path | None, str, str]:
-        """What the file offers depends on."""
+        """Return the settings on which the choices in the file depend."""
         return self.file, self.reader, self.energy_axis
 
     def offers(self) -> dict[str, list[tuple[str, str]]]:
-        """What the file offers, by field: `(label, value)` for each spectrum image.
+        """Return the choices by field: `(label, value)` for each spectrum image.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class ReplaySettings(Settings):
 
     @property
     def choices(self) -> FileChoices:
-        """What was chosen of the file."""
+        """Return the choices made in the file."""
         return FileChoices(
             reader=self.reader,
             spectrum_image=self.spectrum_image,
@@ -137,7 +137,7 @@ class ReplaySettings(Settings):
 
 
 class ReplayedSpectrumImage(InProcessInstrument):
-    """Gives the spectrum that was measured at the pixel under the beam.
+    """Instrument that returns the spectrum measured at the pixel under the beam.
 
     The recorded spectrum does not depend on the exposure that is asked for.
     """
@@ -153,7 +153,7 @@ class ReplayedSpectrumImage(InProcessInstrument):
 
     @property
     def spectra_served(self) -> int:
-        """How many spectra were taken with the beam on, since it was made."""
+        """Return the number of spectra taken with the beam on since creation."""
         return self._spectra_served
 
     def connect(self) -> None:
@@ -181,7 +181,7 @@ class ReplayedSpectrumImage(InProcessInstrument):
                 data.close()
 
     def capabilities(self) -> Capabilities:
-        """What the file allows. Raises `NotConnected`."""
+        """Return the capabilities that the file allows. Raises `NotConnected`."""
         data = self._loaded()
         return Capabilities(
             survey_detectors=data.survey_detectors,

@@ -1,4 +1,4 @@
-"""Opens the beam for exposures only, and shuts it on every way out."""
+"""Shutter that opens the beam for exposures only and closes it on every exit."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ class Shutter:
         self._going: _Going | None = None
         self._failed = False
         self.is_held = False
-        """Whether the instrument was connected, and not let go of."""
+        """True while the instrument is connected and not released."""
         self.can_be_read = True
-        """Whether the instrument tells the state of its beam."""
+        """True if the instrument reports the state of its beam."""
         self.is_aborted = False
-        """Whether an abort holds."""
+        """True while an abort holds."""
         self._aborted_why = ""
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether the beam may be on although it was to be blanked."""
+        """Return whether the beam may be on although it should be blanked."""
         return self._failed
 
     def take_over(self) -> None:
@@ -178,7 +178,7 @@ class Shutter:
     def exposure(
         self, refusal: Callable[[], str | None], beam_on_s: float, *, opens: bool
     ) -> Iterator[None]:
-        """The beam may be on inside, and nowhere else.
+        """Allow the beam to be on inside the context, and nowhere else.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Opens any file that HyperSpy reads, lazily if possible, or says why it cannot."""
+"""Open any file that HyperSpy reads, lazily if possible, or report the reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _IN_FORMATS = frozenset({"sparse", "numba", "imagecodecs", "hdf5plugin", "tifffile"})
-"""What readers need and the extra `formats` brings."""
+"""Packages that readers need and that the extra `formats` installs."""
 _MORE_READERS = {"h5": ("HSPY", "EMD"), "hdf5": ("EMD",), "he5": ("HSPY", "EMD")}
 """Formats that are HDF5 and come under its general extensions, too."""
 _NEVER_LAZY = frozenset({"Image", "TIFF"})
@@ -26,7 +26,7 @@ _LONGEST_REASON = 90
 
 
 class CannotBeRead(Unsupported):
-    """A file cannot be read, or no further."""
+    """A file cannot be read, or not to its end."""
 
 
 def open_signals(
@@ -37,7 +37,7 @@ def open_signals(
     is_wanted: Callable[[list[Any]], bool] = bool,
     lazy: bool = True,
 ) -> list[Any]:
-    """The HyperSpy signals in a file, lazy where its format and `lazy` allow.
+    """Return the HyperSpy signals in a file, lazy where its format and `lazy` allow.
 
     Where several readers claim the file's extension, they are tried in turn, and the
     first one whose signals `is_wanted` accepts is taken, else the first that finds any.
@@ -83,18 +83,18 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one line."""
+    """Return the message of an error in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def in_memory(data: Any) -> Any:
-    """A numpy array of what may be a dask array, or a sparse one."""
+    """Return a numpy array from a numpy, dask or sparse array."""
     held = data.compute() if hasattr(data, "compute") else data
     return held.todense() if hasattr(held, "todense") else held
 
 
 def in_words(signals: Sequence[Any]) -> str:
-    """The dimensions and sizes of signals, for messages."""
+    """Return the dimensions and sizes of signals, for messages."""
     if not signals:
         return "nothing"
     return "; ".join(map(_signal_in_words, signals))
@@ -111,12 +111,12 @@ def _signal_in_words(signal: Any) -> str:
 
 
 def is_real(signal: Any) -> bool:
-    """Whether a signal holds real numbers, no colours nor complex ones."""
+    """Return whether a signal holds real numbers, not colours or complex numbers."""
     return signal.data.dtype.kind in "buif"
 
 
 def _readers_for(path: Path, reader: str) -> list[str]:
-    """The names of the readers to try, in order."""
+    """Return the names of the readers to try, in order."""
     from rsciio import IO_PLUGINS
 
     extension = path.suffix.removeprefix(".").lower()
@@ -151,7 +151,7 @@ def _readers_for(path: Path, reader: str) -> list[str]:
 
 
 def _load(path: Path, reader: str, *, lazy: bool) -> list[Any]:
-    """What one reader finds: lazily, or at once where that fails for any reason."""
+    """Load the signals of one reader, lazily or, if that fails, at once."""
     with _without_blaming_the_reader():
         loaded = None
         if lazy and reader not in _NEVER_LAZY:
@@ -165,7 +165,7 @@ def _load(path: Path, reader: str, *, lazy: bool) -> list[Any]:
 
 
 def _in_one_sentence(path: Path, failures: Sequence[tuple[str, Exception]]) -> str:
-    """Why a file cannot be read, by each of its readers, and what may help."""
+    """Return why each reader failed to read a file, and a possible remedy."""
     missing = {_missing_package(error) for _, error in failures} - {None}
     advice = ""
     if len(missing) == len(failures) or (missing & _IN_FORMATS):
@@ -190,7 +190,7 @@ def _advice(packages: list[str]) -> str:
 
 
 def _missing_package(error: Exception) -> str | None:
-    """The package that a reader missed; None where it failed for another reason."""
+    """Return the package that a reader lacks; None for any other failure."""
     if isinstance(error, ImportError) and error.name:
         return error.name.split(".")[0]
     match = re.search(r"(?:requires the|The) '(\w+)' (?:package|library)", str(error))

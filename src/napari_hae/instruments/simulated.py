@@ -73,7 +73,7 @@ class SimulatedMicroscope(InProcessInstrument):
         self._exposures: Counter[ProbePosition] = Counter()
 
     def capabilities(self) -> Capabilities:
-        """What it can do. Raises `NotConnected`."""
+        """Return the capabilities. Raises `NotConnected`."""
         self._check_connected()
         return Capabilities(
             survey_detectors=_DETECTORS,
@@ -104,7 +104,7 @@ class SimulatedMicroscope(InProcessInstrument):
         )
 
     def _counts(self, point_nm: Array, dose_e: float, position: ProbePosition) -> Array:
-        """Counts at a point of the sample, which the electrons change."""
+        """Return counts at a point of the sample and apply the dose to it."""
         modes, support = self._condition(point_nm)
         per_electron = self._sample.spectra(point_nm[None], modes, support)[0]
         expected: Array = dose_e * per_electron
@@ -120,7 +120,7 @@ class SimulatedMicroscope(InProcessInstrument):
         return counts
 
     def _condition(self, point_nm: Array) -> tuple[float, float]:
-        """What is left of the modes, and the growth of the background, at a point."""
+        """Return the remaining mode strength and the background growth at a point."""
         if self._dose is None:
             return 1.0, 1.0
         dose = self._dose.at(point_nm)

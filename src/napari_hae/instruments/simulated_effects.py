@@ -1,4 +1,4 @@
-"""What time and electrons do to the simulated sample: drift and local dose."""
+"""Effects of time and electrons on the simulated sample: drift and local dose."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DOSE_RADIUS_NM = 2.0
 
 
 class Drift:
-    """Where the sample has drifted to: a steady velocity and a random walk.
+    """Drift of the sample: a steady velocity and a random walk.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class LocalDose:
         self._pixel_nm = np.array(fov_nm) / shape
 
     def at(self, point_nm: Array) -> float:
-        """The dose at `(y, x)` in nm, in e⁻/nm², interpolated between pixels."""
+        """Return the dose at `(y, x)` in nm, in e⁻/nm², interpolated between pixels."""
         from scipy.ndimage import map_coordinates
 
         place = (point_nm / self._pixel_nm - 0.5)[:, None]
@@ -94,7 +94,7 @@ class LocalDose:
         part += electrons / (part.size * float(np.prod(self._pixel_nm)))
 
     def _window(self, centre: float, sigma: float, axis: int) -> tuple[slice, Array]:
-        """The pixels within 4 sigma, and each one's share of the spot."""
+        """Return the pixels within 4 sigma, and each one's share of the spot."""
         first = max(math.floor(centre - 4 * sigma), 0)
         last = min(math.ceil(centre + 4 * sigma), self._map.shape[axis] - 1)
         offsets = np.arange(first, last + 1) - centre

@@ -1,4 +1,4 @@
-"""What electrons do in the simulated sample: spectra, images, and the ground truth.
+"""Signals of the simulated sample: spectra, images and the ground truth.
 
 A spectrum is a sum of few components (zero-loss peak, support, bulk plasmon and the
 modes of each particle), each weighted by a function of position. So no spectrum image
@@ -79,7 +79,7 @@ class Sample:
     def weights(
         self, points_nm: Array, modes: float = 1.0, support: float = 1.0
     ) -> Array:
-        """The weight of each component at points.
+        """Return the weight of each component at points.
 
         `(points, 2)` to `(points, components)`. `modes` and `support` scale the
         particles' modes (damage) and the support's background (contamination).
@@ -101,12 +101,12 @@ class Sample:
     def spectra(
         self, points_nm: Array, modes: float = 1.0, support: float = 1.0
     ) -> Array:
-        """Expected counts per electron, `(points, 2)` to `(points, channels)`."""
+        """Return counts per electron, `(points, 2)` to `(points, channels)`."""
         weights = self.weights(points_nm, modes, support)
         return COLLECTED * (weights @ self.components)
 
     def image_signals(self, points_nm: Array) -> dict[str, Array]:
-        """Expected counts per electron on each imaging detector, shape `(points,)`."""
+        """Return expected counts per electron on each imaging detector, `(points,)`."""
         thickness_nm = np.zeros(len(points_nm))
         for start in range(0, len(points_nm), _POINTS_AT_ONCE):
             block = slice(start, start + _POINTS_AT_ONCE)
@@ -125,7 +125,7 @@ class Sample:
 
 
 def sample_of(settings: SimulatedSettings) -> Sample:
-    """The sample that these settings describe; the same for the same settings."""
+    """Return the sample for these settings; equal settings give equal samples."""
     return _sample(
         settings.field_nm, settings.particles, settings.particles_touch, settings.seed
     )
@@ -214,7 +214,7 @@ def _lorentzian(energies_ev: Array, centre_ev: float, fwhm_ev: float) -> Array:
 
 
 def _zero_loss(energies_ev: Array) -> Array:
-    """A pseudo-Voigt peak at 0 eV: a Gaussian with a few per cent of Lorentz tails."""
+    """Return a pseudo-Voigt peak at 0 eV, a few per cent of it Lorentzian."""
     sigma = _ZERO_LOSS_FWHM_EV / np.sqrt(8 * np.log(2))
     gauss = np.exp(-0.5 * (energies_ev / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
     half = _ZERO_LOSS_FWHM_EV / 2
@@ -224,6 +224,6 @@ def _zero_loss(energies_ev: Array) -> Array:
 
 
 def _support(energies_ev: Array) -> Array:
-    """A smooth loss that sets in above 0 eV and falls slowly."""
+    """Return a smooth loss that sets in above 0 eV and falls slowly."""
     loss_ev = np.maximum(energies_ev, 0)
     return _SUPPORT_PROBABILITY * (1 - np.exp(-loss_ev / 0.1)) / (loss_ev + 0.5)

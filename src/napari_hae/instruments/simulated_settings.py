@@ -76,7 +76,7 @@ class SimulatedSettings(Settings):
 
     @property
     def keeps_dose(self) -> bool:
-        """Whether the sample changes with the electrons that it has received."""
+        """Return whether the sample changes with the electrons that it has received."""
         doses = (self.damage_dose_e_per_nm2, self.contamination_dose_e_per_nm2)
         return any(dose is not None for dose in doses)
 

@@ -50,7 +50,7 @@ class SpectrumAxes:
 
 
 def axes_of(what: str, signal: Any, energy_axis: str = "") -> SpectrumAxes:
-    """The axes of a three-dimensional HyperSpy signal.
+    """Return the axes of a three-dimensional HyperSpy signal.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def axes_of(what: str, signal: Any, energy_axis: str = "") -> SpectrumAxes:
 
 
 def _in_order(signal: Any) -> list[Any]:
-    """The three axes in the order of the array."""
+    """Return the three axes in the order of the array."""
     manager = signal.axes_manager
     axes = [*manager.navigation_axes, *manager.signal_axes]
     return sorted(axes, key=lambda axis: axis.index_in_array)
@@ -164,7 +164,7 @@ def _energy(what: str, axis: Any, notes: list[str]) -> EnergyAxis:
 
 
 def _field(what: str, rows: Any, columns: Any, notes: list[str]) -> tuple[float, float]:
-    """The field of view `(height, width)` in nm."""
+    """Return the field of view `(height, width)` in nm."""
     steps = [_step_nm(what, axis) for axis in (rows, columns)]
     for index, (axis, other) in enumerate(((rows, columns), (columns, rows))):
         if steps[index] is not None:
@@ -182,7 +182,7 @@ def _field(what: str, rows: Any, columns: Any, notes: list[str]) -> tuple[float,
 
 
 def _step_nm(what: str, axis: Any) -> float | None:
-    """The size of a pixel along an axis; None where the file does not tell."""
+    """Return the size of a pixel along an axis; None where the file does not tell."""
     if not axis.is_uniform:
         raise Unsupported(
             f"the pixels of {what} are not evenly spaced along {_name(axis)}; that is "
@@ -203,7 +203,7 @@ def _step_nm(what: str, axis: Any) -> float | None:
 def _assumed_step_nm(
     axis: Any, other: Any, other_step_nm: float | None
 ) -> tuple[float, str]:
-    """The size of a pixel that is assumed, and what that is."""
+    """Return the size of a pixel that is assumed, and what that is."""
     per_unit = nm_per_unit(unit_text(other))
     if other_step_nm is None or per_unit is None:
         return 1.0, "1 nm per pixel is taken"
@@ -218,7 +218,7 @@ def _assumed_step_nm(
 
 
 def _name(axis: Any) -> str:
-    """The name of an axis; its number in the array where it has none."""
+    """Return the name of an axis; its number in the array where it has none."""
     name = axis.name if isinstance(axis.name, str) else "None"
     return str(axis.index_in_array + 1) if name in ("", "None") else name
 

@@ -1,4 +1,4 @@
-"""Reads a spectrum image with its survey images from any file that HyperSpy reads."""
+"""Reader of spectrum images and their survey images, for any HyperSpy file."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ IN_MEMORY_BYTES = 1 << 30
 """Larger spectrum images are read from their file as they are asked for."""
 
 WithoutImage = Literal["blank", "sum_of_channels"]
-"""What the survey image is where no file has one: nothing to be seen, or the sum of the
+"""Survey image where no file has one: a blank image, or the sum of the
 spectra, which the agent then knows before it measures any of them."""
 
 
 @dataclass(frozen=True)
 class FileChoices:
-    """What a person chose of a file; empty where the file decides.
+    """User's choices in a file; empty where the file decides.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class SpectrumImage:
         return int(self.counts.shape[0]), int(self.counts.shape[1])
 
     def spectrum(self, row: int, column: int) -> NDArray[np.float32]:
-        """The counts at one pixel, `(channels,)`.
+        """Return the counts at one pixel, `(channels,)`.
 
         Raises
         ------
@@ -167,7 +167,7 @@ def read_spectrum_image(
 
 
 def spectrum_images_in(path: Path, choices: FileChoices) -> list[tuple[str, str]]:
-    """The number and the description of each spectrum image in a file.
+    """Return the number and the description of each spectrum image in a file.
 
     Raises
     ------
@@ -227,7 +227,7 @@ def _read(
 def _signals(
     path: Path, files: ExitStack, choices: FileChoices, *, lazy: bool
 ) -> list[Any]:
-    """The signals in a file, by the reader that finds a spectrum image in it."""
+    """Return the signals from the reader that finds a spectrum image in a file."""
     return open_signals(
         path,
         files,
@@ -282,7 +282,7 @@ def _the_spectrum_image(
 
 
 def _named(path: Path, cubes: list[_Cube], wanted: str) -> _Cube:
-    """The one spectrum image of that number, or else of that title."""
+    """Return the one spectrum image of that number, or else of that title."""
     text = wanted.strip().lower()
     by_title = [cube for cube in cubes if cube.title.lower() == text]
     matching = [cube for cube in cubes if str(cube.number) == text] or by_title
@@ -296,7 +296,7 @@ def _named(path: Path, cubes: list[_Cube], wanted: str) -> _Cube:
 
 
 def _counts(signal: Any, energy_index: int) -> Any:
-    """The counts, `(rows, columns, channels)`; lazy where they are many."""
+    """Return the counts, `(rows, columns, channels)`; lazy where they are many."""
     counts = np.moveaxis(signal.data, energy_index, -1)
     # A reader that makes one block of it all reads all of it for any one spectrum.
     is_in_blocks = getattr(counts, "npartitions", 1) > 1
@@ -308,7 +308,7 @@ def _counts(signal: Any, energy_index: int) -> Any:
 def _without_image(
     path: Path, counts: Any, kind: WithoutImage, notes: list[str]
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """A survey image `(1, rows, columns)` where no file has one, and its name."""
+    """Return a substitute survey image `(1, rows, columns)` and its name."""
     if kind == "blank":
         notes.append(
             f"{path} has no image that is known to be of a detector: the survey image "

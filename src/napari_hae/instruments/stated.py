@@ -1,4 +1,4 @@
-"""Numbers and names that an instrument states and that cannot be true."""
+"""Handling of impossible numbers and names reported by an instrument."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGEST_PA = 1e12
 
 
 def with_credible_values(spectrum: Spectrum, known: Spectrum) -> tuple[Spectrum, str]:
-    """The spectrum with what is known in place of what cannot be true.
+    """Return the spectrum with impossible values replaced by known ones.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def with_credible_values(spectrum: Spectrum, known: Spectrum) -> tuple[Spectrum,
 
 
 def with_credible_current(able: Capabilities) -> Capabilities:
-    """The capabilities; a beam current that cannot be counts as unknown."""
+    """Return the capabilities; an impossible beam current counts as unknown."""
     current_pa = able.current_pa
     if current_pa is None or (_is_real(current_pa) and not current_pa > LARGEST_PA):
         return able
@@ -86,12 +86,12 @@ def _is_name(name: object) -> bool:
 
 
 def _is_place(place: object) -> bool:
-    """Whether it has two coordinates; where they are is looked at by who placed it."""
+    """Return whether it has two coordinates; the caller that placed it checks them."""
     return isinstance(place, ProbePosition) and _is_real(place.x) and _is_real(place.y)
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a number that a record can hold."""
+    """Return whether it is a number that a record can hold."""
     return _is_real(value) and bool(abs(value) <= LARGEST)
 
 

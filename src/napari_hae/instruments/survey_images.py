@@ -1,4 +1,4 @@
-"""Survey images in a file: which of its images may be shown to the agent."""
+"""Selection of the survey images in a file that may be shown to the agent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LUMINANCE = {"R": 0.2126, "G": 0.7152, "B": 0.0722}
 
 
 def is_image_of(signal: Any, shape: tuple[int, int]) -> bool:
-    """Whether a HyperSpy signal is an image of so many rows and columns."""
+    """Return whether a HyperSpy signal is an image of that many rows and columns."""
     manager = signal.axes_manager
     dimensions = manager.navigation_dimension, manager.signal_dimension
     kind = signal.data.dtype
@@ -39,7 +39,7 @@ def chosen_images(
     is_own_file: bool,
     notes: list[str],
 ) -> list[Any]:
-    """The images in a file that are survey images; empty if there are none.
+    """Return the images in a file that are survey images; empty if there are none.
 
     Images of detectors are. Those of unknown origin are where a person named them
     (`wanted`), or named the file and it has no others (`is_own_file`). What was
@@ -91,14 +91,14 @@ def chosen_images(
 def planes_of(
     path: Path, images: Sequence[Any]
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """The planes `(images, rows, columns)`, and their names; colours as luminance."""
+    """Return planes `(images, rows, columns)` and names; colours as luminance."""
     with reading(path):
         planes = [_plane(in_memory(image.data)) for image in images]
     return np.stack(planes), _distinct([title_of(image) for image in images])
 
 
 def title_of(image: Any) -> str:
-    """The title of an image, or what stands for one."""
+    """Return the title of an image, or a substitute."""
     return str(image.metadata.get_item("General.title", "") or "survey")
 
 
@@ -113,7 +113,7 @@ def _plane(data: Any) -> NDArray[np.float32]:
 def _named(
     path: Path, images: Sequence[Any], origins: Sequence[Origin], wanted: str
 ) -> Any:
-    """The image of that title, or else of that number, among those that may be."""
+    """Return the candidate image of that title, or else of that number."""
     allowed = {
         number: image
         for number, (image, origin) in enumerate(
@@ -145,7 +145,7 @@ def _titles(images: Sequence[Any]) -> str:
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
-    """The names, numbered where some are the same."""
+    """Return the names, numbered where some are the same."""
     return tuple(
         name if names.count(name) == 1 else f"{name} {index + 1}"
         for index, name in enumerate(names)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 LONG_S = 2.0
 """An exposure or a scan that leaves time to interrupt it."""
 _BEGUN = 0.1
-"""Of that time: until then it has begun."""
+"""Share of that time after which it has begun."""
 _SOON = 0.5
-"""Of that time: what has to be answered at once is answered within it."""
+"""Share of that time within which an immediate answer must arrive."""
 _SHORTEST_S = 0.2
 _PATIENCE_S = 30.0
 _POLL_S = 0.01
@@ -206,7 +206,7 @@ def _scanning(subject: Subject) -> Iterator[_Running | None]:
 def _under_way(
     subject: Subject, what: str, call: Callable[[], object], takes_s: float
 ) -> Iterator[_Running | None]:
-    """What runs; None if it delivers at once, or takes no time to interrupt it."""
+    """Return the running call; None if it finishes too quickly to be interrupted."""
     running = _Running(subject, what, call, takes_s)
     try:
         at_once = running.call.has_ended(_BEGUN * takes_s) or _ended_unbegun(running)

@@ -1,4 +1,4 @@
-"""A picture for a person, where no code can know which way is up."""
+"""Picture for visual inspection of the orientation, which no code can verify."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_picture(
     places: Sequence[ProbePosition],
     signals: NDArray[Any],
 ) -> None:
-    """The survey image, and what spectra show at places of it, as a PNG.
+    """Write a PNG of the survey image and the spectral signal at measured positions.
 
     Parameters
     ----------

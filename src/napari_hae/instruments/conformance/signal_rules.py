@@ -92,7 +92,7 @@ def _survey(subject: Subject) -> ScanImage:
 
 
 def _places(image: ScanImage) -> list[ProbePosition]:
-    """The centres of pixels, half of them among the brightest of the image."""
+    """Return centres of pixels, half of them among the brightest of the image."""
     frame = FieldFrame.of(image)
     order = np.argsort(image.data[0], axis=None, kind="stable")
     quarter = max(len(order) // 4, 1)
@@ -151,7 +151,7 @@ def _expect_orientation(
 
 
 def _features(counts: Array) -> Array:
-    """What tells spectra apart: sums and principal components, `(features, n)`."""
+    """Return features of spectra: sums and principal components, `(features, n)`."""
     centred = counts - counts.mean(axis=0)
     left, strength, _ = np.linalg.svd(centred, full_matrices=False)
     components = (left * strength)[:, :_COMPONENTS].T
@@ -161,7 +161,7 @@ def _features(counts: Array) -> Array:
 def _correlation(
     image: ScanImage, places: list[ProbePosition], features: Array
 ) -> float:
-    """The best correlation of a detector's pixels at places with a feature."""
+    """Return the best correlation of a detector's pixels at places with a feature."""
     frame = FieldFrame.of(image)
     rows, columns = np.transpose([frame.pixel(place) for place in places])
     values = image.data[:, rows, columns].astype(float)

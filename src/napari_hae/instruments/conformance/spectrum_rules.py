@@ -188,4 +188,4 @@ RULES = (
     aborting_from_another_thread,
 )
 LAST = (disconnecting,)
-"""What comes after all other rules."""
+"""Rules that run after all others."""

@@ -59,11 +59,11 @@ class Subject:
         return self.capabilities.spectrum_detectors[0].name
 
     def spectrum(self) -> Spectrum:
-        """A spectrum where the beam is."""
+        """Acquire a spectrum at the current beam position."""
         return self.instrument.acquire_spectrum(self.detector, self.exposure_s)
 
     def expect_blanked(self, when: str) -> None:
-        """The beam is blanked, as far as the instrument can be asked."""
+        """Check that the beam is blanked, as far as the instrument reports it."""
         status = self.instrument.status()
         allowed = {BeamState.BLANKED}
         if not (status.connected and self.capabilities.blanker_can_be_read):
@@ -72,7 +72,7 @@ class Subject:
         expect(status.beam in allowed, f"the beam is blanked {when}", seen)
 
     def expect_at(self, position: ProbePosition, after: str) -> None:
-        """The instrument says that the beam is there."""
+        """Check that the instrument reports the beam at that position."""
         seen = self.instrument.status().position
         rule = f"status().position is {position} after {after}"
         expect(seen is not None and is_same_place(seen, position), rule, f"{seen}")
@@ -102,7 +102,7 @@ def must_raise(kind: type[Exception], rule: str) -> Iterator[None]:
 
 
 def named(error: Exception) -> str:
-    """An error with its type."""
+    """Return an error as text with its type."""
     return f"{type(error).__name__}: {error}"
 
 
@@ -122,12 +122,12 @@ def expect_not_connected(instrument: Instrument, when: str) -> None:
 
 
 def is_same_place(first: ProbePosition, second: ProbePosition) -> bool:
-    """Whether two positions agree as well as an instrument's own units may allow."""
+    """Return whether two positions agree within the rounding of instrument units."""
     return max(abs(first.x - second.x), abs(first.y - second.y)) < _SAME_PLACE
 
 
 def are_close(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Whether values agree to a part in a thousand."""
+    """Return whether values agree to a part in a thousand."""
     return all(
         math.isclose(one, other, rel_tol=1e-3)
         for one, other in zip(first, second, strict=True)
@@ -135,6 +135,6 @@ def are_close(first: Sequence[float], second: Sequence[float]) -> bool:
 
 
 def outside(allowed: Interval) -> list[float]:
-    """Times that the interval does not allow."""
+    """Return times outside the interval."""
     too_long = [allowed.high * 2] if math.isfinite(allowed.high) else []
     return [math.nan, -1.0, *too_long]
