@@ -87,7 +87,7 @@ class Unconstrained:
 
 @runtime_checkable
 class OnOneField(Protocol):
-    """A constraint that is drawn on one field of view, and means nothing on another."""
+    """A constraint drawn on one field of view, and meaningless on any other."""
 
     @property
     def field_nm(self) -> tuple[float, float]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Charge = NDArray[np.float64]
 
 _CELLS = 256
-"""Rows and columns into which the field is divided for what scans leave."""
+"""Rows and columns of the grid that keeps the charge left by scans."""
 _TOGETHER = 64
 """Number of places compared at once with their possible neighbours."""
 _ROUNDING = 1 + 1e-9

@@ -173,7 +173,7 @@ class ReplayedSpectrumImage(InProcessInstrument):
         super().connect()
 
     def disconnect(self) -> None:
-        """Blank the beam, end what is running and let go of the file."""
+        """Blank the beam, end the running acquisition and close the file."""
         super().disconnect()
         with self._using:  # what was aborted may still be reading
             data, self._data = self._data, None

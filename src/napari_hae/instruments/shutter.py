@@ -34,7 +34,7 @@ _LOOK_AGAIN_S = 0.02
 
 @dataclass(eq=False)
 class _Going:
-    """An exposure that is under way, and what is to end it."""
+    """A running exposure, and the request to end it."""
 
     refusal: Callable[[], str | None]
     is_scan: bool
@@ -89,7 +89,7 @@ class Shutter:
         self.blank()
 
     def release(self) -> None:
-        """End what is going, blank the beam, and let go of the instrument."""
+        """End the running exposure, blank the beam and release the instrument."""
         try:
             if self.is_held:
                 self.abort()
@@ -156,7 +156,7 @@ class Shutter:
             self.blank()
 
     def blank(self) -> None:
-        """Keep the electrons off the sample, and look whether it is so.
+        """Keep the electrons off the sample, and verify it.
 
         Raises
         ------

@@ -101,7 +101,10 @@ class Sample:
     def spectra(
         self, points_nm: Array, modes: float = 1.0, support: float = 1.0
     ) -> Array:
-        """Return counts per electron, `(points, 2)` to `(points, channels)`."""
+        """Return expected counts per electron.
+
+        `(points, 2)` to `(points, channels)`.
+        """
         weights = self.weights(points_nm, modes, support)
         return COLLECTED * (weights @ self.components)
 

@@ -51,7 +51,7 @@ def check_instrument(
         Dwell time of the survey images in s; about 1 µs where None.
 
     picture
-        Where to write a PNG for a person to judge what no code can know: whether the
+        Path of a PNG for visual inspection of what no code can verify: whether the
         image shows the sample as the microscope has it, and whether spectra change
         where it does. None: no picture.
 

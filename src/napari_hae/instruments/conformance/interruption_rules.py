@@ -37,7 +37,7 @@ _POLL_S = 0.01
 
 
 class _Call:
-    """A call in a thread of its own, and what came of it."""
+    """A call in its own thread, with its outcome."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         self.value: object = None
@@ -49,7 +49,7 @@ class _Call:
         self._thread.start()
 
     def has_ended(self, within_s: float) -> bool:
-        """Wait that long for it to come back."""
+        """Wait that long for the call to return."""
         self._thread.join(within_s)
         return not self._thread.is_alive()
 
@@ -81,7 +81,7 @@ class _Running:
     def expect_answer(
         self, name: str, call: Callable[[], object], within_s: float
     ) -> Exception | None:
-        """A call comes back in time; gives what it raised."""
+        """Check that a call returns in time; return the error that it raised."""
         asked = _Call(call)
         rule = f"{name} returns within {within_s:g} s in the middle of {self.what}"
         seen = f"it did not, of {self.what} of {self.takes_s:g} s"
@@ -91,7 +91,7 @@ class _Running:
     def expect_no_error(
         self, name: str, call: Callable[[], object], within_s: float
     ) -> None:
-        """A call comes back in time, and raises nothing."""
+        """Check that a call returns in time and raises nothing."""
         error = self.expect_answer(name, call, within_s)
         if error is not None:
             rule = f"{name} works in the middle of {self.what}"
